@@ -1,0 +1,70 @@
+"""Anti-I2V: adds friction to turning a photo into a fake video, and measures what it did.
+
+    from anti_i2v import protect
+
+    protection = protect("photo.jpg", recipe="balanced", preset="instagram", deadline=10, seed=0)
+    protection.save("protected.jpg")
+    print(protection.receipt)
+
+Everything public is named here; the rest may change. Importing this package loads neither torch nor kornia.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from anti_i2v.errors import (
+    AntiI2VError,
+    BudgetError,
+    Cancelled,
+    OutputError,
+    PhotoError,
+    RecipeError,
+    SurrogateError,
+)
+
+if TYPE_CHECKING:
+    from anti_i2v.checking import check
+    from anti_i2v.protector import Protection, Protector, protect
+    from anti_i2v.receipt import Receipt
+    from anti_i2v.recipes import Recipe, load_recipe, recipe_names
+
+_LAZY = {
+    "Protection": "protector",
+    "Protector": "protector",
+    "Receipt": "receipt",
+    "Recipe": "recipes",
+    "check": "checking",
+    "load_recipe": "recipes",
+    "protect": "protector",
+    "recipe_names": "recipes",
+}
+
+__all__ = [
+    "AntiI2VError",
+    "BudgetError",
+    "Cancelled",
+    "OutputError",
+    "PhotoError",
+    "Protection",
+    "Protector",
+    "Receipt",
+    "Recipe",
+    "RecipeError",
+    "SurrogateError",
+    "check",
+    "load_recipe",
+    "protect",
+    "recipe_names",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _LAZY:
+        return getattr(import_module(f"anti_i2v.{_LAZY[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

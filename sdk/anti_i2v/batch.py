@@ -1,0 +1,189 @@
+"""A folder of photos: each protected into another folder under its own name; one that fails never stops the rest."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from anti_i2v.encoding import check_holds, check_target
+from anti_i2v.errors import AntiI2VError, Cancelled, OutputError, PhotoError, RecipeError
+from anti_i2v.photo import format_of, open_photo
+from anti_i2v.presets import preset as preset_named
+from anti_i2v.protector import Protector
+from anti_i2v.receipt import Receipt
+
+__all__ = ["Result", "photos_in", "protect_folder"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one file: a receipt, or the error that kept it from one.
+
+    Attributes:
+        path: of the photo.
+        target: of the protected photo; written only where there is a receipt.
+    """
+
+    path: Path
+    target: Path
+    receipt: Receipt | None = None
+    error: AntiI2VError | None = None
+
+
+def photos_in(folder: Path, output: Path, *, recursive: bool = False) -> list[Path]:
+    """The files whose suffix names a format that is read here, sorted.
+
+    Left out: hidden files and folders, and what lies in the output folder, for it is protected already.
+
+    Raises:
+        PhotoError: it is not a folder, it cannot be read, or holds no photo.
+        OutputError: the output is the same folder, or a file, or has no folder to be made in.
+    """
+    _check_folders(folder, output)
+    try:
+        found = sorted(path for path in _walk(folder, recursive) if _is_photo(path))
+        if output.resolve().is_relative_to(folder.resolve()):
+            found = [path for path in found if not path.resolve().is_relative_to(output.resolve())]
+    except OSError as error:
+        raise PhotoError(f"{folder} cannot be read ({error.strerror}): check your permissions") from None
+    if not found:
+        hint = "" if recursive else ", or pass --recursive for the folders inside it"
+        raise PhotoError(f"{folder} holds no photos: give another folder{hint}")
+    return found
+
+
+def protect_folder(
+    folder: str | Path,
+    output: str | Path,
+    protector: Protector,
+    *,
+    jobs: int = 1,
+    preset: str | None = None,
+    deadline: float | None = None,
+    seed: int = 0,
+    effects: bool = True,
+    quality: int | None = None,
+    keep_metadata: bool = False,
+    overwrite: bool = False,
+    recursive: bool = False,
+    on_result: Callable[[Result], None] | None = None,
+    cancel: threading.Event | None = None,
+) -> list[Result]:
+    """Protect every photo of a folder into another folder, which is made where it is missing.
+
+    Args:
+        output: another folder than `folder`; names, and with `recursive` folders inside, are kept.
+        jobs: photos at a time. The models still take one by one; reading, measuring colours and writing overlap.
+        deadline: seconds for each photo.
+        recursive: also the folders inside.
+        on_result: called in this thread as each photo is done or has failed.
+        cancel: set it from another thread to stop; what is written already stays.
+
+    Returns one result a photo, in the order of their paths.
+
+    Raises:
+        PhotoError, OutputError, RecipeError: for what would fail every photo alike.
+        Cancelled: when `cancel` is set.
+    """
+    source, target = Path(folder), Path(output)
+    if jobs < 1:
+        raise RecipeError(f"jobs must be at least 1, got {jobs}")
+    if deadline is not None and not deadline > 0:
+        raise RecipeError(f"a deadline must be above 0 seconds, got {deadline}")
+    if preset is not None:
+        preset_named(preset)
+    paths = photos_in(source, target, recursive=recursive)
+    originals = {path.resolve() for path in paths}
+    stop = cancel or threading.Event()
+
+    def one(path: Path) -> Result:
+        goal = target / path.relative_to(source)
+        if stop.is_set():
+            raise Cancelled("cancelled")
+        try:
+            if goal.resolve() in originals:
+                raise OutputError(f"{goal} is one of the originals: choose an output folder outside of {source}")
+            if goal.parent.is_dir():
+                check_target(goal, overwrite=overwrite)
+            photo = open_photo(path)
+            check_holds(photo, format_of(goal))
+            protection = protector.protect(
+                photo, preset=preset, deadline=deadline, seed=seed, effects=effects, cancel=stop
+            )
+            if stop.is_set():
+                raise Cancelled("cancelled")
+            _make_folder(goal.parent)
+            receipt = protection.save(goal, quality=quality, keep_metadata=keep_metadata, overwrite=overwrite)
+            return Result(path, goal, receipt)
+        except Cancelled:
+            raise
+        except AntiI2VError as error:
+            return Result(path, goal, error=error)
+        except Exception as error:  # a fault of ours in one photo must not cost the other photos their night
+            failure = AntiI2VError(f"{path.name} met a fault of ours ({type(error).__name__}): please report it")
+            failure.__cause__ = error
+            return Result(path, goal, error=failure)
+
+    results: dict[Path, Result] = {}
+    for result in _each(one, paths, jobs, stop):
+        results[result.path] = result
+        if on_result is not None:
+            on_result(result)
+    return [results[path] for path in paths]
+
+
+def _each(one: Callable[[Path], Result], paths: list[Path], jobs: int, stop: threading.Event) -> Iterator[Result]:
+    """As they come. One job runs in this thread, so that Ctrl-C ends it at once."""
+    if jobs == 1:
+        yield from map(one, paths)
+        return
+    with ThreadPoolExecutor(jobs, thread_name_prefix="anti-i2v") as pool:
+        waiting = [pool.submit(one, path) for path in paths]
+        try:
+            for done in as_completed(waiting):
+                yield done.result()
+        except BaseException:  # Ctrl-C, a cancellation, or a caller that stops listening: begin nothing more
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        # Links to folders are not followed: they may lead in circles.
+        if path.is_dir():
+            if recursive and not path.is_symlink():
+                yield from _walk(path, recursive)
+        else:
+            yield path
+
+
+def _is_photo(path: Path) -> bool:
+    try:
+        format_of(path)
+    except OutputError:
+        return False
+    return True
+
+
+def _check_folders(source: Path, target: Path) -> None:
+    if not source.is_dir():
+        raise PhotoError(f"{source} is not a folder: check the path")
+    if target.resolve() == source.resolve():
+        raise OutputError(f"{target} holds the originals: choose another folder for the protected photos")
+    if target.exists() and not target.is_dir():
+        raise OutputError(f"{target} is a file: choose a folder for the protected photos")
+    if not target.parent.is_dir():
+        raise OutputError(f"the folder {target.parent} does not exist: create it first, or choose another")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made ({error.strerror}): choose another place") from None

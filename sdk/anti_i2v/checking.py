@@ -1,0 +1,65 @@
+"""`check()`: the same receipt for any pair of photos, protected by us or by another tool."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from anti_i2v.errors import PhotoError
+from anti_i2v.fullsize import working_size
+from anti_i2v.metrics.imperceptibility import compare
+from anti_i2v.photo import Photo, open_photo
+from anti_i2v.receipt import Receipt, versions
+
+__all__ = ["check"]
+
+
+def check(clean: Any, protected: Any, *, short_side: int = 512, device: str = "auto", seed: int = 0) -> Receipt:
+    """Measure what a protection costs the eye and what surrogates make of it, beside a random control of the same PSNR.
+
+    Args:
+        clean, protected: paths, bytes, PIL images or uint8 arrays, of one size.
+        short_side: of the size at which models look, pixels.
+        device: as in `Protector`.
+        seed: of the control.
+
+    Raises:
+        PhotoError: a photo cannot be read, or the sizes differ.
+    """
+    from anti_i2v.devices import choose
+    from anti_i2v.measure import Instruments, measure
+    from anti_i2v.presets import PRESETS
+
+    begun = time.monotonic()
+    before, after = (photo if isinstance(photo, Photo) else open_photo(photo) for photo in (clean, protected))
+    if before.pixels.shape != after.pixels.shape:
+        sizes = " and ".join(f"{photo.pixels.shape[1]}x{photo.pixels.shape[0]}" for photo in (before, after))
+        raise PhotoError(f"a check needs two photos of one size, got {sizes}: give the pair as it was before upload")
+    seen = compare(before.pixels, after.pixels)
+    torch_device = choose(device)
+    measured = measure(
+        before.pixels,
+        after.pixels,
+        Instruments.at_hand([], torch_device),
+        short_side=short_side,
+        presets=list(PRESETS),
+        seed=seed,
+    )
+    return Receipt(
+        recipe=None,
+        preset=None,
+        seed=None,
+        budget_asked=None,
+        budget_spent=seen.max_levels,
+        steps=0,
+        steps_asked=0,
+        stopped="checked",
+        imperceptibility=seen,
+        effects=tuple(measured.effects),
+        survival=tuple(measured.survival),
+        working_size=working_size(before.pixels.shape[0], before.pixels.shape[1], short_side, 8),
+        device=str(torch_device),
+        seconds={"measure": round(time.monotonic() - begun, 3)},
+        versions=versions(),
+        notes=(*before.notes, *after.notes),
+    )

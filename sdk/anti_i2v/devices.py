@@ -1,0 +1,27 @@
+"""From a device's name to a torch device."""
+
+from __future__ import annotations
+
+import torch
+
+from anti_i2v.errors import RecipeError
+
+__all__ = ["choose"]
+
+
+def choose(name: str) -> torch.device:
+    """ "auto" takes CUDA where it is, else the CPU; anything else must be a device that this machine has.
+
+    Raises:
+        RecipeError: an unknown device, or one that is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise RecipeError(
+            f"no device {name!r} here: use auto, cpu, cuda or mps, and a torch build that has it"
+        ) from None
+    return device

@@ -1,0 +1,75 @@
+"""Between a photo's own size and the size at which models work.
+
+A perturbation is made at the model's resolution and scaled up to the photo, because a model scales the photo down
+before it looks. Bilinear upscaling never overshoots the budget (bicubic does, by up to 1.8 times); rounding to uint8 is
+followed by a clamp on the integers, so that the promise holds for what is saved.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from anti_i2v.errors import BudgetError
+
+__all__ = ["add_delta", "check_budget", "to_working", "working_size"]
+
+Rgb8 = npt.NDArray[np.uint8]
+"""(H, W, 3) sRGB."""
+
+STRIP = 256
+"""Rows that are added at once: a 12-megapixel photo needs no second copy in floating point."""
+
+
+def working_size(height: int, width: int, short_side: int, multiple: int) -> tuple[int, int]:
+    """The (height, width) at which a photo is worked on: never above its own, sides multiples of `multiple`."""
+    scale = min(1.0, short_side / min(height, width))
+    rows, columns = (max(multiple, int(side * scale + 0.5) // multiple * multiple) for side in (height, width))
+    return rows, columns
+
+
+def to_working(pixels: Rgb8, size: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """Scaled to `size` = (height, width), antialiased, as (1, 3, height, width) in [0, 1]."""
+    rows, columns = size
+    photo = Image.fromarray(pixels)
+    if photo.size != (columns, rows):
+        photo = photo.resize((columns, rows), Image.Resampling.BILINEAR, reducing_gap=3.0)
+    return np.asarray(photo, dtype=np.float32).transpose(2, 0, 1)[None] / np.float32(255)
+
+
+def add_delta(clean: Rgb8, delta: npt.NDArray[np.float32], budget: int) -> Rgb8:
+    """The protected photo at full size.
+
+    Args:
+        clean: (H, W, 3).
+        delta: (3, h, w) in units of the [0, 1] range, at the working size.
+        budget: levels; no value of the result differs by more.
+    """
+    height, width = clean.shape[:2]
+    planes = [
+        np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BILINEAR)) for plane in delta * 255
+    ]
+    protected = np.empty_like(clean)
+    for top in range(0, height, STRIP):
+        rows = slice(top, top + STRIP)
+        for channel, plane in enumerate(planes):
+            levels = np.rint(plane[rows]).clip(-budget, budget).astype(np.int16)
+            levels += clean[rows, :, channel]
+            protected[rows, :, channel] = levels.clip(0, 255)
+    return protected
+
+
+def check_budget(clean: Rgb8, protected: Rgb8, budget: int) -> int:
+    """The gate: the levels really spent, on the uint8 pixels that are about to be encoded.
+
+    Raises:
+        BudgetError: when they exceed the budget. The photo must not be saved then.
+    """
+    spent = 0
+    for top in range(0, clean.shape[0], STRIP):
+        rows = slice(top, top + STRIP)
+        spent = max(spent, int(np.abs(protected[rows].astype(np.int16) - clean[rows]).max()))
+    if spent > budget:
+        raise BudgetError(f"the protected photo differs by {spent} levels, its budget is {budget}: please report this")
+    return spent

@@ -1,0 +1,260 @@
+"""Measures a protection, ours or another tool's: what surrogates make of it, beside a random control.
+
+The control is a perturbation of the same values in random places with random signs, at the working size: the same
+PSNR, the same L-infinity, no intent. Models are run on one window of the photo at the working size, around the largest
+face or the centre, so that a receipt takes seconds and not minutes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from anti_i2v._types import Pixels
+from anti_i2v.errors import SurrogateError
+from anti_i2v.fullsize import add_delta, to_working, working_size
+from anti_i2v.home import find
+from anti_i2v.metrics.faces import Face, FaceIdentity
+from anti_i2v.metrics.perceptual import Lpips
+from anti_i2v.objectives import relative_shift
+from anti_i2v.presets import CHECKS, PRESETS, deliver
+from anti_i2v.receipt import Effect, Pair, Survival
+from anti_i2v.surrogates.base import Surrogate
+from anti_i2v.surrogates.registry import EMBEDDED, entries, load_surrogate, where
+
+__all__ = ["Instruments", "Measured", "decoded_windows", "measure", "random_control"]
+
+Rgb8 = npt.NDArray[np.uint8]
+Window = tuple[slice, slice]
+Item = TypeVar("Item")
+
+WINDOW = 256
+"""Side in pixels of what models are shown, a multiple of every encoder's patch."""
+
+PATCH = 8
+"""The window keeps in step with the encoders' patches."""
+
+
+@dataclass(frozen=True)
+class Instruments:
+    """What is at hand to measure with.
+
+    Attributes:
+        surrogates: each with its role: "surrogate", "held-out" or "gauge". What is left after a change is measured on
+            the first of them.
+        lpips, faces: None where their weights are not on this machine.
+    """
+
+    surrogates: Sequence[tuple[Surrogate, str]]
+    lpips: Lpips | None = None
+    faces: FaceIdentity | None = None
+
+    @classmethod
+    def at_hand(cls, models: Sequence[Surrogate], device: torch.device) -> Instruments:
+        """With `models`, every known encoder on this machine, the gauge, and the perceptual and face nets at home."""
+        loaded = {model.info.name for model in models}
+        # Whatever steps were taken on does not judge as a held-out encoder, whatever the registry calls it.
+        rows = [(model, "surrogate") for model in models]
+        for name in entries():
+            if name not in loaded and where(name):
+                rows.append((load_surrogate(name, device=device), _role(name)))
+        if EMBEDDED not in loaded:
+            rows.append((load_surrogate(EMBEDDED, device=device), "gauge"))
+        weights = find("perceptual/lpips_alex.safetensors")
+        try:
+            faces = FaceIdentity()
+        except SurrogateError:
+            faces = None  # a receipt without identity is still a receipt; it lacks that row
+        return cls(rows, Lpips.load(weights).to(device) if weights else None, faces)
+
+
+def _role(name: str) -> str:
+    return "gauge" if name == EMBEDDED else entries()[name].role if name in entries() else "surrogate"
+
+
+@dataclass
+class Measured:
+    """Rows of a receipt, and what time did not allow."""
+
+    effects: list[Effect] = field(default_factory=list)
+    survival: list[Survival] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+
+def random_control(clean: Rgb8, protected: Rgb8, seed: int) -> Rgb8:
+    """The clean photo with the perturbation's own values, shuffled and with random signs: same PSNR before clamping."""
+    generator = np.random.default_rng(seed)
+    delta = np.abs(protected.astype(np.int16) - clean).ravel()
+    generator.shuffle(delta)
+    delta *= generator.integers(2, size=delta.size, dtype=np.int16) * 2 - 1
+    control: Rgb8 = (clean + delta.reshape(clean.shape)).clip(0, 255).astype(np.uint8)
+    return control
+
+
+def measure(
+    clean: Rgb8,
+    protected: Rgb8,
+    instruments: Instruments,
+    *,
+    short_side: int,
+    presets: Sequence[str] = ("instagram", "facebook", "whatsapp"),
+    seed: int = 0,
+    until: float | None = None,
+) -> Measured:
+    """What each surrogate makes of the protected photo and of the control.
+
+    Args:
+        clean, protected: (H, W, 3) of one size.
+        short_side: of the working size, pixels.
+        presets: platforms whose effect on the protection is measured, at full size.
+        until: `time.monotonic()` seconds after which nothing more is begun; what is left out is named.
+    """
+    size = working_size(clean.shape[0], clean.shape[1], short_side, PATCH)
+    trio = [_working8(photo, size) for photo in (clean, protected)]
+    trio.append(random_control(trio[0], trio[1], seed))
+    window, face = _window(trio[0], instruments.faces)
+    measured, clock = Measured(), _Clock(until)
+    device = next(instruments.surrogates[0][0].parameters()).device if instruments.surrogates else torch.device("cpu")
+    with torch.inference_mode():
+        views = _views(trio, window, device)
+        for surrogate, role in clock.each(instruments.surrogates, measured.skipped, lambda item: item[0].info.name):
+            measured.effects.append(_effect(surrogate, role, views, instruments, face))
+        if not measured.effects:
+            return measured
+        first = instruments.surrogates[0][0]
+        delivered = _at_full_size(clean, protected, trio)
+        # A platform acts at full size: what is left is told against the same photos scaled down untouched.
+        before = {
+            True: measured.effects[0].shift,
+            False: _shift(first, _views(_scaled(delivered, size), window, device)),
+        }
+        changes = [change for change in (*CHECKS, *presets) if change != "as is"]
+        for change in clock.each(changes, measured.skipped, lambda name: f"what is left after {name}"):
+            check = change in CHECKS
+            photos = [CHECKS[change](photo) for photo in trio] if check else _posted(delivered, change, size)
+            left = _left(_shift(first, _views(photos, window, device)), before[check])
+            measured.survival.append(Survival(change=change, surrogate=first.info.name, left=left))
+    return measured
+
+
+def decoded_windows(
+    clean: Rgb8, protected: Rgb8, surrogate: Surrogate, short_side: int, faces: FaceIdentity | None
+) -> list[Rgb8]:
+    """What the surrogate's decoder makes of the window, (WINDOW, WINDOW, 3): [of the clean photo, of the protected]."""
+    size = working_size(clean.shape[0], clean.shape[1], short_side, PATCH)
+    pair = [_working8(photo, size) for photo in (clean, protected)]
+    window, _ = _window(pair[0], faces)
+    device = next(surrogate.parameters()).device
+    with torch.inference_mode():
+        decoded = surrogate.decode(surrogate.features(_views(pair, window, device))["latent"])
+    return [_as_uint8(photo) for photo in decoded]
+
+
+class _Clock:
+    """Lets work begin while there is time for it, judged by the longest piece so far."""
+
+    def __init__(self, until: float | None) -> None:
+        self.until, self.longest = until, 0.0
+
+    def each(self, items: Iterable[Item], skipped: list[str], describe: Callable[[Item], str]) -> Iterator[Item]:
+        for item in items:
+            begun = time.monotonic()
+            if self.until is not None and begun + self.longest > self.until:
+                skipped.append(describe(item))
+                continue
+            yield item
+            self.longest = max(self.longest, time.monotonic() - begun)
+
+
+def _working8(photo: Rgb8, size: tuple[int, int]) -> Rgb8:
+    return _as_uint8(torch.from_numpy(to_working(photo, size))[0])
+
+
+def _as_uint8(pixels: torch.Tensor) -> Rgb8:
+    """(3, h, w) in [0, 1] -> (h, w, 3)."""
+    levels: Rgb8 = pixels.clamp(0, 1).mul(255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    return np.ascontiguousarray(levels)
+
+
+def _window(clean: Rgb8, faces: FaceIdentity | None) -> tuple[Window, Face | None]:
+    """Rows and columns around the largest face or the centre, in step with the patches, and the face inside it."""
+    face = faces.find(clean) if faces is not None else None
+    centre = [side / 2 for side in clean.shape[:2]]
+    if face is not None:
+        left, top, width, height = face.box
+        centre = [top + height / 2, left + width / 2]
+    spans = []
+    for middle, side in zip(centre, clean.shape[:2], strict=True):
+        length = min(WINDOW, side)
+        first = int(min(max(0.0, middle - length / 2), side - length)) // PATCH * PATCH
+        spans.append(slice(first, first + length))
+    window = (spans[0], spans[1])
+    # Looked for again: its place is needed in the window's own coordinates, and it may not fit into it.
+    return window, faces.find(np.ascontiguousarray(clean[window])) if faces is not None and face is not None else None
+
+
+def _views(photos: Sequence[Rgb8], window: Window, device: torch.device) -> Pixels:
+    stacked = np.stack([photo[window] for photo in photos])
+    return torch.from_numpy(stacked).to(device).permute(0, 3, 1, 2).float() / 255
+
+
+def _shift(surrogate: Surrogate, views: Pixels) -> Pair:
+    """Of [clean, protected, random]: how far the latent moved from the first."""
+    latent = surrogate.features(views)["latent"]
+    return _pair(relative_shift(latent[1:], latent[:1].expand_as(latent[1:])))
+
+
+def _pair(values: torch.Tensor) -> Pair:
+    protected, random = (float(value) for value in values)
+    return Pair(protected, random)
+
+
+def _left(after: Pair, before: Pair) -> Pair:
+    return Pair(after.protected / max(before.protected, 1e-9), after.random / max(before.random, 1e-9))
+
+
+def _effect(surrogate: Surrogate, role: str, views: Pixels, instruments: Instruments, face: Face | None) -> Effect:
+    name = surrogate.info.name
+    if not surrogate.decodes:
+        return Effect(surrogate=name, role=role, shift=_shift(surrogate, views))
+    latent = surrogate.features(views)["latent"]
+    shift = _pair(relative_shift(latent[1:], latent[:1].expand_as(latent[1:])))
+    decoded = surrogate.decode(latent).clamp(0, 1)
+    clean = decoded[:1].expand_as(decoded[1:])
+    error = (decoded[1:] - clean).square().flatten(1).mean(1)
+    lpips = identity = None
+    if instruments.lpips is not None:
+        lpips = _pair(instruments.lpips.to(decoded.device)(decoded[1:], clean))
+    if instruments.faces is not None and face is not None:
+        first, *others = (_as_uint8(photo) for photo in decoded)
+        identity = Pair(*(instruments.faces.identity(first, other, face) for other in others))
+    return Effect(
+        surrogate=name,
+        role=role,
+        shift=shift,
+        decoded_psnr=_pair(-10 * torch.log10(error.clamp_min(1e-10))),
+        decoded_lpips=lpips,
+        decoded_identity=identity,
+    )
+
+
+def _at_full_size(clean: Rgb8, protected: Rgb8, trio: Sequence[Rgb8]) -> list[Rgb8]:
+    """[clean, protected, random]: the control scaled up like any perturbation that is delivered."""
+    if clean.shape == trio[2].shape:
+        return [clean, protected, trio[2]]
+    delta = (trio[2].astype(np.float32) - trio[0]).transpose(2, 0, 1) / np.float32(255)
+    return [clean, protected, add_delta(clean, delta, 255)]
+
+
+def _scaled(photos: Sequence[Rgb8], size: tuple[int, int]) -> list[Rgb8]:
+    return [_working8(photo, size) for photo in photos]
+
+
+def _posted(photos: Sequence[Rgb8], platform: str, size: tuple[int, int]) -> list[Rgb8]:
+    return [_working8(deliver(photo, PRESETS[platform]), size) for photo in photos]

@@ -1,0 +1,1 @@
+"""What a protection costs the eye, and what it does to models: numbers, each with its source."""

@@ -1,0 +1,173 @@
+"""What is minimised: functions of a surrogate's features, one number a photo.
+
+An objective is bound once to a clean photo (constant work stays out of the loop) and then called on the features
+of each candidate. Every term is dimensionless, so that surrogates of different latent scales can be added.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import final
+
+import torch
+
+from anti_i2v._types import PerImage, Pixels
+from anti_i2v.errors import RecipeError
+from anti_i2v.metrics.perceptual import Lpips
+from anti_i2v.surrogates.base import Features, Surrogate
+
+__all__ = ["Anchor", "Auxiliary", "DecodedDamage", "Displacement", "Objective", "bind", "ensemble", "relative_shift"]
+
+LossFn = Callable[[Pixels], PerImage]
+Bound = Mapping[str, torch.Tensor]
+
+SHIFT_FLOOR = 1e-3
+"""Keeps the logarithms finite at the clean photo."""
+
+
+def mean_square(feature: torch.Tensor) -> PerImage:
+    """Mean of squares over everything but the batch."""
+    return feature.square().flatten(1).mean(1)
+
+
+def relative_shift(feature: torch.Tensor, clean: torch.Tensor) -> PerImage:
+    """Root mean square change, relative to the clean feature's own spread (0: nothing moved, 1: as far as it is wide).
+
+    The spread is taken around the mean of each photo's feature, so that an offset in the latents does not hide a shift.
+    """
+    spread = clean - clean.flatten(1).mean(1).view(-1, *[1] * (clean.ndim - 1))
+    return (mean_square(feature - clean) / mean_square(spread).clamp_min(1e-12)).sqrt()
+
+
+class Objective(ABC):
+    """Binds to clean photos, then judges features."""
+
+    @abstractmethod
+    def bind(self, surrogate: Surrogate, clean: Pixels) -> Bound:
+        """Everything that does not change while candidates do."""
+
+    @abstractmethod
+    def __call__(self, surrogate: Surrogate, features: Features, bound: Bound) -> PerImage:
+        """The loss of each photo; lower is better for the protector."""
+
+
+@final
+class Displacement(Objective):
+    """Untargeted displacement of a feature (PhotoGuard's encoder attack, untargeted): minus the log relative shift.
+
+    The logarithm gives surrogates that hardly budge the same say as those that budge easily. The gradient is zero at
+    the clean photo itself: start from a draft or a random perturbation.
+    """
+
+    def __init__(self, layer: str = "latent") -> None:
+        self.layer = layer
+
+    def bind(self, surrogate: Surrogate, clean: Pixels) -> Bound:
+        return {"clean": surrogate.features(clean)[self.layer]}
+
+    def __call__(self, surrogate: Surrogate, features: Features, bound: Bound) -> PerImage:
+        clean = bound["clean"]
+        spread = clean - clean.flatten(1).mean(1).view(-1, *[1] * (clean.ndim - 1))
+        ratio = mean_square(features[self.layer] - clean) / mean_square(spread).clamp_min(1e-12)
+        return -0.5 * torch.log(ratio + SHIFT_FLOOR)
+
+
+@final
+class Anchor(Objective):
+    """Internal representation anchor on encoder layers (Anti-I2V's IRA): the features of an unrelated target attract.
+
+    Each layer's squared distance to the target is divided by the clean photo's own: 1 at the clean photo, 0 at the
+    target.
+
+    Args:
+        target: the unrelated photo, (1, 3, h, w) in [0, 1]; it is scaled to the photo's size.
+        layers: hook points; the loss is their mean.
+    """
+
+    def __init__(self, target: Pixels, layers: Sequence[str] = ("latent",)) -> None:
+        if not layers:
+            raise RecipeError("an anchor needs at least one layer")
+        self.target, self.layers = target, tuple(layers)
+
+    def bind(self, surrogate: Surrogate, clean: Pixels) -> Bound:
+        size = clean.shape[-2:]
+        target = torch.nn.functional.interpolate(self.target.to(clean), size, mode="bilinear", antialias=True)
+        targets, cleans = surrogate.features(target), surrogate.features(clean)
+        bound = {f"target.{layer}": targets[layer].expand_as(cleans[layer]) for layer in self.layers}
+        return bound | {f"scale.{layer}": mean_square(cleans[layer] - targets[layer]) for layer in self.layers}
+
+    def __call__(self, surrogate: Surrogate, features: Features, bound: Bound) -> PerImage:
+        terms = [
+            mean_square(features[layer] - bound[f"target.{layer}"]) / bound[f"scale.{layer}"].clamp_min(1e-12)
+            for layer in self.layers
+        ]
+        return torch.stack(terms).mean(0)
+
+
+@final
+class DecodedDamage(Objective):
+    """What the surrogate's own decoder loses: minus the log error of the decoded photo, and minus its LPIPS.
+
+    Twice the cost of a displacement, and nearer to what a person sees. Needs a surrogate that decodes.
+
+    Args:
+        lpips: adds the perceptual term where weights are at hand.
+        lpips_weight: how much one LPIPS unit counts beside a factor of e in the error.
+    """
+
+    def __init__(self, lpips: Lpips | None = None, lpips_weight: float = 4.0) -> None:
+        self.lpips, self.lpips_weight = lpips, lpips_weight
+
+    def bind(self, surrogate: Surrogate, clean: Pixels) -> Bound:
+        return {"decoded": surrogate.decode(surrogate.features(clean)["latent"])}
+
+    def __call__(self, surrogate: Surrogate, features: Features, bound: Bound) -> PerImage:
+        decoded, expected = surrogate.decode(features["latent"]), bound["decoded"]
+        loss = -0.5 * torch.log(mean_square(decoded - expected) + SHIFT_FLOOR**2)
+        if self.lpips is None:
+            return loss
+        seen: PerImage = self.lpips(decoded, expected)
+        return loss - self.lpips_weight * seen
+
+
+@final
+class Auxiliary(Objective):
+    """The auxiliary term: minus LPIPS between the candidate itself and the clean photo (method: L_aux).
+
+    It does not look at the surrogate; add it with a small weight beside an objective that does.
+    """
+
+    def __init__(self, lpips: Lpips) -> None:
+        self.lpips = lpips
+
+    def bind(self, surrogate: Surrogate, clean: Pixels) -> Bound:
+        return {"clean": clean}
+
+    def __call__(self, surrogate: Surrogate, features: Features, bound: Bound) -> PerImage:
+        seen: PerImage = self.lpips(features["pixels"], bound["clean"])
+        return -seen
+
+
+def bind(objectives: Mapping[Objective, float], surrogate: Surrogate, clean: Pixels) -> LossFn:
+    """The weighted sum of objectives on one surrogate, as a `loss_fn` of pixels."""
+    with torch.no_grad():
+        bounds = [(weight, objective, objective.bind(surrogate, clean)) for objective, weight in objectives.items()]
+
+    def loss_fn(pixels: Pixels) -> PerImage:
+        features = {**surrogate.features(pixels), "pixels": pixels}
+        terms = [weight * objective(surrogate, features, bound) for weight, objective, bound in bounds]
+        return torch.stack(terms).sum(0)
+
+    return loss_fn
+
+
+def ensemble(loss_fns: Sequence[LossFn]) -> LossFn:
+    """The mean of several loss functions: one a surrogate."""
+    if not loss_fns:
+        raise RecipeError("an ensemble needs at least one surrogate")
+
+    def averaged(pixels: Pixels) -> PerImage:
+        return torch.stack([loss_fn(pixels) for loss_fn in loss_fns]).mean(0)
+
+    return averaged

@@ -1,0 +1,325 @@
+"""`protect()` and `Protector`: a photo in, a protected photo with its receipt out."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from anti_i2v.errors import RecipeError
+from anti_i2v.fullsize import add_delta, check_budget, to_working, working_size
+from anti_i2v.metrics.imperceptibility import compare
+from anti_i2v.photo import Photo, encode, format_of, open_photo, write_atomic
+from anti_i2v.presets import PRESETS, Preset
+from anti_i2v.presets import preset as preset_named
+from anti_i2v.receipt import Encoding, Receipt, versions
+from anti_i2v.recipes import Recipe, load_recipe
+from anti_i2v.surrogates.registry import at_hand, load_surrogate
+
+if TYPE_CHECKING:
+    import torch
+
+    from anti_i2v.measure import Instruments, Measured
+    from anti_i2v.optimise import Step
+    from anti_i2v.surrogates.base import Surrogate
+
+__all__ = ["Protection", "Protector", "protect"]
+
+Rgb8 = npt.NDArray[np.uint8]
+Source = Any
+"""A path, the bytes of an image file, a PIL image, an (H, W, 3 | 4) or (H, W) uint8 array, or a Photo read before."""
+
+NO_SURROGATES = (
+    "no real encoders on this machine, so nothing was refined: this is the draft. "
+    "`anti-i2v surrogates pull` fetches them (3 x 5 MB)"
+)
+
+
+OPTIMISE_SHARE = 0.7
+"""Of the time that a deadline leaves, for the steps; the rest is for the receipt."""
+
+
+@dataclass(frozen=True)
+class Protection:
+    """A protected photo.
+
+    Attributes:
+        photo: the protected pixels, with the clean photo's alpha, format and safe metadata.
+        clean: the clean pixels, (H, W, 3) uint8, for previews; they are dropped with this object.
+        receipt: what it cost and what it did.
+    """
+
+    photo: Photo
+    clean: Rgb8
+    receipt: Receipt
+
+    def encoded(self, format: str | None = None, quality: int | None = None, keep_metadata: bool = False) -> bytes:
+        """The file's bytes, by default in the photo's own format. Raises OutputError."""
+        return encode(self.photo, self.photo.pixels, format=format, quality=quality, keep_metadata=keep_metadata)
+
+    def save(
+        self,
+        path: str | Path,
+        *,
+        quality: int | None = None,
+        keep_metadata: bool = False,
+        overwrite: bool = False,
+    ) -> Receipt:
+        """Write the photo atomically, in the format of the path's suffix.
+
+        Returns the receipt, completed by what the encoding changed. Raises OutputError, and then leaves nothing behind.
+        """
+        path = Path(path)
+        file_format = format_of(path)
+        data = self.encoded(file_format, quality, keep_metadata)
+        write_atomic(path, data, overwrite=overwrite)
+        return msgspec.structs.replace(
+            self.receipt, encoding=_encoding(data, file_format, self.clean, self.photo.pixels)
+        )
+
+
+class Protector:
+    """Loaded models for many photos; safe to call from several threads.
+
+    Args:
+        recipe: a name ("draft", "balanced", "strong") or a Recipe.
+        surrogates: names or folders to optimise on; None takes the real encoders that are on this machine.
+        device: "auto" (CUDA where it is), "cpu", "cuda", "cuda:1", "mps".
+        settings: replace settings of the recipe, such as `budget=6`.
+
+    Raises:
+        RecipeError: an unknown recipe, setting or device.
+        SurrogateError: a surrogate that is unknown or unfit (when it is first needed).
+    """
+
+    def __init__(
+        self,
+        recipe: str | Recipe = "balanced",
+        *,
+        surrogates: Sequence[str | Path] | None = None,
+        device: str = "auto",
+        **settings: object,
+    ) -> None:
+        self.recipe = load_recipe(recipe, **settings)
+        self.surrogates = list(surrogates) if surrogates is not None else list(at_hand())
+        self.device = device
+        # One photo at a time on the models: two would only halve each other's speed and double the memory.
+        self._lock = threading.Lock()
+
+    @cached_property
+    def _torch_device(self) -> torch.device:
+        from anti_i2v.devices import choose
+
+        return choose(self.device)
+
+    @cached_property
+    def _models(self) -> list[Surrogate]:
+        """What steps are taken on."""
+        if not self.recipe.steps:
+            return []
+        terms = self.recipe.terms
+        hooks = tuple(layer for layer in self.recipe.anchor_layers if layer != "latent") if terms.anchor else ()
+        return [load_surrogate(name, device=self._torch_device, hooks=hooks) for name in self.surrogates]
+
+    @cached_property
+    def _instruments(self) -> Instruments:
+        from anti_i2v.measure import Instruments
+
+        return Instruments.at_hand(self._models, self._torch_device)
+
+    def prepare(self) -> None:
+        """Load the models that steps are taken on, so that what is wrong with them shows before the first photo.
+
+        Raises:
+            RecipeError: the device is not there.
+            SurrogateError: a surrogate is unknown or unfit.
+        """
+        with self._lock:
+            _ = self._torch_device, self._models
+
+    def protect(
+        self,
+        source: Source,
+        *,
+        preset: str | None = None,
+        deadline: float | None = None,
+        seed: int = 0,
+        effects: bool = True,
+        on_step: Callable[[Step], None] | None = None,
+        cancel: threading.Event | None = None,
+    ) -> Protection:
+        """Protect one photo.
+
+        Args:
+            source: a path, bytes, a PIL image, a uint8 array or a Photo.
+            preset: where the photo goes; the optimiser then meets that platform's codec.
+            deadline: seconds from now for everything, receipt included; the best candidate by then is delivered. None
+                takes the recipe's.
+            seed: same seed, recipe and versions on the same machine: same result.
+            effects: measure what surrogates make of the photo; False leaves those rows out.
+            on_step: called after each step.
+            cancel: set it from another thread to stop before the next step.
+
+        Raises:
+            PhotoError, RecipeError, SurrogateError, Cancelled, BudgetError.
+        """
+        clock = _Clock()
+        limit = self.recipe.deadline if deadline is None else deadline
+        if limit is not None and not limit > 0:
+            raise RecipeError(f"a deadline must be above 0 seconds, got {limit}")
+        if not 0 <= seed < 2**63:
+            raise RecipeError(f"a seed must be 0..2**63 - 1, got {seed}")
+        platform = preset_named(preset) if preset is not None else None
+        photo = source if isinstance(source, Photo) else open_photo(source)
+        clock.lap("read")
+        with self._lock:
+            made = self._make(
+                photo, platform, seed, on_step, cancel, clock.share_of(limit, OPTIMISE_SHARE if effects else 1.0)
+            )
+            spent = check_budget(photo.pixels, made.protected, self.recipe.budget)
+            clock.lap("protect")
+            measured = self._measure(photo, made, platform, seed, clock.share_of(limit, 1.0)) if effects else None
+        seen = compare(photo.pixels, made.protected)
+        clock.lap("measure")
+        receipt = Receipt(
+            recipe=self.recipe.name,
+            preset=preset,
+            seed=seed,
+            budget_asked=self.recipe.budget,
+            budget_spent=spent,
+            steps=made.steps,
+            steps_asked=self.recipe.steps,
+            stopped=made.stopped,
+            imperceptibility=seen,
+            effects=tuple(measured.effects) if measured else (),
+            survival=tuple(measured.survival) if measured else (),
+            working_size=made.size,
+            device=str(self._torch_device),
+            seconds=clock.laps,
+            versions=versions(),
+            notes=(*photo.notes, *made.notes, *_skipped(measured)),
+        )
+        return Protection(replace(photo, pixels=made.protected), photo.pixels, receipt)
+
+    def _make(
+        self,
+        photo: Photo,
+        platform: Preset | None,
+        seed: int,
+        on_step: Callable[[Step], None] | None,
+        cancel: threading.Event | None,
+        until: float | None,
+    ) -> _Made:
+        """The protected pixels at full size."""
+        import torch
+
+        from anti_i2v.draft import draft
+        from anti_i2v.visibility import texture_weight
+
+        recipe, models = self.recipe, self._models
+        multiple = math.lcm(8, *(model.multiple for model in models))
+        size = working_size(photo.pixels.shape[0], photo.pixels.shape[1], recipe.short_side, multiple)
+        clean = torch.from_numpy(to_working(photo.pixels, size)).to(self._torch_device)
+        budget = recipe.budget / 255 * texture_weight(clean, recipe.visual_floor)
+        generator = torch.Generator().manual_seed(seed)
+        if recipe.start == "draft":
+            candidate = draft(clean, budget, seed)
+        elif recipe.start == "random":
+            candidate = clean + budget * (2 * torch.rand(clean.shape, generator=generator).to(clean) - 1)
+        else:
+            candidate = clean
+        steps, stopped = 0, "steps"
+        notes: tuple[str, ...] = ()
+        if models:
+            from anti_i2v.refine import refine
+
+            outcome = refine(
+                clean, candidate, budget, recipe, models,
+                seed=seed, preset=platform, callback=on_step, deadline=until, cancel=cancel,
+            )  # fmt: skip
+            candidate, steps, stopped = outcome.candidate, outcome.steps, outcome.stopped
+        elif recipe.steps:
+            stopped, notes = "no surrogates", (NO_SURROGATES,)
+        delta = (candidate - clean)[0].cpu().numpy()
+        return _Made(add_delta(photo.pixels, delta, recipe.budget), size, steps, stopped, notes)
+
+    def _measure(self, photo: Photo, made: _Made, platform: Preset | None, seed: int, until: float | None) -> Measured:
+        from anti_i2v.measure import measure
+
+        presets = [platform.name] if platform else list(PRESETS)
+        return measure(
+            photo.pixels,
+            made.protected,
+            self._instruments,
+            short_side=self.recipe.short_side,
+            presets=presets,
+            seed=seed,
+            until=until,
+        )
+
+
+def protect(
+    source: Source,
+    *,
+    recipe: str | Recipe = "balanced",
+    preset: str | None = None,
+    deadline: float | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    surrogates: Sequence[str | Path] | None = None,
+    **settings: object,
+) -> Protection:
+    """Protect one photo; for many, keep a `Protector`, whose arguments and errors these are."""
+    protector = Protector(recipe, surrogates=surrogates, device=device, **settings)
+    return protector.protect(source, preset=preset, deadline=deadline, seed=seed)
+
+
+@dataclass(frozen=True)
+class _Made:
+    protected: Rgb8
+    size: tuple[int, int]
+    steps: int
+    stopped: str
+    notes: tuple[str, ...]
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.begun = self.last = time.monotonic()
+        self.laps: dict[str, float] = {}
+
+    def lap(self, name: str) -> None:
+        now = time.monotonic()
+        self.laps[name], self.last = round(now - self.last, 3), now
+
+    def share_of(self, limit: float | None, share: float) -> float | None:
+        """The moment at which a share of what is left of the limit will be used up."""
+        return None if limit is None else self.last + share * (self.begun + limit - self.last)
+
+
+def _encoding(data: bytes, file_format: str, clean: Rgb8, protected: Rgb8) -> Encoding:
+    decoded = open_photo(data).pixels
+    wanted = (protected.astype(np.int16) - clean).ravel()
+    kept = (decoded.astype(np.int16) - clean).ravel()
+    energy = float(np.dot(wanted.astype(np.float32), wanted.astype(np.float32)))
+    return Encoding(
+        format=file_format,
+        lossless=bool(np.array_equal(decoded, protected)),
+        perturbation_kept=float(np.dot(wanted.astype(np.float32), kept.astype(np.float32))) / energy if energy else 1.0,
+        max_levels=int(np.abs(kept).max()),
+    )
+
+
+def _skipped(measured: Measured | None) -> tuple[str, ...]:
+    if measured is None or not measured.skipped:
+        return ()
+    return (f"not measured, the deadline came first: {', '.join(measured.skipped)}",)

@@ -1,0 +1,125 @@
+"""Recipes: named, frozen sets of settings, read from data/recipes/*.toml. Every tuned number lives there."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from typing import Literal
+
+import msgspec
+
+from anti_i2v.errors import RecipeError
+
+__all__ = ["Recipe", "Terms", "load_recipe", "recipe_names"]
+
+
+TransformName = Literal["identity", "jpeg", "resize", "blur", "noise", "crop"]
+"""The keys of `transforms.TRANSFORMS`, said again so that a wrong recipe is refused without loading torch."""
+
+
+class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Weights of the objectives; 0 leaves one out."""
+
+    displacement: float = 0.0
+    anchor: float = 0.0
+    decoded: float = 0.0
+    auxiliary: float = 0.0
+
+
+def _no_eot() -> dict[TransformName, float]:
+    return {"identity": 1.0}
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a photo is protected.
+
+    Attributes:
+        budget: L-infinity bound in levels (1/255), 1..64.
+        short_side: the short side in pixels at which the perturbation is made; it is scaled up to the photo.
+        visual_floor: share of the budget that flat areas may take; 1 turns the visual weighting off.
+        start: "draft" (the trained tiles), "random" or "clean".
+        steps: of the optimiser; 0 keeps the start.
+        step: first step in levels (root mean square change); `final_step` is the last one's share of it.
+        algorithm: "sign-gradient", "momentum" or "adam".
+        spaces: used in turn: "rgb", "lab", "dct", "dct8". The paper's dual space is ["lab", "dct"].
+        lab_shares: how far L*, a*, b* move beside each other. The paper: [0, 1, 1].
+        dct_cutoff: share of the lowest frequencies of each axis that may move.
+        terms: weights of the objectives.
+        anchor_layers: hook points that the anchor term pulls.
+        turns: "one" surrogate a step, in turn, or "all" in every step.
+        eot: transform -> weight of its draw; one draw a step. {"identity": 1} turns it off.
+        score_every: how often candidates are compared on all surrogates; 0: at the start and the end.
+        deadline: seconds that a person waits at most unless another is given; None: no limit.
+    """
+
+    name: str
+    summary: str
+    budget: int = 8
+    short_side: int = 512
+    visual_floor: float = 1.0
+    start: Literal["draft", "random", "clean"] = "draft"
+    steps: int = 0
+    step: float = 2.0
+    final_step: float = 0.1
+    algorithm: Literal["sign-gradient", "momentum", "adam"] = "sign-gradient"
+    spaces: tuple[Literal["rgb", "lab", "dct", "dct8"], ...] = ("rgb",)
+    lab_shares: tuple[float, float, float] = (0.0, 1.0, 1.0)
+    dct_cutoff: float = 0.25
+    terms: Terms = Terms(displacement=1.0)
+    anchor_layers: tuple[str, ...] = ("latent",)
+    turns: Literal["one", "all"] = "one"
+    eot: dict[TransformName, float] = msgspec.field(default_factory=_no_eot)
+    score_every: int = 0
+    deadline: float | None = None
+
+    def __post_init__(self) -> None:
+        checks = [
+            (1 <= self.budget <= 64, f"budget must be 1..64 levels, got {self.budget}"),
+            (64 <= self.short_side <= 2048, f"short_side must be 64..2048 pixels, got {self.short_side}"),
+            (0 <= self.visual_floor <= 1, f"visual_floor must be in [0, 1], got {self.visual_floor}"),
+            (0 <= self.steps <= 10_000, f"steps must be 0..10000, got {self.steps}"),
+            (0 < self.step <= 64, f"step must be above 0 and at most 64 levels, got {self.step}"),
+            (0 <= self.final_step <= 1, f"final_step must be in [0, 1], got {self.final_step}"),
+            (
+                min(self.lab_shares) >= 0 and sum(self.lab_shares) > 0,
+                f"lab_shares must be >= 0 and not all zero, got {self.lab_shares}",
+            ),
+            (0 < self.dct_cutoff <= 1, f"dct_cutoff must be above 0 and at most 1, got {self.dct_cutoff}"),
+            (len(self.spaces) > 0, "a recipe needs at least one space"),
+            (self.deadline is None or self.deadline > 0, f"deadline must be above 0 seconds, got {self.deadline}"),
+        ]
+        for holds, message in checks:
+            if not holds:
+                raise RecipeError(message)
+
+
+def recipe_names() -> list[str]:
+    """The recipes that the package ships, lightest first."""
+    return sorted(_shipped(), key=lambda name: (_shipped()[name].steps, name))
+
+
+def load_recipe(recipe: str | Recipe, **changes: object) -> Recipe:
+    """A shipped recipe by name (or a Recipe), with settings replaced.
+
+    Raises:
+        RecipeError: an unknown name or setting, or a value out of range.
+    """
+    if isinstance(recipe, str):
+        if recipe not in _shipped():
+            raise RecipeError(f"unknown recipe {recipe!r}: choose from {', '.join(recipe_names())}")
+        recipe = _shipped()[recipe]
+    if not changes:
+        return recipe
+    try:
+        # Through convert, so that replaced values are checked for type as well as for range.
+        return msgspec.convert({**msgspec.to_builtins(recipe), **changes}, Recipe)
+    except msgspec.ValidationError as problem:
+        raise RecipeError(str(problem).replace("Object contains unknown field", "a recipe has no setting")) from None
+
+
+@cache
+def _shipped() -> dict[str, Recipe]:
+    folder = resources.files("anti_i2v").joinpath("data/recipes")
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
+    recipes = [msgspec.toml.decode(file.read_bytes(), type=Recipe) for file in files]
+    return {recipe.name: recipe for recipe in recipes}

@@ -1,0 +1,145 @@
+"""Which surrogates are known, which are at hand, and how to get them. Light: models load when they are asked for."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from anti_i2v.errors import SurrogateError
+from anti_i2v.home import home
+
+if TYPE_CHECKING:
+    import torch
+
+    from anti_i2v.surrogates.base import Surrogate
+
+__all__ = ["Entry", "at_hand", "entries", "load_surrogate", "locate", "pull", "where"]
+
+EMBEDDED = "embedded"
+
+
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One encoder that the project knows by name."""
+
+    name: str
+    hub: str
+    role: Literal["surrogate", "held-out"]
+    family: str
+    licence: str
+    fingerprint: str
+
+
+@cache
+def entries() -> dict[str, Entry]:
+    """Name -> entry, from data/surrogates.toml."""
+    text = resources.files("anti_i2v").joinpath("data/surrogates.toml").read_bytes()
+    table = msgspec.toml.decode(text, type=dict[str, list[Entry]])
+    return {entry.name: entry for entry in table["surrogate"]}
+
+
+def where(name: str) -> Path | None:
+    """The folder of a known surrogate under the home folder, or None where it is not at hand."""
+    folder = home() / "surrogates" / name
+    return folder if (folder / "config.json").is_file() else None
+
+
+def at_hand(role: Literal["surrogate", "held-out"] = "surrogate") -> list[str]:
+    """Known surrogates of a role that can be loaded now."""
+    return [entry.name for entry in entries().values() if entry.role == role and where(entry.name)]
+
+
+def locate(name_or_folder: str | Path) -> Path:
+    """The folder of a surrogate by name or path. Light, so that a wrong name is refused before anything is loaded.
+
+    Raises:
+        SurrogateError: it is unknown, or known and not at hand; the message says what to do.
+    """
+    entry = entries().get(str(name_or_folder))
+    folder = Path(name_or_folder) if entry is None else where(entry.name)
+    if folder is None:
+        raise SurrogateError(
+            f"{name_or_folder} is not on this machine: run `anti-i2v surrogates pull {name_or_folder}`"
+        )
+    if not folder.is_dir():
+        known = ", ".join([EMBEDDED, *entries()])
+        raise SurrogateError(f"unknown surrogate {str(name_or_folder)!r}: give a folder, or one of {known}")
+    return folder
+
+
+def load_surrogate(
+    name_or_folder: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+    hooks: tuple[str, ...] = (),
+) -> Surrogate:
+    """A surrogate by name ("embedded", or as in `entries()`), or from a folder in the hub's layout.
+
+    Raises:
+        SurrogateError: it is unknown, not at hand, or unfit; the message says what to do.
+    """
+    import torch
+
+    from anti_i2v.surrogates.autoencoders import load_autoencoder
+    from anti_i2v.surrogates.embedded import load_student
+
+    if name_or_folder == EMBEDDED:
+        return load_student(device)
+    precision, folder = dtype or torch.float32, locate(name_or_folder)
+    entry = entries().get(str(name_or_folder))
+    if entry is None:
+        return load_autoencoder(folder, hooks=hooks, device=device, dtype=precision)
+    return load_autoencoder(
+        folder,
+        name=entry.name,
+        pinned=entry.fingerprint,
+        licence=entry.licence,
+        source=entry.hub,
+        hooks=hooks,
+        device=device,
+        dtype=precision,
+    )
+
+
+def pull(name: str) -> Path:
+    """Download a known surrogate into the home folder, and keep it only if its fingerprint is the pinned one.
+
+    Raises:
+        SurrogateError: unknown, not reachable, or not the pinned weights.
+    """
+    import shutil
+    import tempfile
+
+    entry = entries().get(name)
+    if entry is None:
+        raise SurrogateError(f"unknown surrogate {name!r}: choose from {', '.join(entries())}")
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError:
+        raise SurrogateError('pulling needs huggingface-hub: pip install "anti-i2v-sdk[backbones]"') from None
+    from anti_i2v.surrogates.autoencoders import WEIGHTS, fingerprint
+
+    target = home() / "surrogates" / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        fresh = Path(scratch) / name
+        try:
+            snapshot_download(entry.hub, local_dir=fresh, allow_patterns=["config.json", WEIGHTS])
+        except Exception as problem:  # the hub's client has no common error for "cannot be reached"
+            raise SurrogateError(
+                f"{entry.hub} cannot be downloaded ({type(problem).__name__}): check the connection"
+            ) from None
+        if (
+            not (fresh / "config.json").is_file()
+            or not (fresh / WEIGHTS).is_file()
+            or fingerprint(fresh / WEIGHTS) != entry.fingerprint
+        ):
+            raise SurrogateError(f"{entry.hub} no longer holds the pinned weights: nothing was kept")
+        shutil.rmtree(fresh / ".cache", ignore_errors=True)
+        shutil.rmtree(target, ignore_errors=True)
+        fresh.replace(target)
+    return target

@@ -1,0 +1,113 @@
+"""Shared by all tests: shape checks, real classes at toy size, photos, and homes with and without weights."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import jaxtyping
+import numpy as np
+import pytest
+from beartype import BeartypeConf, beartype
+from numpy.typing import NDArray
+from PIL import Image
+
+# The shapes in signatures are checked here, and only here: a caller pays nothing for them. The modules are those whose
+# annotations exist at run time (no TYPE_CHECKING imports, no Self). An int is a float, as for the static checker.
+CHECKED = (
+    "_types",
+    "devices",
+    "draft",
+    "objectives",
+    "optimise",
+    "refine",
+    "spaces",
+    "surrogates.autoencoders",
+    "surrogates.base",
+    "surrogates.embedded",
+    "transforms",
+    "visibility",
+)
+checker = ModuleType("shape_checker")
+checker.check = beartype(conf=BeartypeConf(is_pep484_tower=True))  # type: ignore[attr-defined]  # made on the spot
+sys.modules["shape_checker"] = checker
+jaxtyping.install_import_hook([f"anti_i2v.{name}" for name in CHECKED], "shape_checker.check")
+
+PHOTOS = Path(__file__).parent / "data"
+
+
+def opened(height: int, width: int) -> list[NDArray[np.uint8]]:
+    small = []
+    for name in ("astronaut", "chelsea", "china", "coffee"):
+        with Image.open(PHOTOS / f"{name}.jpg") as photo:
+            small.append(np.asarray(photo.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)))
+    return small
+
+
+@pytest.fixture(scope="session")
+def photos() -> list[NDArray[np.uint8]]:
+    """Real photos, (96, 128, 3): skin, fur, sky and texture."""
+    return opened(96, 128)
+
+
+@pytest.fixture(scope="session")
+def larger_photos() -> list[NDArray[np.uint8]]:
+    """The same, (128, 168, 3), for tests that look at effects."""
+    return opened(128, 168)
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a real AutoencoderTiny: three halvings, random weights."""
+    diffusers = pytest.importorskip("diffusers", reason="needs diffusers: pip install 'anti-i2v-sdk[backbones]'")
+    import torch
+
+    torch.manual_seed(0)
+    widths, blocks = (8, 8, 8, 8), (1, 1, 1, 1)
+    model = diffusers.AutoencoderTiny(
+        encoder_block_out_channels=widths,
+        decoder_block_out_channels=widths,
+        num_encoder_blocks=blocks,
+        num_decoder_blocks=blocks,
+    )
+    folder = tmp_path_factory.mktemp("surrogates") / "toy-tiny"
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def kl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a real AutoencoderKL: one halving, random weights."""
+    diffusers = pytest.importorskip("diffusers", reason="needs diffusers: pip install 'anti-i2v-sdk[backbones]'")
+    import torch
+
+    torch.manual_seed(0)
+    model = diffusers.AutoencoderKL(
+        block_out_channels=(8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        norm_num_groups=4,
+        latent_channels=4,
+    )
+    folder = tmp_path_factory.mktemp("surrogates") / "toy-kl"
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def empty_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A bare machine: no weights but those that the package ships."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("ANTI_I2V_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def weights_home() -> Path:
+    """The developer's folder with the real encoders."""
+    named = os.environ.get("ANTI_I2V_HOME")
+    if not named or not (Path(named) / "surrogates" / "taesd" / "config.json").is_file():
+        pytest.skip("needs ANTI_I2V_HOME with the real encoders in surrogates/")
+    return Path(named)

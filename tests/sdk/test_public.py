@@ -1,0 +1,92 @@
+"""What `import anti_i2v` promises: these names, and nothing heavy loaded for them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import anti_i2v
+
+PUBLIC = [
+    "AntiI2VError",
+    "BudgetError",
+    "Cancelled",
+    "OutputError",
+    "PhotoError",
+    "Protection",
+    "Protector",
+    "Receipt",
+    "Recipe",
+    "RecipeError",
+    "SurrogateError",
+    "check",
+    "load_recipe",
+    "protect",
+    "recipe_names",
+]
+
+HEAVY = ("torch", "kornia", "scipy", "skimage", "cv2", "diffusers")
+
+
+def loaded_by(program: str) -> set[str]:
+    """Which heavy packages a fresh interpreter has after a program, however that ended."""
+    report = f"import sys\ntry:\n    {program}\nexcept SystemExit:\n    pass\n"
+    report += f"print('loaded:', *[name for name in {HEAVY} if name in sys.modules])"
+    environment = {**os.environ, "PYTHONPATH": str(Path(anti_i2v.__file__).parents[1])}
+    run = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True, env=environment, check=True)  # noqa: S603  # our own interpreter
+    return set(run.stdout.rpartition("loaded:")[2].split())
+
+
+def test_the_public_names_are_exactly_these() -> None:
+    assert anti_i2v.__all__ == PUBLIC
+    assert dir(anti_i2v) == PUBLIC
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_resolves(name: str) -> None:
+    found = getattr(anti_i2v, name)
+    assert found.__name__ == name
+    assert found.__doc__
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = anti_i2v.nothing
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        pytest.param("import anti_i2v", id="import anti_i2v"),
+        pytest.param(
+            "from anti_i2v import *; import anti_i2v.batch, anti_i2v.report, anti_i2v.preview", id="every name"
+        ),
+    ],
+)
+def test_importing_loads_no_heavy_package(program: str) -> None:
+    # A star import is not allowed inside a block, so each program runs through exec.
+    assert loaded_by(f"exec({program!r})") == set()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["--help"], id="--help"),
+        pytest.param(["--version"], id="--version"),
+        pytest.param(["protect", "--help"], id="protect --help"),
+        pytest.param(["recipes"], id="recipes"),
+        pytest.param(["presets"], id="presets"),
+        pytest.param(["surrogates", "list"], id="surrogates list"),
+        pytest.param(["surrogates", "info", "embedded"], id="surrogates info"),
+        pytest.param(["protect", "photo.jpg", "--recipe", "nope"], id="an unknown recipe"),
+        pytest.param(["protect", "photo.jpg", "--budget", "300"], id="a budget out of range"),
+        pytest.param(["protect", "no-such-photo.jpg"], id="a missing photo"),
+        pytest.param(["nope"], id="an unknown command"),
+    ],
+)
+def test_commands_that_need_no_model_load_no_heavy_package(arguments: list[str]) -> None:
+    assert loaded_by(f"sys.argv[1:] = {arguments}; from anti_i2v.cli import main; main()") == set()

@@ -1,0 +1,104 @@
+"""Recipes: what ships, what may be replaced, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from anti_i2v.errors import RecipeError
+from anti_i2v.optimise import ALGORITHMS
+from anti_i2v.recipes import Recipe, Terms, load_recipe, recipe_names
+from anti_i2v.transforms import sampler
+
+DATA = Path(load_recipe.__code__.co_filename).parent / "data" / "recipes"
+
+
+def test_the_three_promised_recipes_ship_lightest_first() -> None:
+    assert recipe_names() == ["draft", "balanced", "strong"]
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_shipped_recipe_loads_and_can_be_run(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert recipe.summary.endswith(".")
+    assert recipe.algorithm in ALGORITHMS
+    assert any(msgspec.to_builtins(recipe.terms).values())
+    sampler(recipe.eot)
+
+
+def test_files_are_named_after_their_recipes() -> None:
+    assert sorted(path.stem for path in DATA.glob("*.toml")) == sorted(recipe_names())
+
+
+def test_the_draft_takes_no_steps() -> None:
+    assert load_recipe("draft").steps == 0
+    assert load_recipe("balanced").steps < load_recipe("strong").steps
+
+
+def test_settings_are_replaced_and_the_shipped_recipe_stays() -> None:
+    before = load_recipe("balanced")
+    changed = load_recipe("balanced", budget=4, spaces=["lab", "dct"], terms={"anchor": 1.0})
+    assert (changed.budget, changed.spaces, changed.terms) == (4, ("lab", "dct"), Terms(anchor=1.0))
+    assert changed.steps == before.steps
+    assert load_recipe("balanced") == before
+
+
+def test_a_recipe_of_ones_own_passes_through() -> None:
+    own = Recipe(name="own", summary="Mine.", steps=3)
+    assert load_recipe(own) is own
+    assert load_recipe(own, steps=4).steps == 4
+
+
+def test_a_recipe_is_frozen() -> None:
+    with pytest.raises(AttributeError):
+        load_recipe("draft").budget = 3  # type: ignore[misc]  # the point of this test
+
+
+BAD = {
+    "budget 0": ({"budget": 0}, "budget must be 1..64 levels, got 0"),
+    "budget 300": ({"budget": 300}, "budget must be 1..64 levels, got 300"),
+    "half a level": ({"budget": 2.5}, "Expected `int`, got `float` - at `$.budget`"),
+    "budget in words": ({"budget": "8"}, "Expected `int`, got `str` - at `$.budget`"),
+    "a small short side": ({"short_side": 63}, "short_side must be 64..2048 pixels, got 63"),
+    "a large short side": ({"short_side": 2049}, "short_side must be 64..2048 pixels, got 2049"),
+    "a negative floor": ({"visual_floor": -0.1}, "visual_floor must be in [0, 1], got -0.1"),
+    "a floor above 1": ({"visual_floor": 1.5}, "visual_floor must be in [0, 1], got 1.5"),
+    "a floor that is no number": ({"visual_floor": float("nan")}, "visual_floor must be in [0, 1], got nan"),
+    "negative steps": ({"steps": -1}, "steps must be 0..10000, got -1"),
+    "too many steps": ({"steps": 10_001}, "steps must be 0..10000, got 10001"),
+    "no step length": ({"step": 0}, "step must be above 0 and at most 64 levels, got 0"),
+    "a long step": ({"step": 65}, "step must be above 0 and at most 64 levels, got 65"),
+    "a growing step": ({"final_step": 1.1}, "final_step must be in [0, 1], got 1.1"),
+    "no frequencies": ({"dct_cutoff": 0}, "dct_cutoff must be above 0 and at most 1, got 0"),
+    "no space": ({"spaces": []}, "a recipe needs at least one space"),
+    "an unknown space": ({"spaces": ["hsv"]}, "Invalid enum value 'hsv' - at `$.spaces[0]`"),
+    "an unknown algorithm": ({"algorithm": "sgd"}, "Invalid enum value 'sgd' - at `$.algorithm`"),
+    "an unknown start": ({"start": "noise"}, "Invalid enum value 'noise' - at `$.start`"),
+    "two Lab shares": ({"lab_shares": [0, 1]}, "at `$.lab_shares`"),
+    "zero Lab shares": ({"lab_shares": [0, 0, 0]}, "lab_shares must be >= 0 and not all zero, got (0.0, 0.0, 0.0)"),
+    "a negative Lab share": ({"lab_shares": [0, -1, 2]}, "lab_shares must be >= 0 and not all zero"),
+    "a deadline of zero": ({"deadline": 0}, "deadline must be above 0 seconds, got 0"),
+    "an unknown setting": ({"bugdet": 8}, "a recipe has no setting `bugdet`"),
+    "an unknown term": ({"terms": {"clip": 1.0}}, "clip"),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), BAD.values(), ids=BAD)
+def test_a_bad_value_is_refused_by_name(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(RecipeError) as refused:
+        load_recipe("balanced", **changes)
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_unknown_recipe_is_refused_with_the_choices() -> None:
+    with pytest.raises(RecipeError, match="unknown recipe 'balance': choose from draft, balanced, strong"):
+        load_recipe("balance")
+
+
+def test_a_recipe_error_is_a_value_error() -> None:
+    with pytest.raises(ValueError, match="budget"):
+        Recipe(name="own", summary="Mine.", budget=0)
