@@ -28,7 +28,17 @@ from anti_i2v.receipt import Effect, Pair, Survival
 from anti_i2v.surrogates.base import Surrogate
 from anti_i2v.surrogates.registry import EMBEDDED, entries, load_surrogate, where
 
-__all__ = ["Instruments", "Measured", "decoded_windows", "measure", "random_control"]
+__all__ = [
+    "Instruments",
+    "Measured",
+    "as_uint8",
+    "choose_window",
+    "decoded_windows",
+    "effect_on",
+    "measure",
+    "random_control",
+    "stack_views",
+]
 
 Rgb8 = npt.NDArray[np.uint8]
 Window = tuple[slice, slice]
@@ -118,13 +128,13 @@ def measure(
     size = working_size(clean.shape[0], clean.shape[1], short_side, PATCH)
     trio = [_working8(photo, size) for photo in (clean, protected)]
     trio.append(random_control(trio[0], trio[1], seed))
-    window, face = _window(trio[0], instruments.faces)
+    window, face = choose_window(trio[0], instruments.faces)
     measured, clock = Measured(), _Clock(until)
     device = next(instruments.surrogates[0][0].parameters()).device if instruments.surrogates else torch.device("cpu")
     with torch.inference_mode():
-        views = _views(trio, window, device)
+        views = stack_views(trio, window, device)
         for surrogate, role in clock.each(instruments.surrogates, measured.skipped, lambda item: item[0].info.name):
-            measured.effects.append(_effect(surrogate, role, views, instruments, face))
+            measured.effects.append(effect_on(surrogate, role, views, instruments, face))
         if not measured.effects:
             return measured
         first = instruments.surrogates[0][0]
@@ -132,13 +142,13 @@ def measure(
         # A platform acts at full size: what is left is told against the same photos scaled down untouched.
         before = {
             True: measured.effects[0].shift,
-            False: _shift(first, _views(_scaled(delivered, size), window, device)),
+            False: _shift(first, stack_views(_scaled(delivered, size), window, device)),
         }
         changes = [change for change in (*CHECKS, *presets) if change != "as is"]
         for change in clock.each(changes, measured.skipped, lambda name: f"what is left after {name}"):
             check = change in CHECKS
             photos = [CHECKS[change](photo) for photo in trio] if check else _posted(delivered, change, size)
-            left = _left(_shift(first, _views(photos, window, device)), before[check])
+            left = _left(_shift(first, stack_views(photos, window, device)), before[check])
             measured.survival.append(Survival(change=change, surrogate=first.info.name, left=left))
     return measured
 
@@ -149,11 +159,11 @@ def decoded_windows(
     """What the surrogate's decoder makes of the window, (WINDOW, WINDOW, 3): [of the clean photo, of the protected]."""
     size = working_size(clean.shape[0], clean.shape[1], short_side, PATCH)
     pair = [_working8(photo, size) for photo in (clean, protected)]
-    window, _ = _window(pair[0], faces)
+    window, _ = choose_window(pair[0], faces)
     device = next(surrogate.parameters()).device
     with torch.inference_mode():
-        decoded = surrogate.decode(surrogate.features(_views(pair, window, device))["latent"])
-    return [_as_uint8(photo) for photo in decoded]
+        decoded = surrogate.decode(surrogate.features(stack_views(pair, window, device))["latent"])
+    return [as_uint8(photo) for photo in decoded]
 
 
 class _Clock:
@@ -173,16 +183,16 @@ class _Clock:
 
 
 def _working8(photo: Rgb8, size: tuple[int, int]) -> Rgb8:
-    return _as_uint8(torch.from_numpy(to_working(photo, size))[0])
+    return as_uint8(torch.from_numpy(to_working(photo, size))[0])
 
 
-def _as_uint8(pixels: torch.Tensor) -> Rgb8:
+def as_uint8(pixels: torch.Tensor) -> Rgb8:
     """(3, h, w) in [0, 1] -> (h, w, 3)."""
     levels: Rgb8 = pixels.clamp(0, 1).mul(255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
     return np.ascontiguousarray(levels)
 
 
-def _window(clean: Rgb8, faces: FaceIdentity | None) -> tuple[Window, Face | None]:
+def choose_window(clean: Rgb8, faces: FaceIdentity | None) -> tuple[Window, Face | None]:
     """Rows and columns around the largest face or the centre, in step with the patches, and the face inside it."""
     face = faces.find(clean) if faces is not None else None
     centre = [side / 2 for side in clean.shape[:2]]
@@ -199,7 +209,8 @@ def _window(clean: Rgb8, faces: FaceIdentity | None) -> tuple[Window, Face | Non
     return window, faces.find(np.ascontiguousarray(clean[window])) if faces is not None and face is not None else None
 
 
-def _views(photos: Sequence[Rgb8], window: Window, device: torch.device) -> Pixels:
+def stack_views(photos: Sequence[Rgb8], window: Window, device: torch.device) -> Pixels:
+    """The same window of several photos as one batch, (B, 3, h, w) in [0, 1]."""
     stacked = np.stack([photo[window] for photo in photos])
     return torch.from_numpy(stacked).to(device).permute(0, 3, 1, 2).float() / 255
 
@@ -219,7 +230,8 @@ def _left(after: Pair, before: Pair) -> Pair:
     return Pair(after.protected / max(before.protected, 1e-9), after.random / max(before.random, 1e-9))
 
 
-def _effect(surrogate: Surrogate, role: str, views: Pixels, instruments: Instruments, face: Face | None) -> Effect:
+def effect_on(surrogate: Surrogate, role: str, views: Pixels, instruments: Instruments, face: Face | None) -> Effect:
+    """What one surrogate makes of [clean, protected, random], stacked by `stack_views`."""
     name = surrogate.info.name
     if not surrogate.decodes:
         return Effect(surrogate=name, role=role, shift=_shift(surrogate, views))
@@ -232,7 +244,7 @@ def _effect(surrogate: Surrogate, role: str, views: Pixels, instruments: Instrum
     if instruments.lpips is not None:
         lpips = _pair(instruments.lpips.to(decoded.device)(decoded[1:], clean))
     if instruments.faces is not None and face is not None:
-        first, *others = (_as_uint8(photo) for photo in decoded)
+        first, *others = (as_uint8(photo) for photo in decoded)
         identity = Pair(*(instruments.faces.identity(first, other, face) for other in others))
     return Effect(
         surrogate=name,

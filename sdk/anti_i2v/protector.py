@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from anti_i2v.errors import RecipeError
 from anti_i2v.fullsize import add_delta, check_budget, to_working, working_size
+from anti_i2v.home import find
 from anti_i2v.metrics.imperceptibility import compare
 from anti_i2v.photo import Photo, encode, format_of, open_photo, write_atomic
 from anti_i2v.presets import PRESETS, Preset
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     import torch
 
     from anti_i2v.measure import Instruments, Measured
+    from anti_i2v.metrics.perceptual import Lpips
     from anti_i2v.optimise import Step
     from anti_i2v.surrogates.base import Surrogate
 
@@ -129,6 +131,14 @@ class Protector:
         terms = self.recipe.terms
         hooks = tuple(layer for layer in self.recipe.anchor_layers if layer != "latent") if terms.anchor else ()
         return [load_surrogate(name, device=self._torch_device, hooks=hooks) for name in self.surrogates]
+
+    @cached_property
+    def _lpips(self) -> Lpips | None:
+        """For the auxiliary term, where a recipe has one."""
+        from anti_i2v.metrics.perceptual import Lpips
+
+        weights = find("perceptual/lpips_alex.safetensors") if self.recipe.terms.auxiliary else None
+        return Lpips.load(weights).to(self._torch_device) if weights else None
 
     @cached_property
     def _instruments(self) -> Instruments:
@@ -243,9 +253,18 @@ class Protector:
             from anti_i2v.refine import refine
 
             outcome = refine(
-                clean, candidate, budget, recipe, models,
-                seed=seed, preset=platform, callback=on_step, deadline=until, cancel=cancel,
-            )  # fmt: skip
+                clean,
+                candidate,
+                budget,
+                recipe,
+                models,
+                seed=seed,
+                preset=platform,
+                lpips=self._lpips,
+                callback=on_step,
+                deadline=until,
+                cancel=cancel,
+            )
             candidate, steps, stopped = outcome.candidate, outcome.steps, outcome.stopped
         elif recipe.steps:
             stopped, notes = "no surrogates", (NO_SURROGATES,)

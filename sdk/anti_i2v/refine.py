@@ -54,6 +54,9 @@ def refine(
         RecipeError: no surrogate, or a term whose weights are not at hand.
         Cancelled: when `cancel` is set.
     """
+    blind = [surrogate.info.name for surrogate in surrogates if not surrogate.decodes]
+    if recipe.terms.decoded and blind:
+        raise RecipeError(f"recipe {recipe.name!r} looks through decoders and {blind[0]} has none: choose balanced")
     generator = torch.Generator().manual_seed(seed)
     objectives = _objectives(recipe, lpips, target)
     begun = time.monotonic()
@@ -96,7 +99,7 @@ def _objectives(recipe: Recipe, lpips: Lpips | None, target: Pixels | None) -> d
     if terms.anchor:
         chosen[Anchor(anchor_target() if target is None else target, recipe.anchor_layers)] = terms.anchor
     if terms.decoded:
-        chosen[DecodedDamage(lpips)] = terms.decoded
+        chosen[DecodedDamage()] = terms.decoded
     if terms.auxiliary:
         if lpips is None:
             raise RecipeError(

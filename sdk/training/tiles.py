@@ -3,8 +3,9 @@
     python sdk/training/tiles.py PHOTOS_FOLDER SURROGATES_FOLDER -o sdk/anti_i2v/data/tiles.safetensors
 
 Two phases, one teacher a step in turn. First, cheaply, the log relative latent shift finds the directions in which
-encoders move at all. Then what is minimised is minus the decoded error in dB between the photo and the protected photo,
-minus LPIPS of the same pair: so the tiles end at what a decoder shows, not at latent energy. Each step sees one random
+encoders move at all. Then the decoded error in dB between the photo and the protected photo and the LPIPS of the same
+pair join it, so that the tiles end at what a decoder shows and not at latent energy. (The decoded terms alone were
+tried: their gradient is too noisy at this batch size, and the tiles left their bounds.) Each step sees one random
 transform. `taesd3` is held out: naming it as a teacher is refused.
 Resumable: the state is written every `--every` steps and taken up again. Deterministic by seed on one machine.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import time
 from collections.abc import Iterator
@@ -83,11 +85,6 @@ def encoded(model: AutoencoderTiny, pixels: torch.Tensor) -> torch.Tensor:
     return model.encoder(pixels.mul(2).sub(1).contiguous(memory_format=torch.channels_last))
 
 
-def through(model: AutoencoderTiny, pixels: torch.Tensor) -> torch.Tensor:
-    """Encoded and decoded again, in [0, 1] (not clamped: a clamp would end the gradient)."""
-    return model.decoder(encoded(model, pixels)).add(1).div(2)
-
-
 def batches(count: int, size: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
     while True:
         order = torch.randperm(count, generator=generator)
@@ -111,12 +108,12 @@ def main() -> None:
     parser.add_argument("--lpips", type=Path, required=True, help="lpips_alex.safetensors")
     parser.add_argument("--teachers", nargs="+", default=["taesd", "taesdxl", "taef1"])
     parser.add_argument("--tiles", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=1300)
-    parser.add_argument("--latent-steps", type=int, default=400, help="of these, how many look at the latent alone")
+    parser.add_argument("--steps", type=int, default=850)
+    parser.add_argument("--latent-steps", type=int, default=450, help="of these, how many look at the latent alone")
     parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--batch", type=int, default=6)
+    parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--crops", type=int, default=1600)
-    parser.add_argument("--rate", type=float, default=0.08)
+    parser.add_argument("--rates", type=float, nargs=2, default=(0.08, 0.03), help="of the two phases")
     parser.add_argument("--every", type=int, default=50)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
@@ -142,31 +139,37 @@ def main() -> None:
 
     begun, sums = time.monotonic(), dict.fromkeys(models, 0.0)
     for step, rows in enumerate(batches(len(cut), settings.batch, generator), start=done + 1):
-        progress = step / settings.steps
-        if progress > 1 or time.monotonic() - begun > 60 * settings.minutes:
+        if step > settings.steps or time.monotonic() - begun > 60 * settings.minutes:
             break
+        latent_phase = step <= settings.latent_steps
+        if step == settings.latent_steps + 1:  # another objective: its gradients have another scale
+            first.zero_()
+            second.zero_()
         clean = cut[rows].float().div(255)
         name = settings.teachers[step % len(models)]
         candidate = transform(sideways(clean, tiles, generator), generator)
-        if step <= settings.latent_steps:
+        latent = encoded(models[name], candidate)
+        with torch.no_grad():
+            wanted = encoded(models[name], clean)
+        gain = torch.log(relative_shift(latent, wanted) + 1e-3)
+        loss = -gain.mean()
+        if not latent_phase:
             with torch.no_grad():
-                wanted = encoded(models[name], clean)
-            gain = torch.log(relative_shift(encoded(models[name], candidate), wanted) + 1e-3)
-            loss = -gain.mean()
-        else:
-            with torch.no_grad():
-                expected = through(models[name], clean).clamp(0, 1)
-            decoded = through(models[name], candidate)
+                expected = models[name].decoder(wanted).add(1).div(2).clamp(0, 1)
+            decoded = models[name].decoder(latent).add(1).div(2)
             error = (decoded - expected).square().flatten(1).mean(1)
             gain = 10 * torch.log10(error + 1e-5)
-            loss = -(gain / 6 + 4 * perceptual(decoded, expected)).mean()
+            loss = 2 * loss - (gain / 6 + 4 * perceptual(decoded, expected)).mean()
         (gradient,) = torch.autograd.grad(loss, tiles)
         with torch.no_grad():  # Adam with a cosine schedule, and projection onto the budget
             first.lerp_(gradient, 0.1)
             second.lerp_(gradient.square(), 0.02)
-            scale = settings.rate * (0.05 + 0.95 * 0.5 * (1 + torch.cos(torch.tensor(progress * torch.pi))))
-            update = (first / (1 - 0.9**step)) / ((second / (1 - 0.98**step)).sqrt() + 1e-12)
-            tiles.sub_(scale * update).clamp_(-1, 1)
+            begins = 0 if latent_phase else settings.latent_steps
+            ends = settings.latent_steps if latent_phase else settings.steps
+            turn, rate = step - begins, settings.rates[0 if latent_phase else 1]
+            rate *= 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * turn / (ends - begins)))
+            update = (first / (1 - 0.9**turn)) / ((second / (1 - 0.98**turn)).sqrt() + 1e-12)
+            tiles.sub_(rate * update).clamp_(-1, 1)
         sums[name] += float(gain.mean())
         if step % settings.every == 0:
             kept = {"tiles": tiles.detach(), "first": first, "second": second, "step": torch.tensor(step)}
@@ -175,7 +178,7 @@ def main() -> None:
             line = {
                 "step": step,
                 "minutes": round((time.monotonic() - begun) / 60, 1),
-                "log_shift" if step <= settings.latent_steps else "decoded_error_db": {
+                "log_shift" if latent_phase else "decoded_error_db": {
                     name: round(total / share, 2) for name, total in sums.items()
                 },
                 "saturated": round(float((tiles.abs() > 0.98).float().mean()), 3),

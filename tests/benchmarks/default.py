@@ -25,7 +25,7 @@ import torch
 from anti_i2v.draft import draft
 from anti_i2v.fullsize import check_budget, to_working, working_size
 from anti_i2v.home import find, home
-from anti_i2v.measure import Instruments, _as_uint8, _effect, _views, _window, random_control
+from anti_i2v.measure import Instruments, as_uint8, choose_window, effect_on, random_control, stack_views
 from anti_i2v.metrics.faces import FaceIdentity
 from anti_i2v.metrics.imperceptibility import compare
 from anti_i2v.metrics.perceptual import Lpips
@@ -68,8 +68,7 @@ def recipe_row(recipe: Recipe) -> Maker:
             start = clean + budget * (2 * torch.rand(clean.shape, generator=generator) - 1)
         if not recipe.steps or not models:
             return start
-        lpips = Lpips.load(find("perceptual/lpips_alex.safetensors")) if recipe.terms.decoded else None
-        return refine(clean, start, budget, recipe, models, lpips=lpips).candidate
+        return refine(clean, start, budget, recipe, models).candidate
 
     return make
 
@@ -108,8 +107,8 @@ def squares(count: int, faces: FaceIdentity) -> dict[str, np.ndarray]:
     for name in order[:count]:
         pixels = open_photo(DATA / f"{name}.jpg").pixels
         small = to_working(pixels, working_size(*pixels.shape[:2], SIDE, 8))
-        photo = _as_uint8(torch.from_numpy(small)[0])
-        window, _ = _window(photo, faces)
+        photo = as_uint8(torch.from_numpy(small)[0])
+        window, _ = choose_window(photo, faces)
         photos[name] = np.ascontiguousarray(photo[window])
     return photos
 
@@ -117,13 +116,13 @@ def squares(count: int, faces: FaceIdentity) -> dict[str, np.ndarray]:
 def judge(clean: np.ndarray, protected: np.ndarray, instruments: Instruments, seed: int) -> dict[str, float]:
     """Every metric after every change, for the protected photo and for its random control."""
     trio = [clean, protected, random_control(clean, protected, seed)]
-    window, face = _window(clean, instruments.faces)
+    window, face = choose_window(clean, instruments.faces)
     found: dict[str, float] = {}
     with torch.inference_mode():
         for change in CHANGES:
-            views = _views([CHECKS[change](photo) for photo in trio], window, torch.device("cpu"))
+            views = stack_views([CHECKS[change](photo) for photo in trio], window, torch.device("cpu"))
             for surrogate, role in instruments.surrogates:
-                effect = _effect(surrogate, role, views, instruments, face)
+                effect = effect_on(surrogate, role, views, instruments, face)
                 for metric in METRICS:
                     pair = getattr(effect, metric)
                     if pair is not None:
@@ -183,7 +182,7 @@ def main() -> None:
             begun = time.perf_counter()
             candidate = make(pixels, optimise_on[kind])
             seconds = time.perf_counter() - begun
-            protected = _as_uint8(candidate[0])
+            protected = as_uint8(candidate[0])
             check_budget(clean, protected, 8)
             seen = compare(clean, protected)
             found = {"seconds": seconds, "psnr": seen.psnr, "ssim": seen.ssim, "de2000": seen.de2000_mean}

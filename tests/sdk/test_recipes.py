@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
 
 from anti_i2v.errors import RecipeError
 from anti_i2v.optimise import ALGORITHMS
-from anti_i2v.recipes import Recipe, Terms, load_recipe, recipe_names
-from anti_i2v.transforms import sampler
+from anti_i2v.recipes import Recipe, Terms, TransformName, load_recipe, recipe_names
+from anti_i2v.transforms import TRANSFORMS, sampler
 
 DATA = Path(load_recipe.__code__.co_filename).parent / "data" / "recipes"
 
@@ -82,6 +83,7 @@ BAD = {
     "a negative Lab share": ({"lab_shares": [0, -1, 2]}, "lab_shares must be >= 0 and not all zero"),
     "a deadline of zero": ({"deadline": 0}, "deadline must be above 0 seconds, got 0"),
     "an unknown setting": ({"bugdet": 8}, "a recipe has no setting `bugdet`"),
+    "an unknown transform": ({"eot": {"fax": 1.0}}, "Invalid enum value 'fax' - at `key` in `$.eot`"),
     "an unknown term": ({"terms": {"clip": 1.0}}, "clip"),
 }
 
@@ -92,6 +94,10 @@ def test_a_bad_value_is_refused_by_name(changes: dict[str, object], message: str
         load_recipe("balanced", **changes)
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_recipes_know_the_names_of_all_transforms() -> None:
+    assert set(get_args(TransformName)) == set(TRANSFORMS)
 
 
 def test_an_unknown_recipe_is_refused_with_the_choices() -> None:

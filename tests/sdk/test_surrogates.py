@@ -173,7 +173,7 @@ def test_an_unfit_folder_is_refused_in_one_line(
 
 
 def test_a_wrong_pin_is_refused(folder: Path) -> None:
-    with pytest.raises(SurrogateError, match=r"is not the pinned file \(fingerprint .* instead of 000000000000"):
+    with pytest.raises(SurrogateError, match=r"is not the pinned file \(its fingerprint is .*, not 00000000"):
         load_autoencoder(folder, pinned=64 * "0")
 
 
