@@ -10,6 +10,7 @@ import re
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -52,6 +53,12 @@ class _Commands(TyperGroup):
         except AntiI2VError as problem:
             _complain(str(problem))
             raise typer.Exit(USAGE if isinstance(problem, RecipeError) else FAILED) from None
+        except Exception as problem:
+            reason = _reason(problem)
+            if reason is None:
+                raise
+            _complain(reason)
+            raise typer.Exit(FAILED) from None
 
 
 app = typer.Typer(
@@ -81,11 +88,33 @@ def main() -> None:
         os.environ.setdefault(name, value)
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
+    # A file name may hold what the terminal or the pipe cannot show: that must not end a batch.
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     app()
 
 
 def _complain(message: str) -> None:
-    typer.echo(f"anti-i2v: {message}", err=True)
+    typer.echo(f"anti-i2v: {_readable(message)}", err=True)
+
+
+def _readable(text: str) -> str:
+    """Bytes of a file name that are not UTF-8 come as lone surrogates, which neither a terminal nor JSON can hold."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _reason(problem: BaseException | None) -> str | None:
+    """One line about what the machine refused: a file, or memory. None for anything else, which is a fault of ours."""
+    if isinstance(problem, OSError) and not isinstance(problem, BrokenPipeError):
+        why = problem.strerror or type(problem).__name__
+        return f"{problem.filename or 'a file'} cannot be used ({why}): check the path and your permissions"
+    # By name and words: torch must not be loaded to ask, and its CPU raises a plain RuntimeError.
+    words = ("DefaultCPUAllocator", "out of memory")
+    named = type(problem).__name__ == "OutOfMemoryError"
+    worded = isinstance(problem, RuntimeError) and any(word in str(problem) for word in words)
+    if isinstance(problem, MemoryError) or named or worded:
+        return "not enough memory: give a smaller photo, close other programs, or pass --device cpu"
+    return None
 
 
 def _interrupted(written: Sequence[Path] | None) -> str:
@@ -122,7 +151,8 @@ PreviewFile = Annotated[
     typer.Option(
         "--preview",
         metavar="p.png",
-        help="Write a picture: clean, protected, difference x10, decoded before and after.",
+        help="Write a picture: clean, protected, difference x10, decoded before and after. "
+        "It holds the clean photo: do not post it.",
     ),
 ]
 Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1 or mps.")]
@@ -195,6 +225,8 @@ def protect(
         if preview is not None:
             raise RecipeError("a preview shows one photo: leave --preview out for a folder")
         folder = source.resolve()
+        if output is None and not folder.name:
+            raise OutputError(f"{folder} has no name to call another folder after: name one with --output")
         target = output or folder.with_name(f"{folder.name}-protected")
         options = {**asked, **written, "jobs": jobs, "recursive": recursive}
         _protect_folder(ctx.obj, protector, source, target, options, receipt, quiet)
@@ -271,14 +303,19 @@ def _protect_folder(
     if not quiet:
         typer.echo(f"{len(results) - len(failures)} of {len(results)} photos protected, in {target}")
     for result in failures:
-        name, message = _name(result.path, source), str(result.error)
+        name, message = _name(result.path, source), _failure(result)
         _complain(message if name in message else f"{name}: {message}")
     if failures:
         raise typer.Exit(FAILED)
 
 
 def _name(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).as_posix()
+    return _readable(path.relative_to(folder).as_posix())
+
+
+def _failure(result: Result) -> str:
+    cause = None if result.error is None else result.error.__cause__
+    return _readable(_reason(cause) or str(result.error))
 
 
 def _outcome(result: Result) -> str:
@@ -297,7 +334,7 @@ def _save_receipts(results: Sequence[Result], source: Path, path: Path, overwrit
     from anti_i2v.photo import write_atomic
 
     table = {
-        _name(result.path, source): {"error": str(result.error)}
+        _name(result.path, source): {"error": _failure(result)}
         if result.receipt is None
         else msgspec.Raw(result.receipt.to_json())
         for result in results

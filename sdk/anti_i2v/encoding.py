@@ -13,13 +13,14 @@ import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, features
 
 from anti_i2v.errors import OutputError, RecipeError
 
@@ -54,7 +55,8 @@ class _Codec:
 
 # Chroma stays at full resolution wherever the codec can: 4:2:0 would average the colour perturbation away.
 # Lossy WebP knows 4:2:0 only; its quality 100 is therefore written lossless.
-# AVIF and HEIF run at their fast settings: a tenth larger at the same quality, six to ten times sooner.
+# AVIF and HEIF run at their fast settings, six to ten times sooner: a photo is about an eighth larger at the same
+# quality (12 to 13 % where it was measured), a synthetic picture up to half as large again or more (56 to 92 %).
 # `exact` keeps the colour under transparent pixels, which the WebP encoder would otherwise blacken.
 _CODECS = {
     "JPEG": _Codec(
@@ -142,12 +144,17 @@ def encode(
 
 
 def check_holds(photo: Photo, format: str) -> None:
-    """Whether a format can hold a photo, before any work on it is done.
+    """Whether a format can hold a photo and be written here, before any work on it is done.
 
     Raises:
-        OutputError: the photo is too large for the format, or has transparency that the format would lose.
+        OutputError: the encoder is missing, the photo is too large for the format, or has transparency that the
+            format would lose.
     """
     codec = _CODECS[format]
+    if format == "HEIF" and find_spec("pillow_heif") is None:
+        raise OutputError(NEEDS_HEIF)
+    if format in ("AVIF", "WEBP") and not features.check(format.lower()):
+        raise OutputError(f"{format} cannot be written here (this Pillow was built without it): choose PNG")
     if max(photo.pixels.shape) > codec.longest_side:
         raise OutputError(f"{format} holds at most {codec.longest_side} pixels a side: choose PNG or TIFF")
     if photo.alpha is not None and not codec.alpha and photo.alpha.min() < 255:

@@ -47,6 +47,16 @@ Item = TypeVar("Item")
 WINDOW = 256
 """Side in pixels of what models are shown, a multiple of every encoder's patch."""
 
+MEASURE_SIDE = 512
+"""Short side in pixels at which receipts look, whatever size a recipe worked at."""
+
+FIRST_PIECE = 1.0
+"""Seconds that the first measurement is expected to take; later ones are judged by the longest so far."""
+
+POSTED_EDGE = 1600
+"""Larger photos are shrunk to this long edge before platforms are modelled on them: 12 megapixels through seven codecs
+three times would take half a minute."""
+
 PATCH = 8
 """The window keeps in step with the encoders' patches."""
 
@@ -59,33 +69,36 @@ class Instruments:
         surrogates: each with its role: "surrogate", "held-out" or "gauge". What is left after a change is measured on
             the first of them.
         lpips, faces: None where their weights are not on this machine.
+        missing: why an instrument that is there cannot be used, a line each.
     """
 
     surrogates: Sequence[tuple[Surrogate, str]]
     lpips: Lpips | None = None
     faces: FaceIdentity | None = None
+    missing: tuple[str, ...] = ()
 
     @classmethod
-    def at_hand(cls, models: Sequence[Surrogate], device: torch.device) -> Instruments:
-        """With `models`, every known encoder on this machine, the gauge, and the perceptual and face nets at home."""
-        loaded = {model.info.name for model in models}
-        # Whatever steps were taken on does not judge as a held-out encoder, whatever the registry calls it.
-        rows = [(model, "surrogate") for model in models]
-        for name in entries():
-            if name not in loaded and where(name):
-                rows.append((load_surrogate(name, device=device), _role(name)))
-        if EMBEDDED not in loaded:
-            rows.append((load_surrogate(EMBEDDED, device=device), "gauge"))
+    def at_hand(cls, surrogates: Sequence[Surrogate], device: torch.device) -> Instruments:
+        """With `surrogates`, every known encoder on this machine, the gauge, the perceptual and face nets at home."""
+        taken = {surrogate.info.name for surrogate in surrogates}
+        # Whatever steps were taken on does not judge as a held-out encoder; the gauge never stands for a real one.
+        rows = [(s, "gauge" if s.info.name == EMBEDDED else "surrogate") for s in surrogates]
+        missing: list[str] = []
+        judges: list[tuple[str, str]] = [(entry.name, entry.role) for entry in entries().values() if where(entry.name)]
+        for name, role in [*judges, (EMBEDDED, "gauge")]:
+            if name not in taken:
+                try:
+                    rows.append((load_surrogate(name, device=device), role))
+                except SurrogateError as problem:  # a judge that is unfit costs its row, not the photo
+                    missing.append(str(problem))
         weights = find("perceptual/lpips_alex.safetensors")
+        lpips = faces = None
         try:
-            faces = FaceIdentity()
-        except SurrogateError:
-            faces = None  # a receipt without identity is still a receipt; it lacks that row
-        return cls(rows, Lpips.load(weights).to(device) if weights else None, faces)
-
-
-def _role(name: str) -> str:
-    return "gauge" if name == EMBEDDED else entries()[name].role if name in entries() else "surrogate"
+            lpips = Lpips.load(weights).to(device) if weights else None
+            faces = FaceIdentity() if find("face") else None
+        except SurrogateError as problem:
+            missing.append(str(problem))
+        return cls(rows, lpips, faces, tuple(missing))
 
 
 @dataclass
@@ -112,7 +125,7 @@ def measure(
     protected: Rgb8,
     instruments: Instruments,
     *,
-    short_side: int,
+    short_side: int = MEASURE_SIDE,
     presets: Sequence[str] = ("instagram", "facebook", "whatsapp"),
     seed: int = 0,
     until: float | None = None,
@@ -121,8 +134,8 @@ def measure(
 
     Args:
         clean, protected: (H, W, 3) of one size.
-        short_side: of the working size, pixels.
-        presets: platforms whose effect on the protection is measured, at full size.
+        short_side: of the size at which models look, pixels.
+        presets: platforms whose effect on the protection is measured, at the photo's size up to POSTED_EDGE.
         until: `time.monotonic()` seconds after which nothing more is begun; what is left out is named.
     """
     size = working_size(clean.shape[0], clean.shape[1], short_side, PATCH)
@@ -170,7 +183,7 @@ class _Clock:
     """Lets work begin while there is time for it, judged by the longest piece so far."""
 
     def __init__(self, until: float | None) -> None:
-        self.until, self.longest = until, 0.0
+        self.until, self.longest = until, FIRST_PIECE
 
     def each(self, items: Iterable[Item], skipped: list[str], describe: Callable[[Item], str]) -> Iterator[Item]:
         for item in items:
@@ -257,11 +270,15 @@ def effect_on(surrogate: Surrogate, role: str, views: Pixels, instruments: Instr
 
 
 def _at_full_size(clean: Rgb8, protected: Rgb8, trio: Sequence[Rgb8]) -> list[Rgb8]:
-    """[clean, protected, random]: the control scaled up like any perturbation that is delivered."""
+    """[clean, protected, random] as they are posted: the control is scaled up like any perturbation."""
     if clean.shape == trio[2].shape:
         return [clean, protected, trio[2]]
+    height, width = clean.shape[:2]
+    scale = min(1.0, POSTED_EDGE / max(height, width))
+    size = (round(height * scale), round(width * scale))
+    posted = [_working8(photo, size) for photo in (clean, protected)]
     delta = (trio[2].astype(np.float32) - trio[0]).transpose(2, 0, 1) / np.float32(255)
-    return [clean, protected, add_delta(clean, delta, 255)]
+    return [*posted, add_delta(posted[0], delta, 255)]
 
 
 def _scaled(photos: Sequence[Rgb8], size: tuple[int, int]) -> list[Rgb8]:

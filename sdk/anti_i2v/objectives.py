@@ -15,9 +15,19 @@ import torch
 from anti_i2v._types import PerImage, Pixels
 from anti_i2v.errors import RecipeError
 from anti_i2v.metrics.perceptual import Lpips
-from anti_i2v.surrogates.base import Features, Surrogate
+from anti_i2v.surrogates.base import Draw, Features, Surrogate
 
-__all__ = ["Anchor", "Auxiliary", "DecodedDamage", "Displacement", "Objective", "bind", "ensemble", "relative_shift"]
+__all__ = [
+    "Anchor",
+    "Auxiliary",
+    "BoundLoss",
+    "DecodedDamage",
+    "Displacement",
+    "Objective",
+    "bind",
+    "ensemble",
+    "relative_shift",
+]
 
 LossFn = Callable[[Pixels], PerImage]
 Bound = Mapping[str, torch.Tensor]
@@ -36,15 +46,19 @@ def relative_shift(feature: torch.Tensor, clean: torch.Tensor) -> PerImage:
 
     The spread is taken around the mean of each photo's feature, so that an offset in the latents does not hide a shift.
     """
+    return _squared_shift(feature, clean).sqrt()
+
+
+def _squared_shift(feature: torch.Tensor, clean: torch.Tensor) -> PerImage:
     spread = clean - clean.flatten(1).mean(1).view(-1, *[1] * (clean.ndim - 1))
-    return (mean_square(feature - clean) / mean_square(spread).clamp_min(1e-12)).sqrt()
+    return mean_square(feature - clean) / mean_square(spread).clamp_min(1e-12)
 
 
 class Objective(ABC):
     """Binds to clean photos, then judges features."""
 
     @abstractmethod
-    def bind(self, surrogate: Surrogate, clean: Pixels) -> Bound:
+    def bind(self, surrogate: Surrogate, clean: Pixels, draw: Draw | None = None) -> Bound:
         """Everything that does not change while candidates do."""
 
     @abstractmethod
@@ -63,13 +77,11 @@ class Displacement(Objective):
     def __init__(self, layer: str = "latent") -> None:
         self.layer = layer
 
-    def bind(self, surrogate: Surrogate, clean: Pixels) -> Bound:
-        return {"clean": surrogate.features(clean)[self.layer]}
+    def bind(self, surrogate: Surrogate, clean: Pixels, draw: Draw | None = None) -> Bound:
+        return {"clean": surrogate.features(clean, draw)[self.layer]}
 
     def __call__(self, surrogate: Surrogate, features: Features, bound: Bound) -> PerImage:
-        clean = bound["clean"]
-        spread = clean - clean.flatten(1).mean(1).view(-1, *[1] * (clean.ndim - 1))
-        ratio = mean_square(features[self.layer] - clean) / mean_square(spread).clamp_min(1e-12)
+        ratio = _squared_shift(features[self.layer], bound["clean"])
         return -0.5 * torch.log(ratio + SHIFT_FLOOR)
 
 
@@ -90,10 +102,10 @@ class Anchor(Objective):
             raise RecipeError("an anchor needs at least one layer")
         self.target, self.layers = target, tuple(layers)
 
-    def bind(self, surrogate: Surrogate, clean: Pixels) -> Bound:
+    def bind(self, surrogate: Surrogate, clean: Pixels, draw: Draw | None = None) -> Bound:
         size = clean.shape[-2:]
         target = torch.nn.functional.interpolate(self.target.to(clean), size, mode="bilinear", antialias=True)
-        targets, cleans = surrogate.features(target), surrogate.features(clean)
+        targets, cleans = surrogate.features(target, draw), surrogate.features(clean, draw)
         bound = {f"target.{layer}": targets[layer].expand_as(cleans[layer]) for layer in self.layers}
         return bound | {f"scale.{layer}": mean_square(cleans[layer] - targets[layer]) for layer in self.layers}
 
@@ -119,8 +131,8 @@ class DecodedDamage(Objective):
     def __init__(self, lpips: Lpips | None = None, lpips_weight: float = 4.0) -> None:
         self.lpips, self.lpips_weight = lpips, lpips_weight
 
-    def bind(self, surrogate: Surrogate, clean: Pixels) -> Bound:
-        return {"decoded": surrogate.decode(surrogate.features(clean)["latent"])}
+    def bind(self, surrogate: Surrogate, clean: Pixels, draw: Draw | None = None) -> Bound:
+        return {"decoded": surrogate.decode(surrogate.features(clean, draw)["latent"])}
 
     def __call__(self, surrogate: Surrogate, features: Features, bound: Bound) -> PerImage:
         decoded, expected = surrogate.decode(features["latent"]), bound["decoded"]
@@ -141,7 +153,7 @@ class Auxiliary(Objective):
     def __init__(self, lpips: Lpips) -> None:
         self.lpips = lpips
 
-    def bind(self, surrogate: Surrogate, clean: Pixels) -> Bound:
+    def bind(self, surrogate: Surrogate, clean: Pixels, draw: Draw | None = None) -> Bound:
         return {"clean": clean}
 
     def __call__(self, surrogate: Surrogate, features: Features, bound: Bound) -> PerImage:
@@ -149,17 +161,49 @@ class Auxiliary(Objective):
         return -seen
 
 
-def bind(objectives: Mapping[Objective, float], surrogate: Surrogate, clean: Pixels) -> LossFn:
-    """The weighted sum of objectives on one surrogate, as a `loss_fn` of pixels."""
-    with torch.no_grad():
-        bounds = [(weight, objective, objective.bind(surrogate, clean)) for objective, weight in objectives.items()]
+@final
+class BoundLoss:
+    """The weighted sum of objectives on one surrogate, as a `loss_fn`; what is constant was computed once.
 
-    def loss_fn(pixels: Pixels) -> PerImage:
-        features = {**surrogate.features(pixels), "pixels": pixels}
-        terms = [weight * objective(surrogate, features, bound) for weight, objective, bound in bounds]
+    A surrogate that draws (a denoiser: timestep, noise) is judged with one fixed draw here, so that candidates can be
+    compared, and with new ones by `with_fresh_draws`.
+    """
+
+    def __init__(self, objectives: Mapping[Objective, float], surrogate: Surrogate, clean: Pixels, seed: int) -> None:
+        self._objectives, self._surrogate, self._clean = objectives, surrogate, clean
+        self._fixed = surrogate.draw(clean, torch.Generator().manual_seed(seed))
+        self._bounds = self._bind(self._fixed)
+
+    def _bind(self, draw: Draw) -> list[Bound]:
+        with torch.no_grad():
+            return [objective.bind(self._surrogate, self._clean, draw) for objective in self._objectives]
+
+    def _loss(self, pixels: Pixels, draw: Draw, bounds: Sequence[Bound]) -> PerImage:
+        features = {**self._surrogate.features(pixels, draw), "pixels": pixels}
+        terms = [
+            weight * objective(self._surrogate, features, bound)
+            for (objective, weight), bound in zip(self._objectives.items(), bounds, strict=True)
+        ]
         return torch.stack(terms).sum(0)
 
-    return loss_fn
+    def __call__(self, pixels: Pixels) -> PerImage:
+        return self._loss(pixels, self._fixed, self._bounds)
+
+    def with_fresh_draws(self, generator: torch.Generator) -> LossFn:
+        """A `loss_fn` whose surrogate draws anew at each call; this very loss where it draws nothing."""
+        if not self._fixed:
+            return self
+
+        def loss_fn(pixels: Pixels) -> PerImage:
+            draw = self._surrogate.draw(self._clean, generator)
+            return self._loss(pixels, draw, self._bind(draw))
+
+        return loss_fn
+
+
+def bind(objectives: Mapping[Objective, float], surrogate: Surrogate, clean: Pixels, seed: int = 0) -> BoundLoss:
+    """Bind weighted objectives to one surrogate and clean photos, (B, 3, H, W)."""
+    return BoundLoss(objectives, surrogate, clean, seed)
 
 
 def ensemble(loss_fns: Sequence[LossFn]) -> LossFn:

@@ -67,6 +67,12 @@ class Timer:
     def allows_a_step(self) -> bool:
         return self.deadline is None or time.monotonic() + self.step_seconds <= self.deadline
 
+    def fits(self, taken: int, steps: int) -> int:
+        """How many steps there will be: all of them, or those that the deadline leaves at the pace of the last one."""
+        if self.deadline is None or self.step_seconds <= 0:
+            return steps
+        return min(steps, taken + max(1, int((self.deadline - time.monotonic()) / self.step_seconds)))
+
     def start(self) -> None:
         self.begun = time.monotonic()
 
@@ -139,7 +145,8 @@ def _descend(
             best, score = _keep_better(best, score, candidate, loss)
         pulled = pull_back(spaces[turn], candidate, gradient)
         direction = rule(pulled, states[turn], taken // len(spaces))
-        length = step * _cosine(taken / max(1, steps - 1), final_step)
+        # A schedule that the deadline would cut is shortened instead, so that the last step is a short one.
+        length = step * _cosine(taken / max(1, timer.fits(taken, steps) - 1), final_step)
         with torch.no_grad():
             candidate = project(move(spaces[turn], candidate, direction, length), clean, radius)
         taken += 1
@@ -174,7 +181,7 @@ def _keep_better(best: Pixels, score: PerImage, candidate: Pixels, loss: PerImag
 
 
 def _cosine(progress: float, last: float) -> float:
-    return last + (1 - last) * 0.5 * (1 + math.cos(math.pi * progress))
+    return last + (1 - last) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
 def _sign(gradient: torch.Tensor, state: dict[str, torch.Tensor], moved: int) -> torch.Tensor:

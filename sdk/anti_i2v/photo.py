@@ -36,7 +36,7 @@ MAX_PIXELS = 64_000_000
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """What a file holds, ready to be protected. Its contents stay out of `repr`, and so out of logs.
+    """What a file holds, ready to be protected. What it shows and its name stay out of `repr`, and so out of logs.
 
     Attributes:
         pixels: (H, W, 3) uint8 sRGB, upright; under transparent pixels the colour that the file had.
@@ -50,7 +50,7 @@ class Photo:
     pixels: npt.NDArray[np.uint8] = field(repr=False)
     alpha: npt.NDArray[np.uint8] | None = field(repr=False)
     format: str
-    name: str
+    name: str = field(repr=False)
     exif: bytes | None = field(repr=False)
     notes: tuple[str, ...]
 

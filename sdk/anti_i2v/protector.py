@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anti_i2v.errors import RecipeError
-from anti_i2v.fullsize import add_delta, check_budget, to_working, working_size
+from anti_i2v.fullsize import STRIP, add_delta, check_budget, to_working, working_size
 from anti_i2v.home import find
 from anti_i2v.metrics.imperceptibility import compare
 from anti_i2v.photo import Photo, encode, format_of, open_photo, write_atomic
@@ -50,7 +50,7 @@ OPTIMISE_SHARE = 0.7
 """Of the time that a deadline leaves, for the steps; the rest is for the receipt."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Protection:
     """A protected photo.
 
@@ -61,8 +61,8 @@ class Protection:
     """
 
     photo: Photo
-    clean: Rgb8
-    receipt: Receipt
+    clean: Rgb8 = field(repr=False)  # a photo never shows in a log by way of a repr
+    receipt: Receipt = field(repr=False)
 
     def encoded(self, format: str | None = None, quality: int | None = None, keep_metadata: bool = False) -> bytes:
         """The file's bytes, by default in the photo's own format. Raises OutputError."""
@@ -124,7 +124,7 @@ class Protector:
         return choose(self.device)
 
     @cached_property
-    def _models(self) -> list[Surrogate]:
+    def _surrogates(self) -> list[Surrogate]:
         """What steps are taken on."""
         if not self.recipe.steps:
             return []
@@ -144,7 +144,10 @@ class Protector:
     def _instruments(self) -> Instruments:
         from anti_i2v.measure import Instruments
 
-        return Instruments.at_hand(self._models, self._torch_device)
+        return Instruments.at_hand(self._surrogates, self._torch_device)
+
+    def _missing(self, effects: bool) -> tuple[str, ...]:
+        return self._instruments.missing if effects else ()
 
     def prepare(self) -> None:
         """Load the models that steps are taken on, so that what is wrong with them shows before the first photo.
@@ -154,7 +157,7 @@ class Protector:
             SurrogateError: a surrogate is unknown or unfit.
         """
         with self._lock:
-            _ = self._torch_device, self._models
+            _ = self._torch_device, self._surrogates
 
     def protect(
         self,
@@ -172,9 +175,9 @@ class Protector:
         Args:
             source: a path, bytes, a PIL image, a uint8 array or a Photo.
             preset: where the photo goes; the optimiser then meets that platform's codec.
-            deadline: seconds from now for everything, receipt included; the best candidate by then is delivered. None
-                takes the recipe's.
-            seed: same seed, recipe and versions on the same machine: same result.
+            deadline: seconds for everything, receipt included; the best candidate by then is delivered. Waiting for
+                another thread's photo does not count. None takes the recipe's.
+            seed: same seed, recipe and versions on the same machine: same result, where no deadline cut the steps.
             effects: measure what surrogates make of the photo; False leaves those rows out.
             on_step: called after each step.
             cancel: set it from another thread to stop before the next step.
@@ -192,14 +195,15 @@ class Protector:
         photo = source if isinstance(source, Photo) else open_photo(source)
         clock.lap("read")
         with self._lock:
-            made = self._make(
-                photo, platform, seed, on_step, cancel, clock.share_of(limit, OPTIMISE_SHARE if effects else 1.0)
-            )
+            clock.resume()
+            share = OPTIMISE_SHARE if effects else 1.0
+            made = self._make(photo, platform, seed, on_step, cancel, clock.share_of(limit, share))
             spent = check_budget(photo.pixels, made.protected, self.recipe.budget)
             clock.lap("protect")
+            seen = compare(photo.pixels, made.protected)
+            clock.lap("compare")
             measured = self._measure(photo, made, platform, seed, clock.share_of(limit, 1.0)) if effects else None
-        seen = compare(photo.pixels, made.protected)
-        clock.lap("measure")
+            clock.lap("effects")
         receipt = Receipt(
             recipe=self.recipe.name,
             preset=preset,
@@ -216,7 +220,7 @@ class Protector:
             device=str(self._torch_device),
             seconds=clock.laps,
             versions=versions(),
-            notes=(*photo.notes, *made.notes, *_skipped(measured)),
+            notes=(*photo.notes, *made.notes, *_skipped(measured), *self._missing(effects)),
         )
         return Protection(replace(photo, pixels=made.protected), photo.pixels, receipt)
 
@@ -235,8 +239,8 @@ class Protector:
         from anti_i2v.draft import draft
         from anti_i2v.visibility import texture_weight
 
-        recipe, models = self.recipe, self._models
-        multiple = math.lcm(8, *(model.multiple for model in models))
+        recipe, chosen = self.recipe, self._surrogates
+        multiple = math.lcm(8, *(surrogate.multiple for surrogate in chosen))
         size = working_size(photo.pixels.shape[0], photo.pixels.shape[1], recipe.short_side, multiple)
         clean = torch.from_numpy(to_working(photo.pixels, size)).to(self._torch_device)
         budget = recipe.budget / 255 * texture_weight(clean, recipe.visual_floor)
@@ -249,7 +253,7 @@ class Protector:
             candidate = clean
         steps, stopped = 0, "steps"
         notes: tuple[str, ...] = ()
-        if models:
+        if chosen:
             from anti_i2v.refine import refine
 
             outcome = refine(
@@ -257,7 +261,7 @@ class Protector:
                 candidate,
                 budget,
                 recipe,
-                models,
+                chosen,
                 seed=seed,
                 preset=platform,
                 lpips=self._lpips,
@@ -279,7 +283,6 @@ class Protector:
             photo.pixels,
             made.protected,
             self._instruments,
-            short_side=self.recipe.short_side,
             presets=presets,
             seed=seed,
             until=until,
@@ -316,6 +319,11 @@ class _Clock:
         self.begun = self.last = time.monotonic()
         self.laps: dict[str, float] = {}
 
+    def resume(self) -> None:
+        """Time since the last lap was spent waiting: it does not count."""
+        now = time.monotonic()
+        self.begun, self.last = self.begun + now - self.last, now
+
     def lap(self, name: str) -> None:
         now = time.monotonic()
         self.laps[name], self.last = round(now - self.last, 3), now
@@ -327,14 +335,20 @@ class _Clock:
 
 def _encoding(data: bytes, file_format: str, clean: Rgb8, protected: Rgb8) -> Encoding:
     decoded = open_photo(data).pixels
-    wanted = (protected.astype(np.int16) - clean).ravel()
-    kept = (decoded.astype(np.int16) - clean).ravel()
-    energy = float(np.dot(wanted.astype(np.float32), wanted.astype(np.float32)))
+    energy = kept = 0.0
+    largest = 0
+    for top in range(0, clean.shape[0], STRIP):  # in strips: a large photo needs no copies in floating point
+        rows = slice(top, top + STRIP)
+        wanted = (protected[rows].astype(np.int16) - clean[rows]).astype(np.float32).ravel()
+        found = (decoded[rows].astype(np.int16) - clean[rows]).astype(np.float32).ravel()
+        energy += float(wanted @ wanted)
+        kept += float(wanted @ found)
+        largest = max(largest, int(np.abs(found).max()))
     return Encoding(
         format=file_format,
         lossless=bool(np.array_equal(decoded, protected)),
-        perturbation_kept=float(np.dot(wanted.astype(np.float32), kept.astype(np.float32))) / energy if energy else 1.0,
-        max_levels=int(np.abs(kept).max()),
+        perturbation_kept=kept / energy if energy else 1.0,
+        max_levels=largest,
     )
 
 

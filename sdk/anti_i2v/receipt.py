@@ -10,9 +10,14 @@ import msgspec
 
 from anti_i2v.metrics.imperceptibility import Imperceptibility
 
-__all__ = ["Effect", "Encoding", "Pair", "Receipt", "Survival", "versions"]
+__all__ = ["MARGINS", "Effect", "Encoding", "Pair", "Receipt", "Survival", "clearly_more", "versions"]
 
 FORMAT_VERSION = 1
+
+
+MARGINS = {"shift": 0.02, "decoded_psnr": -0.5, "decoded_lpips": 0.01, "decoded_identity": -0.02}
+"""Field of Effect -> how much beyond one random control counts as more (below 0: lower is more damage). Smaller
+differences come and go with the control's seed."""
 
 
 class Pair(msgspec.Struct, frozen=True):
@@ -98,23 +103,29 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         return msgspec.json.decode(data, type=cls)
 
     def checks(self) -> list[tuple[str, bool]]:
-        """Every comparison with the random control: (what was compared, whether the protection did more)."""
-        compared = []
-        for effect in self.effects:
-            compared.append((f"{effect.surrogate}: latent shift", effect.shift.protected > effect.shift.random))
-            for label, pair, sign in (
-                ("decoded PSNR", effect.decoded_psnr, -1),
-                ("decoded LPIPS", effect.decoded_lpips, 1),
-                ("decoded identity", effect.decoded_identity, -1),
-            ):
-                if pair is not None:
-                    compared.append((f"{effect.surrogate}: {label}", sign * pair.protected > sign * pair.random))
-        return compared
+        """Every comparison with the random control: (what was compared, whether the protection clearly did more).
+
+        The gauge counts only where no real encoder judged.
+        """
+        real = [effect for effect in self.effects if effect.role != "gauge"]
+        return [
+            (f"{effect.surrogate}: {field}", clearly_more(field, pair))
+            for effect in real or self.effects
+            for field in MARGINS
+            if (pair := getattr(effect, field)) is not None
+        ]
 
     def __str__(self) -> str:
         from anti_i2v.report import as_text
 
         return as_text(self)
+
+
+def clearly_more(field: str, pair: Pair) -> bool:
+    """Whether the protection did more than the control, by the field's margin."""
+    margin = MARGINS[field]
+    difference = pair.protected - pair.random
+    return difference > margin if margin > 0 else difference < margin
 
 
 def _finite(value: object) -> object:

@@ -18,7 +18,7 @@ from anti_i2v.presets import Preset
 from anti_i2v.recipes import Recipe
 from anti_i2v.spaces import Lab, LowDct, Rgb, Space
 from anti_i2v.surrogates.base import Surrogate
-from anti_i2v.transforms import LossFn, Transform, jpeg, sampler
+from anti_i2v.transforms import LossFn, Transform, expectation, jpeg, sampler
 
 __all__ = ["anchor_target", "refine"]
 
@@ -60,13 +60,13 @@ def refine(
     generator = torch.Generator().manual_seed(seed)
     objectives = _objectives(recipe, lpips, target)
     begun = time.monotonic()
-    loss_fns = [bind(objectives, surrogate, clean) for surrogate in surrogates]
+    loss_fns = [bind(objectives, surrogate, clean, seed) for surrogate in surrogates]
     # Binding is about one forward pass a surrogate; a step with its gradient is about three of them.
     per_pass = (time.monotonic() - begun) / max(1, len(surrogates))
     passes_a_step = 3 if recipe.turns == "one" else 3 * len(surrogates)
     transform = _transform(recipe, preset)
     return ALGORITHMS[recipe.algorithm](
-        _in_turn(loss_fns, recipe, transform, generator),
+        _in_turn([loss_fn.with_fresh_draws(generator) for loss_fn in loss_fns], recipe, transform, generator),
         clean,
         budget=budget,
         steps=recipe.steps,
@@ -123,7 +123,7 @@ def _spaces(recipe: Recipe) -> list[Space]:
 
 def _transform(recipe: Recipe, preset: Preset | None) -> Transform:
     drawn = sampler(recipe.eot)
-    if preset is None or preset.quality is None:
+    if preset is None or preset.quality is None or not preset.reencodes:
         return drawn
     # The platform's size limit lies above the sizes that models work at, so its codec is what matters here.
     platform = jpeg(preset.quality - 3, min(100, preset.quality + 3))
@@ -140,6 +140,6 @@ def _in_turn(loss_fns: Sequence[LossFn], recipe: Recipe, transform: Transform, g
     turns: Iterator[LossFn] = itertools.cycle(loss_fns if recipe.turns == "one" else [ensemble(loss_fns)])
 
     def loss_fn(pixels: Pixels) -> PerImage:
-        return next(turns)(transform(pixels, generator))
+        return expectation(next(turns), [transform], generator)(pixels)
 
     return loss_fn

@@ -10,7 +10,7 @@ from importlib import resources
 
 from anti_i2v.metrics.imperceptibility import Imperceptibility
 from anti_i2v.presets import PRESETS
-from anti_i2v.receipt import Effect, Pair, Receipt
+from anti_i2v.receipt import Effect, Pair, Receipt, clearly_more
 
 __all__ = ["as_text", "gauge_error"]
 
@@ -56,12 +56,12 @@ _DELTA_E = (  # (upper end, words); 1 is about what a trained eye tells apart on
     (float("inf"), "colours differ at a glance"),
 )
 
-# Heading, field of Effect, decimals, whether a higher number means more effect.
+# Heading, field of Effect, decimals.
 _MEASURES = (
-    ("latent shift", "shift", 3, True),
-    ("decoded PSNR", "decoded_psnr", 1, False),
-    ("decoded LPIPS", "decoded_lpips", 3, True),
-    ("decoded identity", "decoded_identity", 3, False),
+    ("latent shift", "shift", 3),
+    ("decoded PSNR", "decoded_psnr", 1),
+    ("decoded LPIPS", "decoded_lpips", 3),
+    ("decoded identity", "decoded_identity", 3),
 )
 
 
@@ -117,11 +117,11 @@ def _effects(receipt: Receipt) -> Iterator[str]:
     yield "What surrogates make of it (in brackets: of a random change of the same size)"
     yield f"  {'':<20}{'':<11}" + "".join(f"{heading:<17}" for heading, *_ in measures).rstrip()
     for effect in receipt.effects:
-        cells = "".join(f"{_cell(getattr(effect, field), decimals, up):<17}" for _, field, decimals, up in measures)
+        cells = "".join(f"{_cell(field, getattr(effect, field), decimals):<17}" for _, field, decimals in measures)
         yield f"  {_short(effect.surrogate):<20}{effect.role:<11}{cells}".rstrip()
     won = [more for _, more in receipt.checks()]
     yield from _wrapped(_key([heading for heading, *_ in measures], starred=not all(won)))
-    yield f"  {sum(won)} of {len(won)} comparisons beat a random change of the same size."
+    yield f"  {sum(won)} of {len(won)} comparisons clearly beat a random change of the same size."
     if sum(won) * 2 <= len(won):
         yield "  That is half of them or fewer: treat this photo as not protected."
     yield from _still_the_same_person(receipt.effects)
@@ -134,15 +134,11 @@ def _still_the_same_person(effects: Sequence[Effect]) -> Iterator[str]:
         yield f"  Every decoder still draws the same person: the lowest identity is {min(scores):.2f}."
 
 
-def _cell(pair: Pair | None, decimals: int, up: bool) -> str:
+def _cell(field: str, pair: Pair | None, decimals: int) -> str:
     if pair is None:
         return "-"
-    star = "" if _more(pair, up) else "*"
+    star = "" if clearly_more(field, pair) else "*"
     return f"{pair.protected:.{decimals}f} ({pair.random:.{decimals}f}){star}"
-
-
-def _more(pair: Pair, up: bool) -> bool:
-    return pair.protected > pair.random if up else pair.protected < pair.random
 
 
 def _key(headings: Sequence[str], starred: bool) -> str:
@@ -152,7 +148,7 @@ def _key(headings: Sequence[str], starred: bool) -> str:
         "decoded LPIPS": "LPIPS: higher is more damage.",
         "decoded identity": f"Identity: 1 is the same face, lower is more damage; one person: {SAME_PERSON} or more.",
     }
-    star = ["* no more than the random change."] if starred else []
+    star = ["* not clearly more than the random change."] if starred else []
     return " ".join([words[heading] for heading in headings] + star)
 
 
@@ -174,7 +170,7 @@ def _survival(receipt: Receipt) -> Iterator[str]:
         after = ""
         if before is not None:
             shift = Pair(before.protected * row.left.protected, before.random * row.left.random)
-            after = _cell(shift, 3, up=True)
+            after = _cell("shift", shift, 3)
         name = _CHANGES.get(row.change, f"preset {row.change}")
         yield f"  {name:<24}{left:<19}{after}".rstrip()
     if any(row.left.protected > 1.02 for row in receipt.survival):

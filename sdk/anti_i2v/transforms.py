@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from anti_i2v._types import PerImage, Pixels
 from anti_i2v.errors import RecipeError
+from anti_i2v.recipes import TransformName
 
 __all__ = ["TRANSFORMS", "Transform", "blur", "crop", "expectation", "identity", "jpeg", "noise", "resize", "sampler"]
 
@@ -107,7 +108,7 @@ TRANSFORMS: dict[str, Callable[..., Transform]] = {
 }
 
 
-def sampler(weights: Mapping[str, float]) -> Transform:
+def sampler(weights: Mapping[str, float] | Mapping[TransformName, float]) -> Transform:
     """A transform that draws one of TRANSFORMS at each call, with probability proportional to its weight.
 
     Raises RecipeError for an unknown name or weights that are negative or all zero.

@@ -1,12 +1,13 @@
 """Train the embedded student: one small encoder that imitates the latents of several real ones, and their gradients.
 
-    python sdk/training/student.py PHOTOS_FOLDER SURROGATES_FOLDER -o sdk/anti_i2v/data/student.safetensors
+    python sdk/training/student.py PHOTOS_FOLDER SURROGATES_FOLDER -o sdk/anti_i2v/data/student.safetensors \\
+        --tiles sdk/anti_i2v/data/tiles.safetensors
 
 Each step shows the student a clean crop and a perturbed one (random signs, the trained tiles, or a teacher-made
 adversarial step on top of either) and asks for three things: the teachers' latents, the teachers' latent differences,
 and the direction of the teachers' input gradients (a vector-Jacobian product with the same random vector). `taesd3` is
 held out. The last lines print the gate: the cosine of input gradients, and the error of the relative shift, on crops
-of photos that were kept back. Resumable; deterministic by seed on one machine.
+of photos that were kept back, with the weights rounded to fp16 as they ship. Deterministic by seed on one machine.
 """
 
 from __future__ import annotations
@@ -80,6 +81,10 @@ def gate(student: Student, models, spreads, tiles, kept: torch.Tensor, generator
     }
 
 
+def save(student: Student, path: Path) -> None:
+    save_file({name: value.half().contiguous() for name, value in student.state_dict().items()}, path)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path)
@@ -102,9 +107,6 @@ def main() -> None:
     generator = torch.Generator().manual_seed(settings.seed)
     settings.output.parent.mkdir(parents=True, exist_ok=True)
     photos = photos_of(settings.photos)
-    cut = crops(
-        photos[::10] + [p for i, p in enumerate(photos) if i % 10], 1, settings.seed
-    )  # proves that all photos open
     cut = crops([photo for index, photo in enumerate(photos) if index % 10], settings.crops, settings.seed)
     kept = crops(photos[::10], 24, settings.seed + 1)
     models = {name: teacher(settings.surrogates, name) for name in HEADS}
@@ -157,13 +159,12 @@ def main() -> None:
             with log_path.open("a", encoding="utf-8") as log:
                 log.write(json.dumps(line) + "\n")
             print(json.dumps(line), flush=True)
-            save_file(
-                {name: value.half().contiguous() for name, value in student.state_dict().items()}, settings.output
-            )
+            save(student, settings.output)
+    save(student, settings.output)
+    student.load_state_dict({name: value.float() for name, value in load_file(settings.output).items()})
     student.eval().requires_grad_(False)
     known = gate(student, models, spreads, tiles, kept, torch.Generator().manual_seed(settings.seed + 2))
     settings.output.with_suffix(".json").write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
-    save_file({name: value.half().contiguous() for name, value in student.state_dict().items()}, settings.output)
     print(json.dumps(known))
 
 

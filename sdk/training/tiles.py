@@ -7,7 +7,8 @@ encoders move at all. Then the decoded error in dB between the photo and the pro
 pair join it, so that the tiles end at what a decoder shows and not at latent energy. (The decoded terms alone were
 tried: their gradient is too noisy at this batch size, and the tiles left their bounds.) Each step sees one random
 transform. `taesd3` is held out: naming it as a teacher is refused.
-Resumable: the state is written every `--every` steps and taken up again. Deterministic by seed on one machine.
+Resumable: the state is written every `--every` steps and at the end, and taken up again. Deterministic by seed on one
+machine; a resumed run is so for each segment: it draws anew from the seed and the step where it was taken up.
 """
 
 from __future__ import annotations
@@ -100,6 +101,17 @@ def sideways(pixels: torch.Tensor, tiles: torch.Tensor, generator: torch.Generat
     return (pixels + BUDGET * torch.stack(laid)).clamp(0, 1)
 
 
+def save(output: Path, tiles: torch.Tensor, first: torch.Tensor, second: torch.Tensor, step: int) -> None:
+    """The tiles as they ship, and the state to go on from."""
+    state = {"tiles": tiles.detach(), "first": first, "second": second, "step": torch.tensor(step)}
+    save_file(state, state_of(output))
+    save_file({"tiles": tiles.detach().mul(127).round().to(torch.int8)}, output)
+
+
+def state_of(output: Path) -> Path:
+    return output.with_suffix(".state.safetensors")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path)
@@ -127,17 +139,17 @@ def main() -> None:
     perceptual = Lpips.load(settings.lpips)
     transform = sampler({"identity": 0.5, "resize": 0.25, "jpeg": 0.15, "blur": 0.1})
 
-    state_path = settings.output.with_suffix(".state.safetensors")
     log_path = settings.output.with_suffix(".log.jsonl")
     tiles = 0.7 * torch.empty(settings.tiles, 3, TILE, TILE).uniform_(-1, 1, generator=generator)
     first, second, done = torch.zeros_like(tiles), torch.zeros_like(tiles), 0
-    if state_path.exists():
-        state = load_file(state_path)
+    if state_of(settings.output).exists():
+        state = load_file(state_of(settings.output))
         tiles, first, second, done = state["tiles"], state["first"], state["second"], int(state["step"])
         generator.manual_seed(settings.seed + done)
     tiles.requires_grad_(True)
 
-    begun, sums = time.monotonic(), dict.fromkeys(models, 0.0)
+    begun = time.monotonic()
+    gains: dict[str, list[float]] = {name: [] for name in models}
     for step, rows in enumerate(batches(len(cut), settings.batch, generator), start=done + 1):
         if step > settings.steps or time.monotonic() - begun > 60 * settings.minutes:
             break
@@ -170,24 +182,24 @@ def main() -> None:
             rate *= 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * turn / (ends - begins)))
             update = (first / (1 - 0.9**turn)) / ((second / (1 - 0.98**turn)).sqrt() + 1e-12)
             tiles.sub_(rate * update).clamp_(-1, 1)
-        sums[name] += float(gain.mean())
+        gains[name].append(float(gain.mean()))
+        done = step
         if step % settings.every == 0:
-            kept = {"tiles": tiles.detach(), "first": first, "second": second, "step": torch.tensor(step)}
-            save_file(kept, state_path)
-            share = settings.every / len(models)
+            save(settings.output, tiles, first, second, done)
             line = {
                 "step": step,
                 "minutes": round((time.monotonic() - begun) / 60, 1),
                 "log_shift" if latent_phase else "decoded_error_db": {
-                    name: round(total / share, 2) for name, total in sums.items()
+                    name: round(sum(of) / len(of), 2) for name, of in gains.items() if of
                 },
                 "saturated": round(float((tiles.abs() > 0.98).float().mean()), 3),
             }
             with log_path.open("a", encoding="utf-8") as log:
                 log.write(json.dumps(line) + "\n")
             print(json.dumps(line), flush=True)
-            sums = dict.fromkeys(models, 0.0)
-            save_file({"tiles": tiles.detach().mul(127).round().to(torch.int8)}, settings.output)
+            gains = {name: [] for name in models}
+    if done % settings.every:  # stopped by the clock between two saves
+        save(settings.output, tiles, first, second, done)
 
 
 if __name__ == "__main__":

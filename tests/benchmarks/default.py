@@ -49,7 +49,6 @@ COLD = Recipe(
     step=2.0,
     turns="all",
     visual_floor=1.0,
-    score_every=10,
 )
 COLD_EOT = load_recipe(COLD, eot={"identity": 0.4, "resize": 0.3, "jpeg": 0.3})
 
@@ -85,7 +84,8 @@ def rows(names: list[str]) -> dict[str, tuple[Maker, str]]:
         "draft": (recipe_row(load_recipe("draft")), "none"),
     }
     for name in ("balanced", "strong"):
-        known[f"{name}, embedded"] = (recipe_row(load_recipe(name)), "embedded")
+        # The student has no decoder: on it, `strong` is its displacement term alone.
+        known[f"{name}, embedded"] = (recipe_row(load_recipe(name, terms={"displacement": 1.0})), "embedded")
         known[f"{name}, real"] = (recipe_row(load_recipe(name)), "real")
         # At the visibility of the cold rows: the recipe without its visual weighting.
         known[f"{name}, real, unweighted"] = (recipe_row(load_recipe(name, visual_floor=1.0)), "real")

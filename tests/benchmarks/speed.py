@@ -46,7 +46,7 @@ def draft_of_twelve_megapixels() -> None:
         protection.encoded("JPEG")
         # Reading, protecting and encoding; the receipt's PSNR, SSIM and dE2000 come after the photo and are told apart.
         seconds.append(laps["read"] + laps["protect"] + time.perf_counter() - begun)
-        receipt = laps["measure"]
+        receipt = laps["compare"]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         f"12 MP draft, decode to encode: first {seconds[0]:.2f} s (with imports), then {median(seconds[1:]):.2f} s; "

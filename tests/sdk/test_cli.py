@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import typer
 from PIL import Image
 from typer.testing import CliRunner
@@ -20,6 +21,7 @@ from typer.testing import CliRunner
 import anti_i2v
 from anti_i2v.cli import app
 from anti_i2v.photo import open_photo
+from anti_i2v.protector import Protector
 from anti_i2v.receipt import Receipt
 
 ROOT = Path(__file__).parents[2]
@@ -103,7 +105,7 @@ def test_a_photo_is_protected_beside_itself_with_its_table() -> None:
     assert result.exit_code == 0, result.stderr
     assert Path("photo.jpg").read_bytes() == before
     assert open_photo("photo.protected.jpg").pixels.shape == open_photo("photo.jpg").pixels.shape
-    assert "comparisons beat a random change" in result.stdout
+    assert "comparisons clearly beat a random change" in result.stdout
     assert "Written: photo.protected.jpg" in result.stdout
     assert result.stderr == ""
 
@@ -249,6 +251,9 @@ ERRORS = [
     ("draft with a surrogate", "protect photo.png --recipe draft --surrogate embedded", 2, "takes no steps"),
     ("a preview of a folder", "protect nophotos --preview p.png", 2, "a preview shows one photo"),
     ("short side of a check", "check photo.png photo.png --short-side 3", 2, "--short-side"),
+    ("a name too long", f"protect {300 * 'x'}", 1, "File name too long"),
+    ("a name too long to write", f"protect photo.png -o {300 * 'x'}.png", 1, "File name too long"),
+    ("the root", "protect /", 1, "/ has no name to call another folder after: name one with --output"),
     ("missing photo", "protect nowhere.jpg", 1, "nowhere.jpg does not exist"),
     ("truncated", "protect truncated.jpg", 1, "truncated"),
     ("empty", "protect empty.jpg", 1, "empty"),
@@ -301,6 +306,72 @@ def test_every_error_is_one_line_with_its_exit_code_and_writes_nothing(
     assert tree(desk) == before
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="whom no permission stops")
+@pytest.mark.parametrize("path", ["locked", "locked/photo.jpg"])
+def test_a_folder_without_permission_is_one_line(path: str) -> None:
+    Path("locked").mkdir(mode=0)
+    try:
+        result = run("protect", path)
+    finally:
+        Path("locked").chmod(0o700)
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "Permission denied" in result.stderr
+
+
+def test_heic_without_its_package_is_refused_before_any_work(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # how Python itself marks a module that cannot be imported
+    monkeypatch.setattr(Protector, "protect", None)  # would be called by the work
+    before = tree(desk)
+    result = run("protect", "photo.png", "-o", "out.heic")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert 'pip install "anti-i2v-sdk[heif]"' in result.stderr
+    assert tree(desk) == before
+
+
+SHORTAGES = [
+    MemoryError(),
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nSee the documentation"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory"),
+    RuntimeError("MPS backend out of memory"),
+]
+
+
+@pytest.mark.parametrize("shortage", SHORTAGES, ids=["python", "cuda", "cpu", "mps"])
+def test_a_lack_of_memory_is_one_line_and_the_batch_goes_on(
+    shortage: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = Protector.protect
+
+    def protect(self: Protector, photo: Any, **options: Any) -> Any:
+        if photo.name == "large.jpg":
+            raise shortage
+        return usual(self, photo, **options)
+
+    monkeypatch.setattr(Protector, "protect", protect)  # a real shortage would take the machine's memory
+    Path("album").mkdir()
+    for name in ("large.jpg", "small.jpg"):
+        shutil.copy("photo.jpg", f"album/{name}")
+    alone = run("protect", "album/large.jpg", *FAST)
+    assert (alone.exit_code, alone.stdout) == (1, "")
+    assert alone.stderr == (
+        "anti-i2v: not enough memory: give a smaller photo, close other programs, or pass --device cpu\n"
+    )
+    batch = run("protect", "album", *FAST, "--receipt", "r.json")
+    assert batch.exit_code == 1
+    assert batch.stderr.startswith("anti-i2v: large.jpg: not enough memory")
+    assert batch.stderr.count("\n") == 1
+    assert sorted(tree(Path("album-protected"))) == ["small.jpg"]
+    assert json.loads(Path("r.json").read_bytes())["large.jpg"]["error"].startswith("not enough memory")
+
+
+def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def protect(self: Protector, photo: Any, **options: Any) -> Any:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(Protector, "protect", protect)
+    assert isinstance(run("protect", "photo.jpg", *FAST).exception, RuntimeError)
+
+
 # The real entry point, in a process of its own.
 
 
@@ -324,6 +395,28 @@ def test_the_entry_point_fails_with_one_line() -> None:
     done = start(ENTRY, "protect", "photo.jpg", "--recipe", "nope")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "anti-i2v: unknown recipe 'nope': choose from draft, balanced, strong\n"
+
+
+def test_a_file_name_that_is_not_text_does_not_end_the_batch() -> None:
+    Path("album").mkdir()
+    odd = "\udcff.jpg"  # how Python reads the byte 255 in a file name
+    try:
+        shutil.copy("photo.jpg", f"album/{odd}")
+    except (OSError, UnicodeError):
+        pytest.skip("this file system knows Unicode names only")
+    shutil.copy("photo.jpg", "album/good.jpg")
+    Path("album/\udcfe.jpg").write_bytes(b"no photo")
+    done = start(ENTRY, "protect", "album", *FAST, "--receipt", "r.json")
+    assert done.returncode == 1
+    assert "2 of 3 photos protected" in done.stdout
+    assert done.stderr.startswith("anti-i2v: \\udcfe.jpg is not an image")
+    assert done.stderr.count("\n") == 1
+    assert sorted(os.listdir("album-protected")) == ["good.jpg", odd]
+    receipts = json.loads(Path("r.json").read_bytes())
+    assert sorted(receipts) == ["\\udcfe.jpg", "\\udcff.jpg", "good.jpg"]
+    alone = start(ENTRY, "protect", f"album/{odd}", *FAST)
+    assert (alone.returncode, alone.stderr) == (0, "")
+    assert "Written: album/\\udcff.protected.jpg" in alone.stdout
 
 
 # Presses Ctrl-C as soon as the photo has been protected and is being measured.

@@ -133,12 +133,12 @@ def test_a_bare_machine_measures_with_the_gauge_alone() -> None:
 
 
 @pytest.mark.usefixtures("empty_home")
-def test_whatever_steps_were_taken_on_counts_as_a_surrogate(toy: Autoencoder) -> None:
+def test_whatever_steps_were_taken_on_counts_as_a_surrogate_and_the_gauge_as_the_gauge(toy: Autoencoder) -> None:
     student = load_student()
     instruments = Instruments.at_hand([toy, student], torch.device("cpu"))
     assert [(model.info.name, role) for model, role in instruments.surrogates] == [
         ("toy-tiny", "surrogate"),
-        ("embedded", "surrogate"),
+        ("embedded", "gauge"),
     ]
 
 

@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageCms, ImageOps
 
-from anti_i2v.encoding import safe_exif
+from anti_i2v.encoding import check_holds, safe_exif
 from anti_i2v.errors import OutputError, PhotoError, RecipeError
 from anti_i2v.photo import FORMATS, Photo, encode, format_of, open_photo, write_atomic
 
@@ -214,7 +214,15 @@ def test_a_pillow_image_of_a_format_that_is_not_written_becomes_a_png() -> None:
 
 
 def test_what_a_photo_shows_stays_out_of_its_repr() -> None:
-    assert repr(a_photo(exif=b"secret")) == "Photo(format='PNG', name='photo', notes=())"
+    assert repr(a_photo(exif=b"secret")) == "Photo(format='PNG', notes=())"
+
+
+def test_the_name_of_a_file_stays_out_of_its_repr(tmp_path: Path) -> None:
+    path = tmp_path / "secret wedding.png"
+    path.write_bytes(saved(Image.fromarray(scene())))
+    photo = open_photo(path)
+    assert photo.name == "secret wedding.png"
+    assert "wedding" not in repr(photo)
 
 
 # Orientation.
@@ -692,6 +700,19 @@ def test_heic_without_its_package_names_the_extra(monkeypatch: pytest.MonkeyPatc
             open_photo(container(*brands))
     with pytest.raises(OutputError, match=command):
         encode(a_photo("HEIF"), scene())
+    with pytest.raises(OutputError, match=command):
+        check_holds(a_photo(), "HEIF")  # what is asked before any work
+
+
+@pytest.mark.parametrize("format", ["AVIF", "WEBP"])
+def test_a_codec_that_pillow_was_built_without_is_missed_before_any_work(
+    format: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_holds(a_photo(), format)
+    monkeypatch.setitem(sys.modules, f"PIL._{format.lower()}", None)
+    with pytest.raises(OutputError, match=rf"{format} cannot be written here .*: choose PNG"):
+        check_holds(a_photo(), format)
+    check_holds(a_photo(), "PNG")
 
 
 def test_pillows_warnings_stay_inside_even_from_many_threads() -> None:

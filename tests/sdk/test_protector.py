@@ -124,7 +124,7 @@ def test_a_receipt_survives_json(protector: Protector, photo: Rgb8, tmp_path: Pa
     assert receipt.working_size == (64, 80)
     assert [effect.surrogate for effect in receipt.effects] == ["toy-tiny", "embedded"]
     assert [row.change for row in receipt.survival] == ["jpeg75", "half size", "blur", "instagram"]
-    assert {"read", "protect", "measure"} <= set(receipt.seconds)
+    assert {"read", "protect", "compare", "effects"} <= set(receipt.seconds)
     assert receipt.versions["torch"]
 
 

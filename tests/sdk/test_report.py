@@ -109,10 +109,18 @@ def test_what_is_left_after_a_change_is_shown_as_the_shift_then_too() -> None:
 def test_comparisons_that_were_won_are_counted_and_the_others_marked() -> None:
     weak = msgspec.structs.replace(TAESD, shift=Pair(0.2, 0.3), decoded_psnr=Pair(33.0, 31.0))
     text = as_text(a_receipt(effects=(weak, GAUGE), survival=()))
-    assert "3 of 5 comparisons beat a random change of the same size" in text
+    assert "2 of 4 comparisons clearly beat a random change of the same size" in text
     assert "0.200 (0.300)*" in text
     assert "33.0 (31.0)*" in text
     assert text.count(")*") == 2
+
+
+def test_a_difference_within_the_noise_of_one_control_is_no_win() -> None:
+    near = msgspec.structs.replace(TAESD, shift=Pair(0.31, 0.3), decoded_identity=Pair(0.93, 0.94))
+    text = as_text(a_receipt(effects=(near,), survival=()))
+    assert "2 of 4 comparisons" in text
+    assert "0.310 (0.300)*" in text
+    assert "0.930 (0.940)*" in text
 
 
 def test_winning_half_or_fewer_is_called_no_protection() -> None:

@@ -228,6 +228,11 @@ def test_an_unknown_name_is_refused_with_the_choices() -> None:
         load_surrogate("taesdx")
 
 
+def test_the_embedded_one_refuses_hooks() -> None:
+    with pytest.raises(SurrogateError, match=r"^embedded has no hook points: leave anchor_layers at latent$"):
+        load_surrogate("embedded", hooks=("trunk",))
+
+
 def test_a_folder_is_loaded_by_its_path(tiny_folder: Path) -> None:
     for given in (tiny_folder, str(tiny_folder)):
         assert load_surrogate(given).info.name == "toy-tiny"
@@ -287,6 +292,35 @@ def test_what_is_pulled_is_not_kept_when_it_is_something_else(
     with pytest.raises(SurrogateError, match="toys/toy no longer holds the pinned weights: nothing was kept"):
         pull("toy")
     assert list((empty_home / "surrogates").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"_class_name": "UNet2DModel"}', "\xff"], ids=["empty", "list", "none", "other", "bytes"]
+)
+def test_what_is_pulled_is_not_kept_when_its_config_is_of_another_class(
+    text: str, monkeypatch: pytest.MonkeyPatch, empty_home: Path, folder: Path
+) -> None:
+    (folder / "config.json").write_text(text, encoding="latin-1")
+    Hub(monkeypatch, folder)
+    know(monkeypatch, fingerprint(folder / WEIGHTS))
+    with pytest.raises(SurrogateError, match="toys/toy no longer holds a config of AutoencoderTiny or AutoencoderKL"):
+        pull("toy")
+    assert list((empty_home / "surrogates").iterdir()) == []
+
+
+@pytest.mark.parametrize("spoilt", ["surrogates", "surrogates/toy"], ids=["its folder", "its place"])
+def test_a_home_that_cannot_be_written_is_named_in_one_line(
+    spoilt: str, monkeypatch: pytest.MonkeyPatch, empty_home: Path, tiny_folder: Path
+) -> None:
+    path = empty_home / spoilt
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"a file in the way")
+    know(monkeypatch, fingerprint(tiny_folder / WEIGHTS))
+    Hub(monkeypatch, tiny_folder)
+    with pytest.raises(SurrogateError, match=r"toy cannot be written \(.*ANTI_I2V_HOME$") as refused:
+        pull("toy")
+    assert "\n" not in str(refused.value)
+    assert path.read_bytes() == b"a file in the way"
 
 
 def test_a_failed_pull_leaves_what_was_there(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Self, final
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
@@ -57,7 +58,11 @@ class Lpips(nn.Module):
             raise SurrogateError(
                 f"no LPIPS weights at {path}: point ANTI_I2V_HOME at a folder with perceptual/lpips_alex.safetensors"
             )
-        return cls(load_file(path))
+        try:
+            weights = load_file(path)
+        except SafetensorError:
+            raise SurrogateError(f"{path} is not a safetensors file: fetch it again") from None
+        return cls(weights)
 
     def _features(self, pixels: torch.Tensor) -> list[torch.Tensor]:
         current, features = (pixels * 2 - 1 - self.shift) / self.scale, []

@@ -15,10 +15,9 @@ from torch.nn import functional as F
 
 from anti_i2v._types import Pixels
 from anti_i2v.surrogates.base import Draw, Features, Surrogate, SurrogateInfo
+from anti_i2v.surrogates.registry import EMBEDDED
 
-__all__ = ["EMBEDDED", "HEADS", "Student", "load_student"]
-
-EMBEDDED = "embedded"
+__all__ = ["HEADS", "Student", "load_student"]
 
 HEADS = {"taesd": 4, "taesdxl": 4, "taef1": 16}
 """Teacher -> latent channels."""

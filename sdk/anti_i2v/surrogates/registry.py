@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 
     from anti_i2v.surrogates.base import Surrogate
 
-__all__ = ["Entry", "at_hand", "entries", "load_surrogate", "locate", "pull", "where"]
+__all__ = ["EMBEDDED", "Entry", "at_hand", "entries", "load_surrogate", "locate", "pull", "where"]
 
 EMBEDDED = "embedded"
+"""The name of the student that the package ships."""
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,6 +84,8 @@ def load_surrogate(
     Raises:
         SurrogateError: it is unknown, not at hand, or unfit; the message says what to do.
     """
+    if name_or_folder == EMBEDDED and hooks:
+        raise SurrogateError(f"{EMBEDDED} has no hook points: leave anchor_layers at latent")
     import torch
 
     from anti_i2v.surrogates.autoencoders import load_autoencoder
@@ -108,8 +112,11 @@ def load_surrogate(
 def pull(name: str) -> Path:
     """Download a known surrogate into the home folder, and keep it only if its fingerprint is the pinned one.
 
+    The hub's newest revision is taken: the fingerprint pins the values of the weights, so none needs to be named.
+    Of config.json the class is checked, which is what decides how the weights are read.
+
     Raises:
-        SurrogateError: unknown, not reachable, or not the pinned weights.
+        SurrogateError: unknown, not reachable, not the pinned weights, or the home folder cannot be written.
     """
     import shutil
     import tempfile
@@ -117,29 +124,47 @@ def pull(name: str) -> Path:
     entry = entries().get(name)
     if entry is None:
         raise SurrogateError(f"unknown surrogate {name!r}: choose from {', '.join(entries())}")
+    target = home() / "surrogates" / name
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+            fresh = Path(scratch) / name
+            _download(entry, fresh)
+            shutil.rmtree(fresh / ".cache", ignore_errors=True)
+            shutil.rmtree(target, ignore_errors=True)
+            fresh.replace(target)
+    except OSError as problem:
+        raise SurrogateError(
+            f"{target} cannot be written ({problem.strerror}): check your permissions, or name another folder "
+            "in ANTI_I2V_HOME"
+        ) from None
+    return target
+
+
+def _download(entry: Entry, folder: Path) -> None:
+    """Fetch config.json and the weights into a new folder.
+
+    Raises:
+        SurrogateError: not reachable, or not what was pinned.
+    """
     try:
         from huggingface_hub import snapshot_download
     except ImportError:
         raise SurrogateError('pulling needs huggingface-hub: pip install "anti-i2v-sdk[backbones]"') from None
-    from anti_i2v.surrogates.autoencoders import WEIGHTS, fingerprint
+    from anti_i2v.surrogates.autoencoders import CLASSES, WEIGHTS, fingerprint
 
-    target = home() / "surrogates" / name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        fresh = Path(scratch) / name
-        try:
-            snapshot_download(entry.hub, local_dir=fresh, allow_patterns=["config.json", WEIGHTS])
-        except Exception as problem:  # the hub's client has no common error for "cannot be reached"
-            raise SurrogateError(
-                f"{entry.hub} cannot be downloaded ({type(problem).__name__}): check the connection"
-            ) from None
-        if (
-            not (fresh / "config.json").is_file()
-            or not (fresh / WEIGHTS).is_file()
-            or fingerprint(fresh / WEIGHTS) != entry.fingerprint
-        ):
-            raise SurrogateError(f"{entry.hub} no longer holds the pinned weights: nothing was kept")
-        shutil.rmtree(fresh / ".cache", ignore_errors=True)
-        shutil.rmtree(target, ignore_errors=True)
-        fresh.replace(target)
-    return target
+    config, weights = folder / "config.json", folder / WEIGHTS
+    try:
+        snapshot_download(entry.hub, local_dir=folder, allow_patterns=[config.name, WEIGHTS])
+    except Exception as problem:  # the hub's client has no common error for "cannot be reached"
+        raise SurrogateError(
+            f"{entry.hub} cannot be downloaded ({type(problem).__name__}): check the connection"
+        ) from None
+    if not config.is_file() or not weights.is_file() or fingerprint(weights) != entry.fingerprint:
+        raise SurrogateError(f"{entry.hub} no longer holds the pinned weights: nothing was kept")
+    try:
+        kind = json.loads(config.read_bytes())["_class_name"]
+    except (ValueError, TypeError, KeyError):  # no JSON, no object, or an object without a class
+        kind = None
+    if kind not in CLASSES:
+        raise SurrogateError(f"{entry.hub} no longer holds a config of {' or '.join(CLASSES)}: nothing was kept")
