@@ -163,7 +163,11 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no t
 @app.command()
 def protect(
     ctx: typer.Context,
-    source: Annotated[Path, typer.Argument(metavar="PHOTO_OR_FOLDER", show_default=False, help="What to protect.")],
+    source: Annotated[
+        Path,
+        # Reading says what is wrong better than typer's own check of permissions.
+        typer.Argument(metavar="PHOTO_OR_FOLDER", show_default=False, readable=False, help="What to protect."),
+    ],
     output: Annotated[
         Path | None,
         typer.Option(
@@ -345,9 +349,14 @@ def _save_receipts(results: Sequence[Result], source: Path, path: Path, overwrit
 @app.command()
 def check(
     ctx: typer.Context,
-    clean: Annotated[Path, typer.Argument(metavar="CLEAN", show_default=False, help="The photo as it was.")],
+    clean: Annotated[
+        Path, typer.Argument(metavar="CLEAN", show_default=False, readable=False, help="The photo as it was.")
+    ],
     protected: Annotated[
-        Path, typer.Argument(metavar="PROTECTED", show_default=False, help="The same photo, protected by any tool.")
+        Path,
+        typer.Argument(
+            metavar="PROTECTED", show_default=False, readable=False, help="The same photo, protected by any tool."
+        ),
     ],
     receipt: ReceiptFile = None,
     preview: PreviewFile = None,

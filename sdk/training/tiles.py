@@ -182,7 +182,7 @@ def main() -> None:
             rate *= 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * turn / (ends - begins)))
             update = (first / (1 - 0.9**turn)) / ((second / (1 - 0.98**turn)).sqrt() + 1e-12)
             tiles.sub_(rate * update).clamp_(-1, 1)
-        gains[name].append(float(gain.mean()))
+        gains[name].append(float(gain.detach().mean()))
         done = step
         if step % settings.every == 0:
             save(settings.output, tiles, first, second, done)

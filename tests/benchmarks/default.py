@@ -29,6 +29,7 @@ from anti_i2v.measure import Instruments, as_uint8, choose_window, effect_on, ra
 from anti_i2v.metrics.faces import FaceIdentity
 from anti_i2v.metrics.imperceptibility import compare
 from anti_i2v.metrics.perceptual import Lpips
+from anti_i2v.photo import open_photo
 from anti_i2v.presets import CHECKS
 from anti_i2v.recipes import Recipe, load_recipe
 from anti_i2v.refine import refine
@@ -51,6 +52,9 @@ COLD = Recipe(
     visual_floor=1.0,
 )
 COLD_EOT = load_recipe(COLD, eot={"identity": 0.4, "resize": 0.3, "jpeg": 0.3})
+
+ORDER = ["astronaut", "chelsea", "grace_hopper", "coffee", "woman_in_white", "china", "woman_with_hat", "rocket"]
+"""Portraits and others in turn, so that any number of photos has both."""
 
 Maker = Callable[[torch.Tensor, list], torch.Tensor]
 
@@ -97,14 +101,10 @@ def rows(names: list[str]) -> dict[str, tuple[Maker, str]]:
     return {name: known[name] for name in names or known}
 
 
-def squares(count: int, faces: FaceIdentity) -> dict[str, np.ndarray]:
-    """Name -> (SIDE, SIDE, 3) uint8, portraits first."""
+def squares(names: list[str], faces: FaceIdentity) -> dict[str, np.ndarray]:
+    """Name -> (SIDE, SIDE, 3) uint8."""
     photos = {}
-    order = ["astronaut", "grace_hopper", "woman_in_white", "woman_with_hat", "chelsea", "coffee", "china", "rocket"]
-    order = [name for pair in zip(order[:4], order[4:], strict=True) for name in pair]
-    from anti_i2v.photo import open_photo
-
-    for name in order[:count]:
+    for name in names:
         pixels = open_photo(DATA / f"{name}.jpg").pixels
         small = to_working(pixels, working_size(*pixels.shape[:2], SIDE, 8))
         photo = as_uint8(torch.from_numpy(small)[0])
@@ -154,6 +154,7 @@ def table(results: dict[str, list[dict[str, float]]], metric: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=int, default=8)
+    parser.add_argument("--only", nargs="+", default=[], help="names of photos, instead of the first N")
     parser.add_argument("--rows", nargs="+", default=[])
     parser.add_argument("--json", type=Path, help="results as they come; rows and photos found in it are not run again")
     settings = parser.parse_args()
@@ -169,7 +170,7 @@ def main() -> None:
     judges = Instruments(
         [*((model, "surrogate") for model in real), (load_surrogate(HELD_OUT), "held-out")], lpips, faces
     )
-    photos = squares(settings.photos, faces)
+    photos = squares(settings.only or ORDER[: settings.photos], faces)
     chosen = rows(settings.rows)
     kept = json.loads(settings.json.read_text()) if settings.json and settings.json.exists() else {}
     results: dict[str, dict[str, dict[str, float]]] = {name: kept.get(name, {}) for name in chosen}
