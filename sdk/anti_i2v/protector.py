@@ -24,7 +24,7 @@ from anti_i2v.presets import PRESETS, Preset
 from anti_i2v.presets import preset as preset_named
 from anti_i2v.receipt import Encoding, Receipt, versions
 from anti_i2v.recipes import Recipe, load_recipe
-from anti_i2v.surrogates.registry import at_hand, load_surrogate
+from anti_i2v.surrogates.registry import EMBEDDED, at_hand, load_surrogate
 
 if TYPE_CHECKING:
     import torch
@@ -40,9 +40,11 @@ Rgb8 = npt.NDArray[np.uint8]
 Source = Any
 """A path, the bytes of an image file, a PIL image, an (H, W, 3 | 4) or (H, W) uint8 array, or a Photo read before."""
 
-NO_SURROGATES = (
-    "no real encoders on this machine, so nothing was refined: this is the draft. "
-    "`anti-i2v surrogates pull` fetches them (3 x 5 MB)"
+NO_SURROGATES = "no surrogate was given, so nothing was refined: this is the draft"
+
+ON_STUDENT = (
+    "no real encoders on this machine, so steps were taken on the embedded student, which imitates three: its own "
+    "number flatters, for it judges what was made on it. Real encoders do more: `anti-i2v surrogates pull` (3 x 5 MB)"
 )
 
 
@@ -94,7 +96,8 @@ class Protector:
 
     Args:
         recipe: a name ("draft", "balanced", "strong") or a Recipe.
-        surrogates: names or folders to optimise on; None takes the real encoders that are on this machine.
+        surrogates: names or folders to optimise on; None takes the real encoders that are on this machine, or the
+            embedded student where there are none.
         device: "auto" (CUDA where it is), "cpu", "cuda", "cuda:1", "mps".
         settings: replace settings of the recipe, such as `budget=6`.
 
@@ -112,7 +115,11 @@ class Protector:
         **settings: object,
     ) -> None:
         self.recipe = load_recipe(recipe, **settings)
-        self.surrogates = list(surrogates) if surrogates is not None else list(at_hand())
+        self.surrogates: list[str | Path] = list(at_hand() if surrogates is None else surrogates)
+        if surrogates is None and not self.surrogates:
+            self.surrogates = [EMBEDDED]
+            if self.recipe.terms.decoded:  # the student has no decoder to look through
+                self.recipe = load_recipe(self.recipe, terms={**msgspec.to_builtins(self.recipe.terms), "decoded": 0.0})
         self.device = device
         # One photo at a time on the models: two would only halve each other's speed and double the memory.
         self._lock = threading.Lock()
@@ -270,6 +277,7 @@ class Protector:
                 cancel=cancel,
             )
             candidate, steps, stopped = outcome.candidate, outcome.steps, outcome.stopped
+            notes = (ON_STUDENT,) if EMBEDDED in self.surrogates else ()
         elif recipe.steps:
             stopped, notes = "no surrogates", (NO_SURROGATES,)
         delta = (candidate - clean)[0].cpu().numpy()

@@ -86,6 +86,7 @@ def rows(names: list[str]) -> dict[str, tuple[Maker, str]]:
     known: dict[str, tuple[Maker, str]] = {
         "random": (random_signs, "none"),
         "draft": (recipe_row(load_recipe("draft")), "none"),
+        "draft, unweighted": (recipe_row(load_recipe("draft", visual_floor=1.0)), "none"),
     }
     for name in ("balanced", "strong"):
         # The student has no decoder: on it, `strong` is its displacement term alone.

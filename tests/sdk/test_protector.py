@@ -136,18 +136,27 @@ def test_a_photo_that_hardly_changes_has_a_receipt_in_json_too(photo: Rgb8, empt
 
 
 @pytest.mark.usefixtures("empty_home")
-def test_without_surrogates_balanced_says_that_it_is_the_draft(photo: Rgb8) -> None:
-    balanced = protect(photo, recipe="balanced", **SMALL)
+@pytest.mark.parametrize("recipe", ["balanced", "strong"])
+def test_a_bare_machine_refines_on_the_student_and_says_what_that_is(photo: Rgb8, recipe: str) -> None:
+    protection = protect(photo, recipe=recipe, **{**SMALL, "steps": 2})
+    assert (protection.receipt.steps, protection.receipt.stopped) == (2, "steps")
+    (note,) = [note for note in protection.receipt.notes if "embedded student" in note]
+    assert "its own number flatters" in note
+    assert "`anti-i2v surrogates pull`" in note
+    assert [(effect.surrogate, effect.role) for effect in protection.receipt.effects] == [("embedded", "gauge")]
+
+
+@pytest.mark.usefixtures("empty_home")
+def test_without_any_surrogate_balanced_says_that_it_is_the_draft(photo: Rgb8) -> None:
+    balanced = protect(photo, recipe="balanced", surrogates=(), **SMALL)
     assert (balanced.receipt.steps, balanced.receipt.stopped) == (0, "no surrogates")
     assert "nothing was refined: this is the draft" in balanced.receipt.notes[-1]
-    assert "`anti-i2v surrogates pull`" in balanced.receipt.notes[-1]
     draft = protect(photo, recipe="draft", **SMALL)
     assert np.array_equal(draft.photo.pixels, balanced.photo.pixels)
     assert draft.receipt.notes == ()
 
 
 @pytest.mark.usefixtures("empty_home")
-@pytest.mark.xfail(reason="the shipped student is provisional: its latents do not move yet", strict=True)
 def test_a_bare_machine_sees_that_the_draft_does_more_than_the_control(larger_photos: list[Rgb8]) -> None:
     effects = [
         protect(photo, recipe="draft", short_side=128, visual_floor=1.0).receipt.effects for photo in larger_photos[:2]
