@@ -40,11 +40,14 @@ Rgb8 = npt.NDArray[np.uint8]
 Source = Any
 """A path, the bytes of an image file, a PIL image, an (H, W, 3 | 4) or (H, W) uint8 array, or a Photo read before."""
 
-NO_SURROGATES = "no surrogate was given, so nothing was refined: this is the draft"
+NO_SURROGATES = (
+    "no real encoders on this machine, so nothing was refined: this is the draft. "
+    "`anti-i2v surrogates pull` fetches them (3 x 5 MB)"
+)
 
 ON_STUDENT = (
-    "no real encoders on this machine, so steps were taken on the embedded student, which imitates three: its own "
-    "number flatters, for it judges what was made on it. Real encoders do more: `anti-i2v surrogates pull` (3 x 5 MB)"
+    "steps were taken on the embedded student: where this was measured, that did less than the draft at the same PSNR, "
+    "and the student's own number flatters, for it judges what was made on it"
 )
 
 
@@ -96,8 +99,7 @@ class Protector:
 
     Args:
         recipe: a name ("draft", "balanced", "strong") or a Recipe.
-        surrogates: names or folders to optimise on; None takes the real encoders that are on this machine, or the
-            embedded student where there are none.
+        surrogates: names or folders to optimise on; None takes the real encoders that are on this machine.
         device: "auto" (CUDA where it is), "cpu", "cuda", "cuda:1", "mps".
         settings: replace settings of the recipe, such as `budget=6`.
 
@@ -116,10 +118,6 @@ class Protector:
     ) -> None:
         self.recipe = load_recipe(recipe, **settings)
         self.surrogates: list[str | Path] = list(at_hand() if surrogates is None else surrogates)
-        if surrogates is None and not self.surrogates:
-            self.surrogates = [EMBEDDED]
-            if self.recipe.terms.decoded:  # the student has no decoder to look through
-                self.recipe = load_recipe(self.recipe, terms={**msgspec.to_builtins(self.recipe.terms), "decoded": 0.0})
         self.device = device
         # One photo at a time on the models: two would only halve each other's speed and double the memory.
         self._lock = threading.Lock()
