@@ -346,3 +346,25 @@ def test_a_failed_pull_leaves_what_was_there(
 def test_pulling_an_unknown_name_is_refused_with_the_choices() -> None:
     with pytest.raises(SurrogateError, match="unknown surrogate 'toy': choose from taesd, taesdxl, taef1, taesd3"):
         pull("toy")
+
+
+def test_a_hub_name_is_downloaded_and_loaded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, list[str]]] = []
+
+    def download(repository: str, allow_patterns: list[str]) -> str:
+        asked.append((repository, allow_patterns))
+        return str(folder)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    surrogate = load_surrogate("somebody/tiny-encoder")
+    assert surrogate.info.kind == "AutoencoderTiny"
+    assert asked == [("somebody/tiny-encoder", ["config.json", WEIGHTS])]
+
+
+def test_a_hub_that_cannot_be_reached_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(repository: str, allow_patterns: list[str]) -> str:
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    with pytest.raises(SurrogateError, match="somebody/nothing is no folder, and no download from the hub"):
+        load_surrogate("somebody/nothing")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["EMBEDDED", "Entry", "at_hand", "entries", "load_surrogate", "locate", "pull", "where"]
 
 EMBEDDED = "embedded"
+
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+"""owner/repository; a relative path of two parts looks the same, so folders come first."""
 """The name of the student that the package ships."""
 
 
@@ -55,7 +59,9 @@ def at_hand(role: Literal["surrogate", "held-out"] = "surrogate") -> list[str]:
 
 
 def locate(name_or_folder: str | Path) -> Path:
-    """The folder of a surrogate by name or path. Light, so that a wrong name is refused before anything is loaded.
+    """The folder of a surrogate by name, path or hub name (owner/repository, which is downloaded unpinned).
+
+    Light but for the download, so that a wrong name is refused before anything is loaded.
 
     Raises:
         SurrogateError: it is unknown, or known and not at hand; the message says what to do.
@@ -66,10 +72,28 @@ def locate(name_or_folder: str | Path) -> Path:
         raise SurrogateError(
             f"{name_or_folder} is not on this machine: run `anti-i2v surrogates pull {name_or_folder}`"
         )
+    if not folder.is_dir() and HUB_NAME.fullmatch(str(name_or_folder)):
+        return _from_hub(str(name_or_folder))
     if not folder.is_dir():
         known = ", ".join([EMBEDDED, *entries()])
         raise SurrogateError(f"unknown surrogate {str(name_or_folder)!r}: give a folder, or one of {known}")
     return folder
+
+
+def _from_hub(repository: str) -> Path:
+    """A hub repository's config and weights in the hub client's cache, downloaded where they are not there."""
+    from anti_i2v.surrogates.autoencoders import WEIGHTS
+
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError:
+        raise SurrogateError(f'{repository} needs huggingface-hub: pip install "anti-i2v-sdk[backbones]"') from None
+    try:
+        return Path(snapshot_download(repository, allow_patterns=["config.json", WEIGHTS]))
+    except Exception as problem:  # the hub's client has no common error for "cannot be reached"
+        raise SurrogateError(
+            f"{repository} is no folder, and no download from the hub ({type(problem).__name__}): check the name"
+        ) from None
 
 
 def load_surrogate(
@@ -79,7 +103,7 @@ def load_surrogate(
     dtype: torch.dtype | None = None,
     hooks: tuple[str, ...] = (),
 ) -> Surrogate:
-    """A surrogate by name ("embedded", or as in `entries()`), or from a folder in the hub's layout.
+    """A surrogate by name ("embedded", or as in `entries()`), from a folder in the hub's layout, or by hub name.
 
     Raises:
         SurrogateError: it is unknown, not at hand, or unfit; the message says what to do.
