@@ -14,19 +14,25 @@ from beartype import BeartypeConf, beartype
 from numpy.typing import NDArray
 from PIL import Image
 
-# The shapes in signatures are checked here, and only here: a caller pays nothing for them. The modules are those whose
-# annotations exist at run time (no TYPE_CHECKING imports, no Self). An int is a float, as for the static checker.
+# The shapes and types in signatures are checked here, and only here: a caller pays nothing for them. The modules are
+# those whose annotations exist at run time: no TYPE_CHECKING imports, no Self, and no protocols, which say nothing at
+# run time (refine, descent, engines: what they pass on is checked where it arrives). An int is a float, as for the
+# static checker.
 CHECKED = (
     "_types",
+    "charts",
     "devices",
     "draft",
+    "eot",
+    "metrics.latents",
     "objectives",
     "optimise",
-    "refine",
     "spaces",
     "surrogates.autoencoders",
     "surrogates.base",
     "surrogates.embedded",
+    "surrogates.info",
+    "tiles",
     "transforms",
     "visibility",
 )
@@ -92,6 +98,26 @@ def kl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         latent_channels=4,
     )
     folder = tmp_path_factory.mktemp("surrogates") / "toy-kl"
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def video_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a real AutoencoderKLCogVideoX: three halvings, random weights."""
+    diffusers = pytest.importorskip("diffusers", reason="needs diffusers: pip install 'anti-i2v-sdk[backbones]'")
+    import torch
+
+    torch.manual_seed(0)
+    model = diffusers.AutoencoderKLCogVideoX(
+        block_out_channels=(8,) * 4,
+        down_block_types=("CogVideoXDownBlock3D",) * 4,
+        up_block_types=("CogVideoXUpBlock3D",) * 4,
+        latent_channels=4,
+        layers_per_block=1,
+        norm_num_groups=2,
+    )
+    folder = tmp_path_factory.mktemp("surrogates") / "toy-video"
     model.save_pretrained(folder)
     return folder
 

@@ -1,1 +1,25 @@
-"""Export of surrogate components to ONNX. This version of the package holds none yet."""
+"""Exports surrogates to ONNX, gradients included, for the engine that needs no torch.
+
+    from anti_i2v_export import export_surrogate
+
+    export_surrogate("taesd", "taesd-onnx", recipes=["balanced", "strong"])
+
+Needs the extra `anti-i2v-sdk[export]`. `graphs` says what is exported, `verify` how it is compared with torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from anti_i2v_export.exporting import check_export, export_surrogate
+
+__all__ = ["check_export", "export_surrogate"]
+
+
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        from anti_i2v_export import exporting
+
+        return getattr(exporting, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from anti_i2v.engines import make_engine
 from anti_i2v.errors import PhotoError
 from anti_i2v.fullsize import working_size
 from anti_i2v.metrics.imperceptibility import compare
@@ -14,19 +15,20 @@ from anti_i2v.receipt import Receipt, versions
 __all__ = ["check"]
 
 
-def check(clean: Any, protected: Any, *, short_side: int = 512, device: str = "auto", seed: int = 0) -> Receipt:
+def check(
+    clean: Any, protected: Any, *, short_side: int = 512, engine: str = "auto", device: str = "auto", seed: int = 0
+) -> Receipt:
     """Measure what a protection costs the eye and what surrogates make of it, beside a random control of the same PSNR.
 
     Args:
         clean, protected: paths, bytes, PIL images or uint8 arrays, of one size.
         short_side: of the size at which models look, pixels.
-        device: as in `Protector`.
+        engine, device: as in `Protector`.
         seed: of the control.
 
     Raises:
         PhotoError: a photo cannot be read, or the sizes differ.
     """
-    from anti_i2v.devices import choose
     from anti_i2v.measure import Instruments, measure
     from anti_i2v.presets import PRESETS
 
@@ -36,11 +38,11 @@ def check(clean: Any, protected: Any, *, short_side: int = 512, device: str = "a
         sizes = " and ".join(f"{photo.pixels.shape[1]}x{photo.pixels.shape[0]}" for photo in (before, after))
         raise PhotoError(f"a check needs two photos of one size, got {sizes}: give the pair as it was before upload")
     seen = compare(before.pixels, after.pixels)
-    torch_device = choose(device)
+    judging = make_engine(engine, [], None, device)
     measured = measure(
         before.pixels,
         after.pixels,
-        Instruments.at_hand([], torch_device),
+        Instruments.at_hand(judging),
         short_side=short_side,
         presets=list(PRESETS),
         seed=seed,
@@ -58,8 +60,9 @@ def check(clean: Any, protected: Any, *, short_side: int = 512, device: str = "a
         effects=tuple(measured.effects),
         survival=tuple(measured.survival),
         working_size=working_size(before.pixels.shape[0], before.pixels.shape[1], short_side, 8),
-        device=str(torch_device),
+        device=judging.device,
+        engine=judging.name,
         seconds={"measure": round(time.monotonic() - begun, 3)},
-        versions=versions(),
+        versions=versions(judging.libraries),
         notes=(*before.notes, *after.notes),
     )

@@ -1,30 +1,42 @@
-"""The draft: one addition of the trained tiles, also where every other recipe starts."""
+"""Where recipes start: the trained tiles (the draft), random values, or the clean photo, as a pattern in [-1, 1].
+
+The pattern is numpy; adding it, scaled by the budget, is `visibility.begin`, which both engines run.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from typing import Literal
 
-import torch
+import numpy as np
+import numpy.typing as npt
 
-from anti_i2v._types import Budget, Pixels
 from anti_i2v.tiles import draw_layout, embedded_tiles, lay
 
-__all__ = ["draft", "layout_seed"]
+__all__ = ["layout_seed", "pattern"]
+
+Pixels = npt.NDArray[np.float32]
+"""(B, 3, H, W), sRGB in [0, 1]."""
 
 
-def layout_seed(photo: torch.Tensor, seed: int) -> int:
+def layout_seed(photo: Pixels, seed: int) -> int:
     """A layout's seed: of the photo, (3, H, W) in [0, 1], and the caller's seed.
 
     No two photos share a layout by default.
     """
-    levels = photo.mul(255).round().to(torch.uint8).cpu().contiguous().numpy().tobytes()
+    levels = np.rint(photo * 255).astype(np.uint8).tobytes()
     digest = hashlib.blake2b(levels, digest_size=8, key=seed.to_bytes(16, "little", signed=True))
     return int.from_bytes(digest.digest(), "little") >> 2
 
 
-def draft(clean: Pixels, budget: Budget, seed: int) -> Pixels:
-    """The candidate after one forward pass: each photo with its own layout of the tiles, scaled by the budget."""
-    tiles = torch.from_numpy(embedded_tiles()).to(clean)
-    height, width = clean.shape[-2:]
-    laid = [lay(tiles, draw_layout(layout_seed(photo, seed), len(tiles)), height, width) for photo in clean]
-    return (clean + budget * torch.stack(laid)).clamp(0, 1)
+def pattern(clean: Pixels, start: Literal["draft", "random", "clean"], seed: int) -> Pixels:
+    """What is added to photos before the first step, in [-1, 1], of the photos' shape.
+
+    "draft": each photo with its own layout of the tiles. "random": uniform values. "clean": nothing.
+    """
+    if start == "clean":
+        return np.zeros_like(clean)
+    if start == "random":
+        return np.random.default_rng(seed).uniform(-1, 1, clean.shape).astype(np.float32)
+    tiles, (height, width) = embedded_tiles(), clean.shape[-2:]
+    return np.stack([lay(tiles, draw_layout(layout_seed(photo, seed), len(tiles)), height, width) for photo in clean])

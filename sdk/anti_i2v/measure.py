@@ -14,19 +14,16 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from anti_i2v._types import Pixels
+from anti_i2v.engines.base import Engine, Judge, Perceptual, Pixels
 from anti_i2v.errors import SurrogateError
 from anti_i2v.fullsize import add_delta, to_working, working_size
 from anti_i2v.home import find
 from anti_i2v.metrics.faces import Face, FaceIdentity
-from anti_i2v.metrics.perceptual import Lpips
-from anti_i2v.objectives import relative_shift
+from anti_i2v.metrics.latents import mean_square, relative_shift
 from anti_i2v.presets import CHECKS, PRESETS, deliver
 from anti_i2v.receipt import Effect, Pair, Survival
-from anti_i2v.surrogates.base import Surrogate
-from anti_i2v.surrogates.registry import EMBEDDED, entries, load_surrogate, where
+from anti_i2v.surrogates.registry import EMBEDDED, entries
 
 __all__ = [
     "Instruments",
@@ -66,35 +63,35 @@ class Instruments:
     """What is at hand to measure with.
 
     Attributes:
-        surrogates: each with its role: "surrogate", "held-out" or "gauge". What is left after a change is measured on
+        judges: each with its role: "surrogate", "held-out" or "gauge". What is left after a change is measured on
             the first of them.
         lpips, faces: None where their weights are not on this machine.
         missing: why an instrument that is there cannot be used, a line each.
     """
 
-    surrogates: Sequence[tuple[Surrogate, str]]
-    lpips: Lpips | None = None
+    judges: Sequence[tuple[Judge, str]]
+    lpips: Perceptual | None = None
     faces: FaceIdentity | None = None
     missing: tuple[str, ...] = ()
 
     @classmethod
-    def at_hand(cls, surrogates: Sequence[Surrogate], device: torch.device) -> Instruments:
-        """With `surrogates`, every known encoder on this machine, the gauge, the perceptual and face nets at home."""
-        taken = {surrogate.info.name for surrogate in surrogates}
+    def at_hand(cls, engine: Engine) -> Instruments:
+        """What steps are taken on, every known encoder on this machine, the gauge, the perceptual and face nets."""
+        steps = engine.judges_of_steps()
+        taken = {judge.info.name for judge in steps}
         # Whatever steps were taken on does not judge as a held-out encoder; the gauge never stands for a real one.
-        rows = [(s, "gauge" if s.info.name == EMBEDDED else "surrogate") for s in surrogates]
+        rows = [(judge, "gauge" if judge.info.name == EMBEDDED else "surrogate") for judge in steps]
         missing: list[str] = []
-        judges: list[tuple[str, str]] = [(entry.name, entry.role) for entry in entries().values() if where(entry.name)]
-        for name, role in [*judges, (EMBEDDED, "gauge")]:
-            if name not in taken:
+        known: list[tuple[str, str]] = [(entry.name, entry.role) for entry in entries().values()]
+        for name, role in [*known, (EMBEDDED, "gauge")]:
+            if name not in taken and engine.has(name):
                 try:
-                    rows.append((load_surrogate(name, device=device), role))
+                    rows.append((engine.judge(name), role))
                 except SurrogateError as problem:  # a judge that is unfit costs its row, not the photo
                     missing.append(str(problem))
-        weights = find("perceptual/lpips_alex.safetensors")
         lpips = faces = None
         try:
-            lpips = Lpips.load(weights).to(device) if weights else None
+            lpips = engine.perceptual()
             faces = FaceIdentity() if find("face") else None
         except SurrogateError as problem:
             missing.append(str(problem))
@@ -143,40 +140,32 @@ def measure(
     trio.append(random_control(trio[0], trio[1], seed))
     window, face = choose_window(trio[0], instruments.faces)
     measured, clock = Measured(), _Clock(until)
-    device = next(instruments.surrogates[0][0].parameters()).device if instruments.surrogates else torch.device("cpu")
-    with torch.inference_mode():
-        views = stack_views(trio, window, device)
-        for surrogate, role in clock.each(instruments.surrogates, measured.skipped, lambda item: item[0].info.name):
-            measured.effects.append(effect_on(surrogate, role, views, instruments, face))
-        if not measured.effects:
-            return measured
-        first = instruments.surrogates[0][0]
-        delivered = _at_full_size(clean, protected, trio)
-        # A platform acts at full size: what is left is told against the same photos scaled down untouched.
-        before = {
-            True: measured.effects[0].shift,
-            False: _shift(first, stack_views(_scaled(delivered, size), window, device)),
-        }
-        changes = [change for change in (*CHECKS, *presets) if change != "as is"]
-        for change in clock.each(changes, measured.skipped, lambda name: f"what is left after {name}"):
-            check = change in CHECKS
-            photos = [CHECKS[change](photo) for photo in trio] if check else _posted(delivered, change, size)
-            left = _left(_shift(first, stack_views(photos, window, device)), before[check])
-            measured.survival.append(Survival(change=change, surrogate=first.info.name, left=left))
+    views = stack_views(trio, window)
+    for judge, role in clock.each(instruments.judges, measured.skipped, lambda item: item[0].info.name):
+        measured.effects.append(effect_on(judge, role, views, instruments, face))
+    if not measured.effects:
+        return measured
+    first = instruments.judges[0][0]
+    delivered = _at_full_size(clean, protected, trio)
+    # A platform acts at full size: what is left is told against the same photos scaled down untouched.
+    before = {True: measured.effects[0].shift, False: _shift(first, stack_views(_scaled(delivered, size), window))}
+    changes = [change for change in (*CHECKS, *presets) if change != "as is"]
+    for change in clock.each(changes, measured.skipped, lambda name: f"what is left after {name}"):
+        check = change in CHECKS
+        photos = [CHECKS[change](photo) for photo in trio] if check else _posted(delivered, change, size)
+        left = _left(_shift(first, stack_views(photos, window)), before[check])
+        measured.survival.append(Survival(change=change, surrogate=first.info.name, left=left))
     return measured
 
 
 def decoded_windows(
-    clean: Rgb8, protected: Rgb8, surrogate: Surrogate, short_side: int, faces: FaceIdentity | None
+    clean: Rgb8, protected: Rgb8, judge: Judge, short_side: int, faces: FaceIdentity | None
 ) -> list[Rgb8]:
     """What the surrogate's decoder makes of the window, (WINDOW, WINDOW, 3): [of the clean photo, of the protected]."""
     size = working_size(clean.shape[0], clean.shape[1], short_side, PATCH)
     pair = [_working8(photo, size) for photo in (clean, protected)]
     window, _ = choose_window(pair[0], faces)
-    device = next(surrogate.parameters()).device
-    with torch.inference_mode():
-        decoded = surrogate.decode(surrogate.features(stack_views(pair, window, device))["latent"])
-    return [as_uint8(photo) for photo in decoded]
+    return [as_uint8(photo) for photo in judge.decode(judge.encode(stack_views(pair, window)))]
 
 
 class _Clock:
@@ -196,13 +185,13 @@ class _Clock:
 
 
 def _working8(photo: Rgb8, size: tuple[int, int]) -> Rgb8:
-    return as_uint8(torch.from_numpy(to_working(photo, size))[0])
+    return as_uint8(to_working(photo, size)[0])
 
 
-def as_uint8(pixels: torch.Tensor) -> Rgb8:
+def as_uint8(pixels: npt.NDArray[np.float32]) -> Rgb8:
     """(3, h, w) in [0, 1] -> (h, w, 3)."""
-    levels: Rgb8 = pixels.clamp(0, 1).mul(255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
-    return np.ascontiguousarray(levels)
+    levels = np.rint(pixels.clip(0, 1) * 255).astype(np.uint8)
+    return np.ascontiguousarray(levels.transpose(1, 2, 0))
 
 
 def choose_window(clean: Rgb8, faces: FaceIdentity | None) -> tuple[Window, Face | None]:
@@ -222,19 +211,24 @@ def choose_window(clean: Rgb8, faces: FaceIdentity | None) -> tuple[Window, Face
     return window, faces.find(np.ascontiguousarray(clean[window])) if faces is not None and face is not None else None
 
 
-def stack_views(photos: Sequence[Rgb8], window: Window, device: torch.device) -> Pixels:
+def stack_views(photos: Sequence[Rgb8], window: Window) -> Pixels:
     """The same window of several photos as one batch, (B, 3, h, w) in [0, 1]."""
     stacked = np.stack([photo[window] for photo in photos])
-    return torch.from_numpy(stacked).to(device).permute(0, 3, 1, 2).float() / 255
+    return np.ascontiguousarray(stacked.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255))
 
 
-def _shift(surrogate: Surrogate, views: Pixels) -> Pair:
+def _shift(judge: Judge, views: Pixels) -> Pair:
     """Of [clean, protected, random]: how far the latent moved from the first."""
-    latent = surrogate.features(views)["latent"]
-    return _pair(relative_shift(latent[1:], latent[:1].expand_as(latent[1:])))
+    latent = judge.encode(views)
+    return _pair(relative_shift(latent[1:], _repeated(latent)))
 
 
-def _pair(values: torch.Tensor) -> Pair:
+def _repeated(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The first of [clean, protected, random], beside each of the others."""
+    return np.broadcast_to(values[:1], values[1:].shape)
+
+
+def _pair(values: npt.NDArray[np.float32]) -> Pair:
     protected, random = (float(value) for value in values)
     return Pair(protected, random)
 
@@ -243,19 +237,18 @@ def _left(after: Pair, before: Pair) -> Pair:
     return Pair(after.protected / max(before.protected, 1e-9), after.random / max(before.random, 1e-9))
 
 
-def effect_on(surrogate: Surrogate, role: str, views: Pixels, instruments: Instruments, face: Face | None) -> Effect:
+def effect_on(judge: Judge, role: str, views: Pixels, instruments: Instruments, face: Face | None) -> Effect:
     """What one surrogate makes of [clean, protected, random], stacked by `stack_views`."""
-    name = surrogate.info.name
-    if not surrogate.decodes:
-        return Effect(surrogate=name, role=role, shift=_shift(surrogate, views))
-    latent = surrogate.features(views)["latent"]
-    shift = _pair(relative_shift(latent[1:], latent[:1].expand_as(latent[1:])))
-    decoded = surrogate.decode(latent).clamp(0, 1)
-    clean = decoded[:1].expand_as(decoded[1:])
-    error = (decoded[1:] - clean).square().flatten(1).mean(1)
+    name, latent = judge.info.name, judge.encode(views)
+    shift = _pair(relative_shift(latent[1:], _repeated(latent)))
+    if not judge.decodes:
+        return Effect(surrogate=name, role=role, shift=shift)
+    decoded = judge.decode(latent)
+    clean = np.ascontiguousarray(_repeated(decoded))
+    error = mean_square(decoded[1:] - clean)
     lpips = identity = None
     if instruments.lpips is not None:
-        lpips = _pair(instruments.lpips.to(decoded.device)(decoded[1:], clean))
+        lpips = _pair(instruments.lpips(decoded[1:], clean))
     if instruments.faces is not None and face is not None:
         first, *others = (as_uint8(photo) for photo in decoded)
         identity = Pair(*(instruments.faces.identity(first, other, face) for other in others))
@@ -263,7 +256,7 @@ def effect_on(surrogate: Surrogate, role: str, views: Pixels, instruments: Instr
         surrogate=name,
         role=role,
         shift=shift,
-        decoded_psnr=_pair(-10 * torch.log10(error.clamp_min(1e-10))),
+        decoded_psnr=_pair(-10 * np.log10(error.clip(1e-10))),
         decoded_lpips=lpips,
         decoded_identity=identity,
     )

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import final
+from typing import Any, final
 
+import numpy as np
 import torch
 
 from anti_i2v._types import PerImage, Pixels
 from anti_i2v.errors import RecipeError
+from anti_i2v.metrics.latents import mean_square, relative_shift, squared_shift
 from anti_i2v.metrics.perceptual import Lpips
+from anti_i2v.recipes import Recipe, terms_of
 from anti_i2v.surrogates.base import Draw, Features, Surrogate
+from anti_i2v.surrogates.info import draw_all
 
 __all__ = [
     "Anchor",
@@ -26,7 +30,9 @@ __all__ = [
     "Objective",
     "bind",
     "ensemble",
+    "objectives_of",
     "relative_shift",
+    "weigh",
 ]
 
 LossFn = Callable[[Pixels], PerImage]
@@ -34,24 +40,6 @@ Bound = Mapping[str, torch.Tensor]
 
 SHIFT_FLOOR = 1e-3
 """Keeps the logarithms finite at the clean photo."""
-
-
-def mean_square(feature: torch.Tensor) -> PerImage:
-    """Mean of squares over everything but the batch."""
-    return feature.square().flatten(1).mean(1)
-
-
-def relative_shift(feature: torch.Tensor, clean: torch.Tensor) -> PerImage:
-    """Root mean square change, relative to the clean feature's own spread (0: nothing moved, 1: as far as it is wide).
-
-    The spread is taken around the mean of each photo's feature, so that an offset in the latents does not hide a shift.
-    """
-    return _squared_shift(feature, clean).sqrt()
-
-
-def _squared_shift(feature: torch.Tensor, clean: torch.Tensor) -> PerImage:
-    spread = clean - clean.flatten(1).mean(1).view(-1, *[1] * (clean.ndim - 1))
-    return mean_square(feature - clean) / mean_square(spread).clamp_min(1e-12)
 
 
 class Objective(ABC):
@@ -81,7 +69,7 @@ class Displacement(Objective):
         return {"clean": surrogate.features(clean, draw)[self.layer]}
 
     def __call__(self, surrogate: Surrogate, features: Features, bound: Bound) -> PerImage:
-        ratio = _squared_shift(features[self.layer], bound["clean"])
+        ratio = squared_shift(features[self.layer], bound["clean"])
         return -0.5 * torch.log(ratio + SHIFT_FLOOR)
 
 
@@ -103,8 +91,9 @@ class Anchor(Objective):
         self.target, self.layers = target, tuple(layers)
 
     def bind(self, surrogate: Surrogate, clean: Pixels, draw: Draw | None = None) -> Bound:
-        size = clean.shape[-2:]
-        target = torch.nn.functional.interpolate(self.target.to(clean), size, mode="bilinear", antialias=True)
+        target = self.target.to(clean)
+        if target.shape[-2:] != clean.shape[-2:]:
+            target = torch.nn.functional.interpolate(target, clean.shape[-2:], mode="bilinear", antialias=True)
         targets, cleans = surrogate.features(target, draw), surrogate.features(clean, draw)
         bound = {f"target.{layer}": targets[layer].expand_as(cleans[layer]) for layer in self.layers}
         return bound | {f"scale.{layer}": mean_square(cleans[layer] - targets[layer]) for layer in self.layers}
@@ -161,6 +150,23 @@ class Auxiliary(Objective):
         return -seen
 
 
+def weigh(
+    objectives: Sequence[Objective],
+    surrogate: Surrogate,
+    pixels: Pixels,
+    weights: Sequence[Any],
+    bounds: Sequence[Bound],
+    draw: Draw,
+) -> PerImage:
+    """The weighted sum of objectives on one surrogate: what the torch engine runs and ONNX graphs are traced from."""
+    features = {**surrogate.features(pixels, draw), "pixels": pixels}
+    terms = [
+        weight * objective(surrogate, features, bound)
+        for weight, objective, bound in zip(weights, objectives, bounds, strict=True)
+    ]
+    return torch.stack(terms).sum(0)
+
+
 @final
 class BoundLoss:
     """The weighted sum of objectives on one surrogate, as a `loss_fn`; what is constant was computed once.
@@ -171,31 +177,33 @@ class BoundLoss:
 
     def __init__(self, objectives: Mapping[Objective, float], surrogate: Surrogate, clean: Pixels, seed: int) -> None:
         self._objectives, self._surrogate, self._clean = objectives, surrogate, clean
-        self._fixed = surrogate.draw(clean, torch.Generator().manual_seed(seed))
+        self._fixed = self._draw(np.random.default_rng(seed))
         self._bounds = self._bind(self._fixed)
+
+    def _draw(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
+        shape = tuple(self._clean.shape)
+        drawn = draw_all(self._surrogate.draws, shape, generator)
+        tensors = {name: torch.from_numpy(value).to(self._clean.device) for name, value in drawn.items()}
+        return {**self._surrogate.context, **tensors}
 
     def _bind(self, draw: Draw) -> list[Bound]:
         with torch.no_grad():
             return [objective.bind(self._surrogate, self._clean, draw) for objective in self._objectives]
 
     def _loss(self, pixels: Pixels, draw: Draw, bounds: Sequence[Bound]) -> PerImage:
-        features = {**self._surrogate.features(pixels, draw), "pixels": pixels}
-        terms = [
-            weight * objective(self._surrogate, features, bound)
-            for (objective, weight), bound in zip(self._objectives.items(), bounds, strict=True)
-        ]
-        return torch.stack(terms).sum(0)
+        weights = list(self._objectives.values())
+        return weigh(list(self._objectives), self._surrogate, pixels, weights, bounds, draw)
 
     def __call__(self, pixels: Pixels) -> PerImage:
         return self._loss(pixels, self._fixed, self._bounds)
 
-    def with_fresh_draws(self, generator: torch.Generator) -> LossFn:
+    def with_fresh_draws(self, generator: np.random.Generator) -> LossFn:
         """A `loss_fn` whose surrogate draws anew at each call; this very loss where it draws nothing."""
-        if not self._fixed:
+        if not self._surrogate.draws:
             return self
 
         def loss_fn(pixels: Pixels) -> PerImage:
-            draw = self._surrogate.draw(self._clean, generator)
+            draw = self._draw(generator)
             return self._loss(pixels, draw, self._bind(draw))
 
         return loss_fn
@@ -204,6 +212,28 @@ class BoundLoss:
 def bind(objectives: Mapping[Objective, float], surrogate: Surrogate, clean: Pixels, seed: int = 0) -> BoundLoss:
     """Bind weighted objectives to one surrogate and clean photos, (B, 3, H, W)."""
     return BoundLoss(objectives, surrogate, clean, seed)
+
+
+def objectives_of(recipe: Recipe, lpips: Lpips | None, target: Pixels) -> dict[Objective, float]:
+    """The recipe's objectives with their weights, in the order of `recipes.terms_of`.
+
+    Args:
+        target: the unrelated photo of the anchor term.
+
+    Raises:
+        RecipeError: the auxiliary term without LPIPS weights.
+    """
+    if recipe.terms.auxiliary and lpips is None:
+        raise RecipeError(
+            "the auxiliary term needs LPIPS weights: put perceptual/lpips_alex.safetensors into ANTI_I2V_HOME"
+        )
+    made: dict[str, Callable[[], Objective]] = {
+        "displacement": Displacement,
+        "anchor": lambda: Anchor(target, recipe.anchor_layers),
+        "decoded": DecodedDamage,
+        "auxiliary": lambda: Auxiliary(lpips),  # type: ignore[arg-type]  # checked above
+    }
+    return {made[term](): weight for term, weight in terms_of(recipe).items()}
 
 
 def ensemble(loss_fns: Sequence[LossFn]) -> LossFn:

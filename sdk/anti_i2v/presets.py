@@ -22,7 +22,7 @@ from PIL import Image
 
 from anti_i2v.errors import RecipeError
 
-__all__ = ["CHECKS", "PRESETS", "Check", "Preset", "deliver", "jpeg", "preset"]
+__all__ = ["CHECKS", "PRESETS", "Check", "Preset", "deliver", "jpeg", "jpeg_with_tables", "preset"]
 
 Rgb: TypeAlias = NDArray[np.uint8]
 """Upright sRGB pixels, (H, W, 3)."""
@@ -98,6 +98,14 @@ def deliver(pixels: Rgb, preset: Preset) -> Rgb:
 def jpeg(pixels: Rgb, quality: int, subsampling: Subsampling = "4:2:0") -> Rgb:
     """Through libjpeg and back, in memory."""
     return _decode(_encode(pixels, quality, subsampling))
+
+
+def jpeg_with_tables(pixels: Rgb, quality: int) -> tuple[Rgb, NDArray[np.float32]]:
+    """Through libjpeg with 4:2:0 chroma and back, and the (2, 8, 8) quantisation steps of luma and chroma."""
+    with Image.open(io.BytesIO(_encode(pixels, quality, "4:2:0"))) as image:
+        tables = getattr(image, "quantization")  # noqa: B009  # of JPEG images alone, which the type does not know
+        steps = np.array([tables[index] for index in (0, 1)], np.float32).reshape(2, 8, 8)
+        return np.array(image.convert("RGB")), steps
 
 
 def _shrink(pixels: Rgb, preset: Preset) -> Rgb:

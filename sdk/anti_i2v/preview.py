@@ -13,14 +13,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from anti_i2v.engines import make_engine
 from anti_i2v.errors import SurrogateError
 from anti_i2v.photo import write_atomic
-from anti_i2v.surrogates.registry import entries, load_surrogate, where
+from anti_i2v.surrogates.registry import entries
 
 if TYPE_CHECKING:
+    from anti_i2v.engines.base import Judge
     from anti_i2v.metrics.faces import FaceIdentity
     from anti_i2v.protector import Protection
-    from anti_i2v.surrogates.base import Surrogate
 
 __all__ = ["difference", "picture", "preview"]
 
@@ -54,6 +55,7 @@ def preview(
     path: str | Path,
     *,
     short_side: int = 512,
+    engine: str = "auto",
     device: str = "auto",
     overwrite: bool = False,
 ) -> None:
@@ -63,7 +65,7 @@ def preview(
         pair: a protection, or (clean, protected) pixels, (H, W, 3) uint8 of one size.
         path: where to; the suffix does not matter.
         short_side: of the size at which the decoder looks, pixels.
-        device: as in `Protector`; used where a surrogate's decoder is at hand, as are its face weights.
+        engine, device: as in `Protector`; used where a surrogate's decoder is at hand, as are its face weights.
 
     Raises:
         OutputError: as in `write_atomic`.
@@ -71,7 +73,7 @@ def preview(
     """
     clean, protected = pair if isinstance(pair, tuple) else (pair.clean, pair.photo.pixels)
     data = BytesIO()
-    picture(clean, protected, decoder=_decoder(device), faces=_faces(), short_side=short_side).save(data, "PNG")
+    picture(clean, protected, decoder=_decoder(engine, device), faces=_faces(), short_side=short_side).save(data, "PNG")
     write_atomic(Path(path), data.getvalue(), overwrite=overwrite)
 
 
@@ -79,7 +81,7 @@ def picture(
     clean: Rgb8,
     protected: Rgb8,
     *,
-    decoder: Surrogate | None = None,
+    decoder: Judge | None = None,
     faces: FaceIdentity | None = None,
     short_side: int = 512,
 ) -> Image.Image:
@@ -134,7 +136,7 @@ def _span(middle: float, side: int) -> slice:
     return slice(first, first + length)
 
 
-def _decoded(clean: Rgb8, protected: Rgb8, decoder: Surrogate, faces: FaceIdentity | None, short_side: int) -> Row:
+def _decoded(clean: Rgb8, protected: Rgb8, decoder: Judge, faces: FaceIdentity | None, short_side: int) -> Row:
     from anti_i2v.measure import decoded_windows
 
     before, after = decoded_windows(clean, protected, decoder, short_side, faces)
@@ -149,14 +151,13 @@ def _decoded(clean: Rgb8, protected: Rgb8, decoder: Surrogate, faces: FaceIdenti
     return Row(tuple(panels), captions)
 
 
-def _decoder(device: str) -> Surrogate | None:
+def _decoder(engine: str, device: str) -> Judge | None:
     """The first real encoder at hand, for its decoder. Without one, or without diffusers, there is no such row."""
-    from anti_i2v.devices import choose
-
+    judging = make_engine(engine, [], None, device)
     for name in entries():
-        if where(name):
+        if judging.has(name):
             try:
-                return load_surrogate(name, device=choose(device))
+                return judging.judge(name)
             except SurrogateError:
                 continue  # the receipt is where an unfit surrogate is reported
     return None

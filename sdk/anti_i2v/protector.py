@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,35 +14,29 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from anti_i2v.descent import Step
+from anti_i2v.draft import pattern
+from anti_i2v.engines import choose_engine, make_engine
 from anti_i2v.errors import RecipeError
 from anti_i2v.fullsize import STRIP, add_delta, check_budget, to_working, working_size
-from anti_i2v.home import find
 from anti_i2v.metrics.imperceptibility import compare
 from anti_i2v.photo import Photo, encode, format_of, open_photo, write_atomic
 from anti_i2v.presets import PRESETS, Preset
 from anti_i2v.presets import preset as preset_named
 from anti_i2v.receipt import Encoding, Receipt, versions
 from anti_i2v.recipes import Recipe, load_recipe
-from anti_i2v.surrogates.registry import EMBEDDED, at_hand, load_surrogate
+from anti_i2v.refine import refine
+from anti_i2v.surrogates.registry import EMBEDDED
 
 if TYPE_CHECKING:
-    import torch
-
+    from anti_i2v.engines.base import Engine
     from anti_i2v.measure import Instruments, Measured
-    from anti_i2v.metrics.perceptual import Lpips
-    from anti_i2v.optimise import Step
-    from anti_i2v.surrogates.base import Surrogate
 
 __all__ = ["Protection", "Protector", "protect"]
 
 Rgb8 = npt.NDArray[np.uint8]
 Source = Any
 """A path, the bytes of an image file, a PIL image, an (H, W, 3 | 4) or (H, W) uint8 array, or a Photo read before."""
-
-NO_SURROGATES = (
-    "no real encoders on this machine, so nothing was refined: this is the draft. "
-    "`anti-i2v surrogates pull` fetches them (3 x 5 MB)"
-)
 
 ON_STUDENT = (
     "steps were taken on the embedded student: where this was measured, that did less than the draft at the same PSNR, "
@@ -100,11 +93,12 @@ class Protector:
     Args:
         recipe: a name ("draft", "balanced", "strong") or a Recipe.
         surrogates: names or folders to optimise on; None takes the real encoders that are on this machine.
-        device: "auto" (CUDA where it is), "cpu", "cuda", "cuda:1", "mps".
+        engine: "torch", "onnx" (ONNX Runtime, on exported surrogates), or "auto": torch where it is installed.
+        device: "auto" (CUDA where it is), "cpu", "cuda", "cuda:1", "mps" (torch alone).
         settings: replace settings of the recipe, such as `budget=6`.
 
     Raises:
-        RecipeError: an unknown recipe, setting or device.
+        RecipeError: an unknown recipe, setting, engine or device, or an engine that is not installed.
         SurrogateError: a surrogate that is unknown or unfit (when it is first needed).
     """
 
@@ -113,43 +107,25 @@ class Protector:
         recipe: str | Recipe = "balanced",
         *,
         surrogates: Sequence[str | Path] | None = None,
+        engine: str = "auto",
         device: str = "auto",
         **settings: object,
     ) -> None:
         self.recipe = load_recipe(recipe, **settings)
-        self.surrogates: list[str | Path] = list(at_hand() if surrogates is None else surrogates)
         self.device = device
+        self.engine, self._asked = choose_engine(engine), surrogates
         # One photo at a time on the models: two would only halve each other's speed and double the memory.
         self._lock = threading.Lock()
 
     @cached_property
-    def _torch_device(self) -> torch.device:
-        from anti_i2v.devices import choose
-
-        return choose(self.device)
-
-    @cached_property
-    def _surrogates(self) -> list[Surrogate]:
-        """What steps are taken on."""
-        if not self.recipe.steps:
-            return []
-        terms = self.recipe.terms
-        hooks = tuple(layer for layer in self.recipe.anchor_layers if layer != "latent") if terms.anchor else ()
-        return [load_surrogate(name, device=self._torch_device, hooks=hooks) for name in self.surrogates]
-
-    @cached_property
-    def _lpips(self) -> Lpips | None:
-        """For the auxiliary term, where a recipe has one."""
-        from anti_i2v.metrics.perceptual import Lpips
-
-        weights = find("perceptual/lpips_alex.safetensors") if self.recipe.terms.auxiliary else None
-        return Lpips.load(weights).to(self._torch_device) if weights else None
+    def _engine(self) -> Engine:
+        return make_engine(self.engine, self._asked, self.recipe, self.device)
 
     @cached_property
     def _instruments(self) -> Instruments:
         from anti_i2v.measure import Instruments
 
-        return Instruments.at_hand(self._surrogates, self._torch_device)
+        return Instruments.at_hand(self._engine)
 
     def _missing(self, effects: bool) -> tuple[str, ...]:
         return self._instruments.missing if effects else ()
@@ -162,7 +138,7 @@ class Protector:
             SurrogateError: a surrogate is unknown or unfit.
         """
         with self._lock:
-            _ = self._torch_device, self._surrogates
+            self._engine.prepare()
 
     def protect(
         self,
@@ -222,10 +198,11 @@ class Protector:
             effects=tuple(measured.effects) if measured else (),
             survival=tuple(measured.survival) if measured else (),
             working_size=made.size,
-            device=str(self._torch_device),
+            engine=self._engine.name,
+            device=self._engine.device,
             seconds=clock.laps,
-            versions=versions(),
-            notes=(*photo.notes, *made.notes, *_skipped(measured), *self._missing(effects)),
+            versions=versions(self._engine.libraries),
+            notes=(*photo.notes, *made.notes, *_skipped(measured), *self._missing(effects), *self._engine.notes),
         )
         return Protection(replace(photo, pixels=made.protected), photo.pixels, receipt)
 
@@ -239,47 +216,24 @@ class Protector:
         until: float | None,
     ) -> _Made:
         """The protected pixels at full size."""
-        import torch
-
-        from anti_i2v.draft import draft
-        from anti_i2v.visibility import texture_weight
-
-        recipe, chosen = self.recipe, self._surrogates
-        multiple = math.lcm(8, *(surrogate.multiple for surrogate in chosen))
-        size = working_size(photo.pixels.shape[0], photo.pixels.shape[1], recipe.short_side, multiple)
-        clean = torch.from_numpy(to_working(photo.pixels, size)).to(self._torch_device)
-        budget = recipe.budget / 255 * texture_weight(clean, recipe.visual_floor)
-        generator = torch.Generator().manual_seed(seed)
-        if recipe.start == "draft":
-            candidate = draft(clean, budget, seed)
-        elif recipe.start == "random":
-            candidate = clean + budget * (2 * torch.rand(clean.shape, generator=generator).to(clean) - 1)
-        else:
-            candidate = clean
+        recipe, engine = self.recipe, self._engine
+        engine.prepare()
+        size = working_size(photo.pixels.shape[0], photo.pixels.shape[1], recipe.short_side, engine.multiple)
+        clean = to_working(photo.pixels, size)
+        laid = pattern(clean, recipe.start, seed)
+        candidate, radius = engine.begin(clean, laid, recipe.budget / 255, recipe.visual_floor)
         steps, stopped = 0, "steps"
         notes: tuple[str, ...] = ()
-        if chosen:
-            from anti_i2v.refine import refine
-
+        if engine.surrogates:
+            opened = engine.open(clean, candidate, radius, recipe, None, seed)
             outcome = refine(
-                clean,
-                candidate,
-                budget,
-                recipe,
-                chosen,
-                seed=seed,
-                preset=platform,
-                lpips=self._lpips,
-                callback=on_step,
-                deadline=until,
-                cancel=cancel,
+                opened, recipe, seed=seed, preset=platform, callback=on_step, deadline=until, cancel=cancel
             )
-            candidate, steps, stopped = outcome.candidate, outcome.steps, outcome.stopped
-            notes = (ON_STUDENT,) if EMBEDDED in self.surrogates else ()
+            candidate, steps, stopped = opened.look(outcome.candidate), outcome.steps, outcome.stopped
+            notes = (ON_STUDENT,) if EMBEDDED in engine.surrogates else ()
         elif recipe.steps:
-            stopped, notes = "no surrogates", (NO_SURROGATES,)
-        delta = (candidate - clean)[0].cpu().numpy()
-        return _Made(add_delta(photo.pixels, delta, recipe.budget), size, steps, stopped, notes)
+            stopped, notes = "no surrogates", (engine.no_surrogates,)
+        return _Made(add_delta(photo.pixels, (candidate - clean)[0], recipe.budget), size, steps, stopped, notes)
 
     def _measure(self, photo: Photo, made: _Made, platform: Preset | None, seed: int, until: float | None) -> Measured:
         from anti_i2v.measure import measure
@@ -302,12 +256,13 @@ def protect(
     preset: str | None = None,
     deadline: float | None = None,
     seed: int = 0,
+    engine: str = "auto",
     device: str = "auto",
     surrogates: Sequence[str | Path] | None = None,
     **settings: object,
 ) -> Protection:
     """Protect one photo; for many, keep a `Protector`, whose arguments and errors these are."""
-    protector = Protector(recipe, surrogates=surrogates, device=device, **settings)
+    protector = Protector(recipe, surrogates=surrogates, engine=engine, device=device, **settings)
     return protector.protect(source, preset=preset, deadline=deadline, seed=seed)
 
 

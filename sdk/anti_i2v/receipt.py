@@ -89,6 +89,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     encoding: Encoding | None = None
     working_size: tuple[int, int]
     device: str
+    engine: str = "torch"
     seconds: dict[str, float] = msgspec.field(default_factory=dict)
     versions: dict[str, str] = msgspec.field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -137,12 +138,13 @@ def _finite(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def versions() -> dict[str, str]:
-    """Of everything that numbers in a receipt depend on."""
+def versions(libraries: tuple[str, ...] = ()) -> dict[str, str]:
+    """Of everything that numbers in a receipt depend on: this package, and the engine's libraries."""
     found = {"python": platform.python_version()}
-    for name in ("anti-i2v-sdk", "torch", "kornia", "pillow", "numpy"):
+    for name in ("anti-i2v-sdk", *libraries, "pillow", "numpy"):
         try:
             found[name] = version(name)
-        except PackageNotFoundError:  # run from a checkout that was never installed
-            found[name] = "unknown"
+        except PackageNotFoundError:
+            if name not in libraries:  # run from a checkout that was never installed
+                found[name] = "unknown"
     return found

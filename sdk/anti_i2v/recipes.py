@@ -10,7 +10,7 @@ import msgspec
 
 from anti_i2v.errors import RecipeError
 
-__all__ = ["Recipe", "Terms", "load_recipe", "recipe_names"]
+__all__ = ["Recipe", "Terms", "load_recipe", "recipe_names", "terms_of"]
 
 
 TransformName = Literal["identity", "jpeg", "resize", "blur", "noise", "crop"]
@@ -47,6 +47,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         terms: weights of the objectives.
         anchor_layers: hook points that the anchor term pulls.
         turns: "one" surrogate a step, in turn, or "all" in every step.
+        turn_weights: surrogate -> how many of the turns it takes, beside 1 for those not named.
         eot: transform -> weight of its draw; one draw a step. {"identity": 1} turns it off.
         score_every: how often candidates are compared on all surrogates; 0: at the start and the end.
         deadline: seconds that a person waits at most unless another is given; None: no limit.
@@ -68,6 +69,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     terms: Terms = Terms(displacement=1.0)
     anchor_layers: tuple[str, ...] = ("latent",)
     turns: Literal["one", "all"] = "one"
+    turn_weights: dict[str, int] = msgspec.field(default_factory=dict)
     eot: dict[TransformName, float] = msgspec.field(default_factory=_no_eot)
     score_every: int = 0
     deadline: float | None = None
@@ -85,12 +87,30 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 f"lab_shares must be >= 0 and not all zero, got {self.lab_shares}",
             ),
             (0 < self.dct_cutoff <= 1, f"dct_cutoff must be above 0 and at most 1, got {self.dct_cutoff}"),
+            (
+                all(1 <= weight <= 10 for weight in self.turn_weights.values()),
+                f"turn_weights must be 1..10, got {self.turn_weights}",
+            ),
             (len(self.spaces) > 0, "a recipe needs at least one space"),
             (self.deadline is None or self.deadline > 0, f"deadline must be above 0 seconds, got {self.deadline}"),
         ]
         for holds, message in checks:
             if not holds:
                 raise RecipeError(message)
+
+
+def terms_of(recipe: Recipe) -> dict[str, float]:
+    """The terms that a recipe weighs, with their weights, in the order of `Terms`.
+
+    Raises:
+        RecipeError: there is none.
+    """
+    weighed = {name: weight for name, weight in msgspec.structs.asdict(recipe.terms).items() if weight}
+    if not weighed:
+        raise RecipeError(
+            f"recipe {recipe.name!r} has no term with a weight: set one of {', '.join(Terms.__struct_fields__)}"
+        )
+    return weighed
 
 
 def recipe_names() -> list[str]:

@@ -1,145 +1,159 @@
-"""From a recipe to a refined candidate: spaces, objectives, EOT and the algorithm, put together."""
+"""From a recipe to a refined candidate: surrogates in turn, spaces in turn, EOT, the schedule and the deadline.
+
+It runs on either engine: an engine opens a photo and says what a step on it is.
+"""
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, Protocol, TypeVar
 
-import torch
+import numpy as np
+import numpy.typing as npt
 
-from anti_i2v._types import Budget, PerImage, Pixels
-from anti_i2v.errors import RecipeError
-from anti_i2v.metrics.perceptual import Lpips
-from anti_i2v.objectives import Anchor, Auxiliary, DecodedDamage, Displacement, Objective, bind, ensemble
-from anti_i2v.optimise import ALGORITHMS, Outcome, Step
+from anti_i2v.descent import Outcome, Step, descend
 from anti_i2v.presets import Preset
 from anti_i2v.recipes import Recipe
-from anti_i2v.spaces import Lab, LowDct, Rgb, Space
-from anti_i2v.surrogates.base import Surrogate
-from anti_i2v.transforms import LossFn, Transform, expectation, jpeg, sampler
+from anti_i2v.transforms import Change, sampler, through_platform
 
-__all__ = ["anchor_target", "refine"]
+__all__ = ["OpenPhoto", "anchor_target", "refine", "turns"]
 
-PRESET_SHARE = 0.4
-"""Of the draws, how many go through the preset's JPEG where a preset is given."""
+Pixels = npt.NDArray[np.float32]
+Candidate = TypeVar("Candidate")
+
+PASSES_A_STEP = 3
+"""A step with its gradient costs about three forward passes."""
+
+
+class OpenPhoto(Protocol[Candidate]):
+    """A photo that an engine has opened with a recipe's surrogates; candidates stay where the engine keeps them.
+
+    Attributes:
+        surrogates: their names.
+        shape: of the pixels, (B, 3, H, W).
+        start: the first candidate, within the budget.
+    """
+
+    surrogates: Sequence[str]
+    shape: tuple[int, int, int, int]
+    start: Candidate
+
+    def bind(self, index: int) -> None:
+        """Do one surrogate's constant work. To be called for each before the first step."""
+
+    def step(
+        self, candidate: Candidate, on: Sequence[int], change: Change, space: int, moved: int, length: float
+    ) -> tuple[Candidate, Any]:
+        """One step on some surrogates, through one draw of EOT, in the recipe's `space`-th space, which moved before.
+
+        Surrogates that draw (a denoiser: timestep, noise) do so anew.
+        """
+
+    def score(self, candidate: Candidate) -> Any:
+        """The mean of all surrogates' losses, a photo each, always with the same draws."""
+
+    def keep_better(self, best: Candidate, score: Any, candidate: Candidate, loss: Any) -> tuple[Candidate, Any]:
+        """See `descent.Moves`."""
+
+    def wait(self) -> None:
+        """See `descent.Moves`."""
+
+    def look(self, candidate: Candidate) -> Pixels:
+        """A candidate as numpy, (B, 3, H, W)."""
+
+
+class _Turns(Generic[Candidate]):
+    """A recipe's turns (see `descent.Moves`): which surrogate, which space, which draw of EOT a step takes."""
+
+    own_score = True
+
+    def __init__(self, photo: OpenPhoto[Candidate], recipe: Recipe, preset: Preset | None, seed: int) -> None:
+        self.photo, self.recipe = photo, recipe
+        self.generator = np.random.default_rng(seed)
+        self.turns = turns(photo.surrogates, recipe)
+        self.transform = through_platform(sampler(recipe.eot), preset)
+
+    def score(self, candidate: Candidate) -> Any:
+        return self.photo.score(candidate)
+
+    def keep_better(self, best: Candidate, score: Any, candidate: Candidate, loss: Any) -> tuple[Candidate, Any]:
+        return self.photo.keep_better(best, score, candidate, loss)
+
+    def wait(self) -> None:
+        self.photo.wait()
+
+    def step(self, candidate: Candidate, taken: int, length: float) -> tuple[Candidate, Any]:
+        on, spaces = self.turns[taken % len(self.turns)], len(self.recipe.spaces)
+        change = self.transform(self.photo.shape, self.generator, lambda: self.photo.look(candidate))
+        return self.photo.step(candidate, on, change, taken % spaces, taken // spaces, length)
+
+
+def turns(names: Sequence[str], recipe: Recipe) -> list[list[int]]:
+    """Which surrogates each step takes, over and over: one at a time is a third of the cost of three in every step.
+
+    A surrogate of weight 2 comes twice in a round, as far apart as it goes.
+    """
+    if recipe.turns == "all":
+        return [list(range(len(names)))]
+    weights = [recipe.turn_weights.get(name, 1) for name in names]
+    places = [((turn + 0.5) / weight, index) for index, weight in enumerate(weights) for turn in range(weight)]
+    return [[index] for _, index in sorted(places)]
 
 
 def refine(
-    clean: Pixels,
-    start: Pixels,
-    budget: Budget,
+    photo: OpenPhoto[Candidate],
     recipe: Recipe,
-    surrogates: Sequence[Surrogate],
     *,
     seed: int = 0,
     preset: Preset | None = None,
-    lpips: Lpips | None = None,
-    target: Pixels | None = None,
     callback: Callable[[Step], None] | None = None,
     deadline: float | None = None,
     cancel: threading.Event | None = None,
-) -> Outcome:
-    """Take the recipe's steps on the surrogates, from `start`, and give the best candidate found.
+) -> Outcome[Candidate]:
+    """Take the recipe's steps on an open photo, and give the best candidate found.
 
     Args:
-        clean, start: photos and where to begin, (B, 3, H, W), sides multiples of what the surrogates need.
-        budget: radius a pixel, in units of the [0, 1] range.
-        surrogates: at least one.
-        target: the anchor's unrelated photo (default: `anchor_target`).
+        photo: opened by an engine, with at least one surrogate.
+        seed: of EOT's draws.
+        preset: the platform whose codec is met as well.
         deadline: `time.monotonic()` seconds; what is found by then is given back.
 
     Raises:
-        RecipeError: no surrogate, or a term whose weights are not at hand.
         Cancelled: when `cancel` is set.
     """
-    blind = [surrogate.info.name for surrogate in surrogates if not surrogate.decodes]
-    if recipe.terms.decoded and blind:
-        raise RecipeError(f"recipe {recipe.name!r} looks through decoders and {blind[0]} has none: choose balanced")
-    generator = torch.Generator().manual_seed(seed)
-    objectives = _objectives(recipe, lpips, target)
-    begun = time.monotonic()
-    loss_fns = [bind(objectives, surrogate, clean, seed) for surrogate in surrogates]
-    # Binding is about one forward pass a surrogate; a step with its gradient is about three of them.
-    per_pass = (time.monotonic() - begun) / max(1, len(surrogates))
-    passes_a_step = 3 if recipe.turns == "one" else 3 * len(surrogates)
-    transform = _transform(recipe, preset)
-    return ALGORITHMS[recipe.algorithm](
-        _in_turn([loss_fn.with_fresh_draws(generator) for loss_fn in loss_fns], recipe, transform, generator),
-        clean,
-        budget=budget,
+    per_pass = 0.0
+    for index in range(len(photo.surrogates)):
+        if deadline is not None and time.monotonic() + per_pass > deadline:
+            return Outcome(photo.start, None, 0, "deadline")
+        begun = time.monotonic()
+        photo.bind(index)
+        photo.wait()
+        per_pass = max(per_pass, time.monotonic() - begun)
+    # The first and the last comparison of candidates are a forward pass on every surrogate: they must fit as well.
+    comparison = 1.2 * per_pass * len(photo.surrogates)
+    if deadline is not None and time.monotonic() + 2 * comparison > deadline:
+        return Outcome(photo.start, None, 0, "deadline")
+    return descend(
+        _Turns(photo, recipe, preset, seed),
+        photo.start,
         steps=recipe.steps,
         step=recipe.step / 255,
         final_step=recipe.final_step,
-        spaces=_spaces(recipe),
-        start=start,
-        score_fn=ensemble(loss_fns),
         score_every=recipe.score_every,
         callback=callback,
-        # The last comparison of candidates is a forward pass on every surrogate: it must fit as well.
-        deadline=None if deadline is None else deadline - 1.2 * per_pass * len(surrogates),
-        step_seconds=per_pass * passes_a_step,
+        deadline=None if deadline is None else deadline - comparison,
+        step_seconds=per_pass * PASSES_A_STEP * (1 if recipe.turns == "one" else len(photo.surrogates)),
         cancel=cancel,
     )
 
 
-def anchor_target(height: int = 64, width: int = 64) -> Pixels:
-    """The anchor's default target: a checkerboard of mid-grey steps, unlike any photo and free of anybody's picture."""
-    rows, columns = torch.arange(height) * 8 // height, torch.arange(width) * 8 // width
-    checks = ((rows[:, None] + columns[None, :]) % 2).float()
-    return (0.3 + 0.4 * checks).expand(1, 3, height, width)
+def anchor_target(height: int, width: int) -> Pixels:
+    """The anchor's default target: a checkerboard of mid-grey steps, unlike any photo and free of anybody's picture.
 
-
-def _objectives(recipe: Recipe, lpips: Lpips | None, target: Pixels | None) -> dict[Objective, float]:
-    terms = recipe.terms
-    chosen: dict[Objective, float] = {}
-    if terms.displacement:
-        chosen[Displacement()] = terms.displacement
-    if terms.anchor:
-        chosen[Anchor(anchor_target() if target is None else target, recipe.anchor_layers)] = terms.anchor
-    if terms.decoded:
-        chosen[DecodedDamage()] = terms.decoded
-    if terms.auxiliary:
-        if lpips is None:
-            raise RecipeError(
-                "the auxiliary term needs LPIPS weights: put perceptual/lpips_alex.safetensors into ANTI_I2V_HOME"
-            )
-        chosen[Auxiliary(lpips)] = terms.auxiliary
-    if not chosen:
-        raise RecipeError(f"recipe {recipe.name!r} has no term with a weight: set one of displacement, anchor, decoded")
-    return chosen
-
-
-def _spaces(recipe: Recipe) -> list[Space]:
-    known: dict[str, Space] = {
-        "rgb": Rgb(),
-        "lab": Lab(recipe.lab_shares),
-        "dct": LowDct(recipe.dct_cutoff),
-        "dct8": LowDct(recipe.dct_cutoff, block=8),
-    }
-    return [known[name] for name in recipe.spaces]
-
-
-def _transform(recipe: Recipe, preset: Preset | None) -> Transform:
-    drawn = sampler(recipe.eot)
-    if preset is None or preset.quality is None or not preset.reencodes:
-        return drawn
-    # The platform's size limit lies above the sizes that models work at, so its codec is what matters here.
-    platform = jpeg(preset.quality - 3, min(100, preset.quality + 3))
-
-    def apply(pixels: Pixels, generator: torch.Generator) -> Pixels:
-        through = platform if float(torch.rand((), generator=generator)) < PRESET_SHARE else drawn
-        return through(pixels, generator)
-
-    return apply
-
-
-def _in_turn(loss_fns: Sequence[LossFn], recipe: Recipe, transform: Transform, generator: torch.Generator) -> LossFn:
-    """One surrogate a step, each in its turn (a third of the cost for three), or all of them; one draw of EOT."""
-    turns: Iterator[LossFn] = itertools.cycle(loss_fns if recipe.turns == "one" else [ensemble(loss_fns)])
-
-    def loss_fn(pixels: Pixels) -> PerImage:
-        return expectation(next(turns), [transform], generator)(pixels)
-
-    return loss_fn
+    (1, 3, height, width) in [0, 1].
+    """
+    rows, columns = np.arange(height) * 8 // height, np.arange(width) * 8 // width
+    checks = ((rows[:, None] + columns[None, :]) % 2).astype(np.float32)
+    return np.ascontiguousarray(np.broadcast_to(np.float32(0.3) + np.float32(0.4) * checks, (1, 3, height, width)))

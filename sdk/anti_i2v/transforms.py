@@ -1,101 +1,268 @@
-"""Differentiable random changes that a photo meets on its way, and the expectation over them (EOT).
+"""Random changes that a photo meets on its way, for the expectation over them (EOT, Athalye et al. 2018).
 
-A transform is a function `(pixels, generator) -> pixels` of the same size. Its randomness comes from the
-generator alone (a CPU generator, on every device), so that one seed gives one sequence everywhere.
+Each draw is an affine map of the pixels, `rows @ pixels @ columns.T + offset`: resizing, blurring and cropping are
+linear and separable; noise is an offset; for JPEG the offset is what the true codec changed, so that the codec that
+is optimised against is the one that will be met. Its gradient does not pass straight through: that was measured to
+lose a tenth of the effect after JPEG. Each DCT coefficient of the gradient is scaled by the slope of a soft rounding
+instead (Shin and Song 2017): what quantisation swallows gets no say.
+Matrices and offsets are numpy arrays, drawn from a numpy generator: both engines see the same draws for one seed.
 Ranges follow DORMANT (USENIX Security 2025) unless a recipe says otherwise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
-import torch
-from kornia.enhance import jpeg_codec_differentiable
-from kornia.filters import gaussian_blur2d
-from torch.nn import functional as F
+import numpy as np
+import numpy.typing as npt
 
-from anti_i2v._types import PerImage, Pixels
+from anti_i2v import presets
+from anti_i2v.charts import dct_matrix
 from anti_i2v.errors import RecipeError
 from anti_i2v.recipes import TransformName
 
-__all__ = ["TRANSFORMS", "Transform", "blur", "crop", "expectation", "identity", "jpeg", "noise", "resize", "sampler"]
+__all__ = [
+    "TRANSFORMS",
+    "Change",
+    "Transform",
+    "blur",
+    "crop",
+    "identity",
+    "jpeg",
+    "noise",
+    "resampling_matrix",
+    "resize",
+    "sampler",
+    "through_platform",
+]
 
-Transform = Callable[[Pixels, torch.Generator], Pixels]
-LossFn = Callable[[Pixels], PerImage]
+Pixels = npt.NDArray[np.float32]
+"""(B, 3, H, W), sRGB in [0, 1]."""
+
+Matrix = npt.NDArray[np.float32]
 
 
-def uniform(low: float, high: float, generator: torch.Generator) -> float:
-    """One draw from [low, high)."""
-    return low + (high - low) * float(torch.rand((), generator=generator))
+@dataclass(frozen=True)
+class Codec:
+    """The slope of JPEG at some pixels: a gain for each coefficient of the 8x8 DCT of luma, and of halved chroma.
+
+    Attributes:
+        luma, chroma: (B, 1, H', W') and (B, 2, H'', W''), sides padded to whole blocks.
+    """
+
+    luma: Any
+    chroma: Any
+
+    def pull_back(self, gradient: Any) -> Any:
+        """The gradient by the pixels, from the one by the coded pixels; of numpy arrays and torch tensors alike."""
+        height, width = gradient.shape[-2:]
+        mixed = _across(_TO_RGB.T, gradient)
+        planes = []
+        for part, gains, factor in ((mixed[:, :1], self.luma, 1), (mixed[:, 1:], self.chroma, 2)):
+            down, up = (_like(gradient, *_block_transform(side, factor)) for side in (height, width))
+            coefficients = gains * (down[1].swapaxes(0, 1) @ part @ up[1])
+            planes.append(down[0].swapaxes(0, 1) @ coefficients @ up[0])
+        joined = np.concatenate(planes, 1) if isinstance(gradient, np.ndarray) else _torch_cat(planes)
+        return _across(_TO_YCC.T, joined)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One draw: `rows @ pixels @ columns.T + offset`; what is None changes nothing.
+
+    Attributes:
+        rows, columns: (H, H) and (W, W).
+        offset: (B, 3, H, W).
+        codec: the slope of the offset's codec; then rows and columns are None.
+    """
+
+    rows: Any = None
+    columns: Any = None
+    offset: Any = None
+    codec: Codec | None = None
+
+    @property
+    def nothing(self) -> bool:
+        """Whether pixels stay as they are."""
+        return self.rows is None and self.offset is None
+
+    def __call__(self, pixels: Any) -> Any:
+        """The changed pixels, of the arrays' kind (numpy or torch); not clamped, so that gradients live."""
+        changed = pixels if self.rows is None else self.rows @ pixels @ self.columns.swapaxes(0, 1)
+        return changed if self.offset is None else changed + self.offset
+
+    def pull_back(self, gradient: Any) -> Any:
+        """From the gradient by the changed pixels to the one by the pixels."""
+        if self.codec is not None:
+            return self.codec.pull_back(gradient)
+        return gradient if self.rows is None else self.rows.swapaxes(0, 1) @ gradient @ self.columns
+
+    def map(self, convert: Callable[[Any], Any]) -> Change:
+        """The same with each array converted: to torch, to a device."""
+        rows, columns, offset = (
+            None if array is None else convert(array) for array in (self.rows, self.columns, self.offset)
+        )
+        codec = None if self.codec is None else Codec(convert(self.codec.luma), convert(self.codec.chroma))
+        return Change(rows, columns, offset, codec)
+
+
+Look = Callable[[], Pixels]
+"""Gives the pixels of now. Called only by a change that depends on their values: it may wait for a device."""
+
+Transform = Callable[[tuple[int, int, int, int], np.random.Generator, Look], Change]
+"""(shape of the pixels, generator, look) -> one draw."""
 
 
 def identity() -> Transform:
     """The photo as it is."""
-    return lambda pixels, generator: pixels
+    return lambda shape, generator, look: Change()
 
 
 def jpeg(low: float = 60, high: float = 95) -> Transform:
-    """JPEG with 4:2:0 chroma at a quality drawn from [low, high] (kornia's differentiable codec)."""
+    """JPEG with 4:2:0 chroma at a quality drawn from [low, high]: the true codec, on the pixels rounded to levels."""
 
-    def apply(pixels: Pixels, generator: torch.Generator) -> Pixels:
-        quality = pixels.new_tensor([uniform(low, high, generator)])
-        # The codec wants multiples of 16; edge replication is what a real encoder does at the border.
-        height, width = pixels.shape[-2:]
-        padded = F.pad(pixels, (0, -width % 16, 0, -height % 16), mode="replicate")
-        coded: Pixels = jpeg_codec_differentiable(padded, quality.expand(len(pixels)))
-        return coded[..., :height, :width].clamp(0, 1)
+    def draw(shape: tuple[int, int, int, int], generator: np.random.Generator, look: Look) -> Change:
+        quality = round(generator.uniform(low, high))
+        pixels = look()
+        levels = np.rint(pixels * 255).clip(0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
+        coded, tables = [], np.ones((2, 8, 8), np.float32)
+        for photo in levels:
+            decoded, tables = presets.jpeg_with_tables(np.ascontiguousarray(photo), quality)
+            coded.append(decoded)
+        offset = np.stack(coded).transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255) - pixels
+        return Change(offset=offset, codec=_codec_at(pixels, tables))
 
-    return apply
+    return draw
+
+
+_TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
+"""RGB to Y'CbCr as JPEG has it (ITU-T T.871), without its offsets."""
+
+_TO_RGB = np.linalg.inv(_TO_YCC)
+
+
+def _codec_at(pixels: Pixels, tables: npt.NDArray[np.float32]) -> Codec:
+    """Gains at these pixels: the slope 3 r^2 of the soft rounding round(x) + r^3, where r = x - round(x)."""
+    height, width = pixels.shape[-2:]
+    mixed = _across(_TO_YCC, pixels * 255)
+    mixed[:, 0] -= 128
+    gains = []
+    for part, table, factor in ((mixed[:, :1], tables[0], 1), (mixed[:, 1:], tables[1], 2)):
+        down, across = (_block_transform(side, factor)[0] for side in (height, width))
+        coefficients = down @ part @ across.T
+        rows, columns = coefficients.shape[-2:]
+        quotient = coefficients / np.tile(table, (rows // 8, columns // 8))
+        gains.append((3 * (quotient - np.rint(quotient)) ** 2).astype(np.float32))
+    return Codec(*gains)
+
+
+@lru_cache(maxsize=16)
+def _block_transform(side: int, factor: int) -> tuple[Matrix, Matrix]:
+    """(analysis, synthesis) of an axis, (n, side) and (side, n): samples averaged by `factor`, edge repeated to whole
+    blocks, DCT of 8; and back, each sample repeated."""
+    blocks = -(-side // (8 * factor))
+    place = np.minimum(np.arange(8 * blocks * factor), side - 1)
+    average = np.zeros((8 * blocks, side))
+    np.add.at(average, (np.arange(len(place)) // factor, place), 1 / factor)
+    repeat = np.zeros((side, 8 * blocks))
+    repeat[np.arange(side), np.arange(side) // factor] = 1
+    dct = np.kron(np.eye(blocks), dct_matrix(8))
+    return (dct @ average).astype(np.float32), (repeat @ dct.T).astype(np.float32)
+
+
+def _across(matrix: npt.NDArray[np.float64], pixels: Any) -> Any:
+    """A (3, 3) matrix on the channels."""
+    (colours,) = _like(pixels, matrix.astype(np.float32))
+    return (colours @ pixels.reshape(pixels.shape[0], 3, -1)).reshape(pixels.shape)
+
+
+def _like(values: Any, *matrices: npt.NDArray[np.float32]) -> list[Any]:
+    """Matrices as the values' kind of array."""
+    return list(matrices) if isinstance(values, np.ndarray) else [values.new_tensor(matrix) for matrix in matrices]
+
+
+def _torch_cat(planes: list[Any]) -> Any:
+    import torch  # the planes are its tensors: it is loaded already
+
+    return torch.cat(planes, 1)
 
 
 def resize(low: float = 0.5, high: float = 1.0) -> Transform:
     """Scaled by a factor drawn from [low, high] and back, bilinear with antialiasing."""
 
-    def apply(pixels: Pixels, generator: torch.Generator) -> Pixels:
-        factor = uniform(low, high, generator)
-        height, width = pixels.shape[-2:]
-        small = (max(8, round(height * factor)), max(8, round(width * factor)))
-        there = F.interpolate(pixels, small, mode="bilinear", antialias=True, align_corners=False)
-        return F.interpolate(there, (height, width), mode="bilinear", antialias=True, align_corners=False)
+    def draw(shape: tuple[int, int, int, int], generator: np.random.Generator, look: Look) -> Change:
+        factor = generator.uniform(low, high)
+        smaller = [(side, max(8, round(side * factor))) for side in shape[-2:]]
+        rows, columns = (resampling_matrix(side, small) @ resampling_matrix(small, side) for side, small in smaller)
+        return Change(rows, columns)
 
-    return apply
+    return draw
 
 
 def blur(low: float = 0.3, high: float = 1.5) -> Transform:
-    """Gaussian blur, 7-tap kernel, sigma in pixels drawn from [low, high]."""
+    """Gaussian blur, 7 taps, sigma in pixels drawn from [low, high], edges reflected."""
 
-    def apply(pixels: Pixels, generator: torch.Generator) -> Pixels:
-        sigma = uniform(low, high, generator)
-        blurred: Pixels = gaussian_blur2d(pixels, (7, 7), (sigma, sigma))
-        return blurred
+    def draw(shape: tuple[int, int, int, int], generator: np.random.Generator, look: Look) -> Change:
+        sigma = generator.uniform(low, high)
+        return Change(_blur_matrix(shape[-2], sigma), _blur_matrix(shape[-1], sigma))
 
-    return apply
+    return draw
 
 
 def noise(low: float = 0.0, high: float = 0.03) -> Transform:
     """Gaussian noise, sigma drawn from [low, high] in units of the [0, 1] range."""
 
-    def apply(pixels: Pixels, generator: torch.Generator) -> Pixels:
-        sigma = uniform(low, high, generator)
-        draw = torch.randn(pixels.shape, generator=generator).to(pixels)
-        return (pixels + sigma * draw).clamp(0, 1)
+    def draw(shape: tuple[int, int, int, int], generator: np.random.Generator, look: Look) -> Change:
+        sigma = np.float32(generator.uniform(low, high))
+        return Change(offset=sigma * generator.standard_normal(shape, np.float32))
 
-    return apply
+    return draw
 
 
 def crop(low: float = 0.8, high: float = 1.0) -> Transform:
     """A window of a side share drawn from [low, high], at a random place, scaled back to full size."""
 
-    def apply(pixels: Pixels, generator: torch.Generator) -> Pixels:
-        share = uniform(low, high, generator)
-        height, width = pixels.shape[-2:]
-        rows, columns = max(8, round(height * share)), max(8, round(width * share))
-        top = int(uniform(0, height - rows + 1, generator))
-        left = int(uniform(0, width - columns + 1, generator))
-        window = pixels[..., top : top + rows, left : left + columns]
-        return F.interpolate(window, (height, width), mode="bilinear", antialias=True, align_corners=False)
+    def draw(shape: tuple[int, int, int, int], generator: np.random.Generator, look: Look) -> Change:
+        share = generator.uniform(low, high)
+        matrices = []
+        for side in shape[-2:]:
+            window = max(8, round(side * share))
+            first = int(generator.integers(side - window + 1))
+            matrix = np.zeros((side, side), np.float32)
+            matrix[:, first : first + window] = resampling_matrix(side, window)
+            matrices.append(matrix)
+        return Change(matrices[0], matrices[1])
 
-    return apply
+    return draw
+
+
+@lru_cache(maxsize=64)
+def resampling_matrix(wanted: int, given: int) -> Matrix:
+    """Bilinear resampling with antialiasing of `given` samples to `wanted`, as a matrix (wanted, given).
+
+    The triangle filter that Pillow and torch use: widened by the scale where samples become fewer, rows that sum to 1.
+    """
+    scale = given / wanted
+    centres = (np.arange(wanted) + 0.5) * scale
+    distance = np.abs(np.arange(given)[None] + 0.5 - centres[:, None]) / max(scale, 1)
+    weights = np.maximum(0, 1 - distance)
+    matrix: Matrix = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+    return matrix
+
+
+def _blur_matrix(side: int, sigma: float) -> Matrix:
+    offsets = np.arange(-3, 4)
+    taps = np.exp(-0.5 * (offsets / sigma) ** 2)
+    taps /= taps.sum()
+    matrix = np.zeros((side, side))
+    for offset, tap in zip(offsets, taps, strict=True):
+        source = np.abs(np.arange(side) + offset)
+        source = np.where(source >= side, 2 * (side - 1) - source, source)
+        np.add.at(matrix, (np.arange(side), source), tap)
+    return matrix.astype(np.float32)
 
 
 TRANSFORMS: dict[str, Callable[..., Transform]] = {
@@ -119,23 +286,30 @@ def sampler(weights: Mapping[str, float] | Mapping[TransformName, float]) -> Tra
     if not weights or min(weights.values()) < 0 or sum(weights.values()) <= 0:
         raise RecipeError(f"transform weights must be >= 0 and not all zero, got {dict(weights)}")
     drawn = [TRANSFORMS[name]() for name in weights]
-    shares = torch.tensor(list(weights.values()), dtype=torch.float64)
+    shares = np.array(list(weights.values())) / sum(weights.values())
 
-    def apply(pixels: Pixels, generator: torch.Generator) -> Pixels:
-        index = int(torch.multinomial(shares, 1, generator=generator))
-        return drawn[index](pixels, generator)
+    def draw(shape: tuple[int, int, int, int], generator: np.random.Generator, look: Look) -> Change:
+        index = int(generator.choice(len(drawn), p=shares))
+        return drawn[index](shape, generator, look)
 
-    return apply
+    return draw
 
 
-def expectation(loss_fn: LossFn, transforms: Sequence[Transform], generator: torch.Generator) -> LossFn:
-    """The mean of `loss_fn` over one draw of each transform (EOT, Athalye et al. 2018, eq. 1).
+PLATFORM_SHARE = 0.4
+"""Of the draws, how many go through the platform's JPEG where a preset is given."""
 
-    With `[identity()]` it is `loss_fn` itself.
+
+def through_platform(drawn: Transform, preset: presets.Preset | None) -> Transform:
+    """`drawn`, mixed with a platform's codec.
+
+    A platform's size limit lies above the sizes that models work at, so its codec is what matters here.
     """
+    if preset is None or preset.quality is None or not preset.reencodes:
+        return drawn
+    platform = jpeg(preset.quality - 3, min(100, preset.quality + 3))
 
-    def averaged(pixels: Pixels) -> PerImage:
-        losses = [loss_fn(transform(pixels, generator)) for transform in transforms]
-        return torch.stack(losses).mean(0)
+    def draw(shape: tuple[int, int, int, int], generator: np.random.Generator, look: Look) -> Change:
+        through = platform if generator.random() < PLATFORM_SHARE else drawn
+        return through(shape, generator, look)
 
-    return averaged
+    return draw

@@ -10,9 +10,8 @@ import torch
 from torch.nn import functional as F
 
 from anti_i2v._types import Budget, Pixels
-from anti_i2v.errors import RecipeError
 
-__all__ = ["texture_weight"]
+__all__ = ["begin", "texture_weight"]
 
 LUMA = (0.299, 0.587, 0.114)
 """Rec. 601, as JPEG has it."""
@@ -24,16 +23,28 @@ WINDOW = 9
 """Pixels of the window in which contrast is taken, and of the one that keeps halos off edges."""
 
 
-def texture_weight(clean: Pixels, floor: float) -> Budget:
+def begin(
+    clean: Pixels, pattern: Pixels, budget: float | torch.Tensor, floor: float | torch.Tensor
+) -> tuple[Pixels, Budget]:
+    """Where the steps begin, and the radius that they keep to: the draft itself, where the pattern is one of tiles.
+
+    Args:
+        pattern: in [-1, 1], of the photos' shape (see `draft.pattern`).
+        budget: in units of the [0, 1] range.
+        floor: share of the budget that flat areas may take.
+
+    Returns:
+        the candidate, and the budget of each pixel, (B, 1, H, W).
+    """
+    radius = budget * texture_weight(clean, floor)
+    return (clean + radius * pattern).clamp(0, 1), radius
+
+
+def texture_weight(clean: Pixels, floor: float | torch.Tensor) -> Budget:
     """(B, 1, H, W) in [floor, 1]: 1 on texture, `floor` on flat areas.
 
     An edge between two flat areas is not texture: the lowest contrast around a pixel counts, then it is smoothed.
-
-    Raises:
-        RecipeError: for a floor outside [0, 1].
     """
-    if not 0 <= floor <= 1:
-        raise RecipeError(f"the floor of the visual weighting must be in [0, 1], got {floor}")
     luma = (clean * clean.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
     mean = _mean(luma)
     contrast = (_mean(luma.square()) - mean.square()).clamp_min(0).sqrt()

@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from tiles import batches, crops, photos_of, sideways, teacher
 from torch.nn import functional as F
 
-from anti_i2v.objectives import relative_shift
+from anti_i2v.metrics.latents import relative_shift
 from anti_i2v.surrogates.embedded import HEADS, Student
 
 BUDGET = 8 / 255

@@ -6,7 +6,8 @@ Two phases, one teacher a step in turn. First, cheaply, the log relative latent 
 encoders move at all. Then the decoded error in dB between the photo and the protected photo and the LPIPS of the same
 pair join it, so that the tiles end at what a decoder shows and not at latent energy. (The decoded terms alone were
 tried: their gradient is too noisy at this batch size, and the tiles left their bounds.) Each step sees one random
-transform. `taesd3` is held out: naming it as a teacher is refused.
+transform, JPEG as the true codec with a gradient that passes straight through. `taesd3` is held out: naming it as a
+teacher is refused.
 Resumable: the state is written every `--every` steps and at the end, and taken up again. Deterministic by seed on one
 machine; a resumed run is so for each segment: it draws anew from the seed and the step where it was taken up.
 """
@@ -21,15 +22,17 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 from diffusers import AutoencoderTiny
 from PIL import Image, ImageOps
 from safetensors.torch import load_file, save_file
 
+from anti_i2v.eot import apply_change
+from anti_i2v.metrics.latents import relative_shift
 from anti_i2v.metrics.perceptual import Lpips
-from anti_i2v.objectives import relative_shift
 from anti_i2v.tiles import TILE, draw_layout, lay
-from anti_i2v.transforms import sampler
+from anti_i2v.transforms import Transform, sampler
 
 HELD_OUT = "taesd3"
 CROP = 96
@@ -101,6 +104,12 @@ def sideways(pixels: torch.Tensor, tiles: torch.Tensor, generator: torch.Generat
     return (pixels + BUDGET * torch.stack(laid)).clamp(0, 1)
 
 
+def changed(pixels: torch.Tensor, transform: Transform, draws: np.random.Generator) -> torch.Tensor:
+    """The batch through one draw of the transform."""
+    batch, channels, height, width = pixels.shape
+    return apply_change(transform((batch, channels, height, width), draws, lambda: pixels.detach().numpy()), pixels)
+
+
 def save(output: Path, tiles: torch.Tensor, first: torch.Tensor, second: torch.Tensor, step: int) -> None:
     """The tiles as they ship, and the state to go on from."""
     state = {"tiles": tiles.detach(), "first": first, "second": second, "step": torch.tensor(step)}
@@ -146,6 +155,7 @@ def main() -> None:
         state = load_file(state_of(settings.output))
         tiles, first, second, done = state["tiles"], state["first"], state["second"], int(state["step"])
         generator.manual_seed(settings.seed + done)
+    draws = np.random.default_rng(settings.seed + done)
     tiles.requires_grad_(True)
 
     begun = time.monotonic()
@@ -159,7 +169,7 @@ def main() -> None:
             second.zero_()
         clean = cut[rows].float().div(255)
         name = settings.teachers[step % len(models)]
-        candidate = transform(sideways(clean, tiles, generator), generator)
+        candidate = changed(sideways(clean, tiles, generator), transform, draws)
         latent = encoded(models[name], candidate)
         with torch.no_grad():
             wanted = encoded(models[name], clean)

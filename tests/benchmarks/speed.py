@@ -81,7 +81,7 @@ def steps(device: str, size: int) -> None:
     start = (clean + 4 / 255 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(1)).to(device)).clamp(
         0, 1
     )
-    spaces = {"rgb": [Rgb()], "dual": [Lab(), LowDct()]}
+    spaces = {"rgb": [Rgb()], "dual": [Lab.of(), LowDct.of(size, size)]}
     runs = {}
     for precision, compiled in itertools.product(("fp32", "bf16"), (False, True)):
         surrogate = load_surrogate(name, device=device)

@@ -68,6 +68,7 @@ ALL = sorted(commands())
 def test_these_are_the_commands() -> None:
     assert [" ".join(command) for command in ALL] == [
         "check",
+        "export",
         "presets",
         "protect",
         "recipes",
@@ -247,6 +248,8 @@ ERRORS = [
     ("quality 101", "protect photo.png --quality 101", 2, "--quality"),
     ("no jobs", "protect nophotos --jobs 0", 2, "--jobs"),
     ("unknown device", "protect photo.png --device toaster", 2, "unknown device 'toaster'"),
+    ("unknown engine", "protect photo.png --engine jax", 2, "unknown engine 'jax': choose from auto, torch, onnx"),
+    ("unknown engine of a check", "check photo.png photo.jpg --engine jax", 2, "unknown engine 'jax': choose from"),
     ("absent device", "protect photo.png --device cuda:77 --recipe draft", 2, "no device 'cuda:77'"),
     ("draft with a surrogate", "protect photo.png --recipe draft --surrogate embedded", 2, "takes no steps"),
     ("a preview of a folder", "protect nophotos --preview p.png", 2, "a preview shows one photo"),

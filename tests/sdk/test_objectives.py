@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -20,8 +21,11 @@ from anti_i2v.objectives import (
     Objective,
     bind,
     ensemble,
+    objectives_of,
     relative_shift,
+    weigh,
 )
+from anti_i2v.recipes import Recipe, Terms, load_recipe, recipe_names, terms_of
 from anti_i2v.surrogates.autoencoders import Autoencoder, load_autoencoder
 
 LAYERS = {"tiny": "layers.4", "kl": "down_blocks.0"}
@@ -149,21 +153,10 @@ def test_a_surrogate_with_larger_latents_has_no_larger_say(
 ) -> None:
     plain, clean = surrogates["kl"], pixels()
     loud = copy.deepcopy(plain)
-    loud.model.register_to_config(scaling_factor=1000 * plain.model.config.scaling_factor)
+    loud.latent_scale *= 1000
     quiet_loss, loud_loss = (bind({objective: 1.0}, model, clean)(near(clean)) for model in (plain, loud))
     assert not torch.allclose(plain.features(clean)["latent"], loud.features(clean)["latent"])
     torch.testing.assert_close(quiet_loss, loud_loss)
-
-
-def test_relative_shift_ignores_offset_and_scale() -> None:
-    clean, moved = pixels(), near(pixels())
-    expected = relative_shift(moved, clean)
-    torch.testing.assert_close(relative_shift(7 * moved + 100, 7 * clean + 100), expected)
-    assert relative_shift(clean, clean).tolist() == [0, 0]
-    spread = clean.flatten(1).std(1, correction=0)
-    torch.testing.assert_close(
-        relative_shift(clean + spread.view(-1, 1, 1, 1), clean), torch.ones(2, dtype=torch.float64)
-    )
 
 
 def test_bound_objectives_add_up_by_weight(surrogate: Autoencoder) -> None:
@@ -172,6 +165,69 @@ def test_bound_objectives_add_up_by_weight(surrogate: Autoencoder) -> None:
     parts = [bind({objective: 1.0}, surrogate, clean)(candidate) for objective in (first, second)]
     whole = bind({first: 2.0, second: 0.5}, surrogate, clean)(candidate)
     torch.testing.assert_close(whole, 2.0 * parts[0] + 0.5 * parts[1])
+
+
+def test_what_graphs_are_traced_from_is_what_is_run(surrogate: Autoencoder, lpips: Lpips) -> None:
+    """Bounds and weights as inputs, as a graph has them."""
+    clean, candidate = pixels(), near(pixels())
+    objectives = {
+        Displacement(): 2.0,
+        Anchor(pixels(1, seed=9)): 0.5,
+        DecodedDamage(lpips): 0.25,
+        Auxiliary(lpips): 1.0,
+    }
+    bounds = [objective.bind(surrogate, clean) for objective in objectives]
+    weights = torch.tensor(list(objectives.values()), dtype=torch.float64)
+    weighed = weigh(list(objectives), surrogate, candidate, weights, bounds, {})
+    torch.testing.assert_close(weighed, bind(objectives, surrogate, clean)(candidate))
+
+
+def test_a_surrogate_that_draws_nothing_has_no_fresh_loss(surrogate: Autoencoder) -> None:
+    loss_fn = bind({Displacement(): 1.0}, surrogate, pixels())
+    assert loss_fn.with_fresh_draws(np.random.default_rng(0)) is loss_fn
+
+
+EVERY_TERM = {"displacement": 1.0, "anchor": 0.5, "decoded": 0.25, "auxiliary": 2.0}
+
+
+def own(**terms: float) -> Recipe:
+    return Recipe(name="own", summary="Of this test.", terms=Terms(**terms), anchor_layers=("latent", "layers.4"))
+
+
+def test_a_recipes_terms_become_objectives_in_their_order(lpips: Lpips) -> None:
+    target = pixels(1, seed=9)
+    made = objectives_of(own(**EVERY_TERM), lpips, target)
+    assert [type(objective) for objective in made] == [Displacement, Anchor, DecodedDamage, Auxiliary]
+    assert list(made.values()) == list(EVERY_TERM.values()) == list(terms_of(own(**EVERY_TERM)).values())
+    anchor = list(made)[1]
+    assert isinstance(anchor, Anchor)
+    assert anchor.layers == ("latent", "layers.4")
+    assert anchor.target is target
+
+
+@pytest.mark.parametrize("term", EVERY_TERM)
+def test_a_term_without_a_weight_is_left_out(term: str, lpips: Lpips) -> None:
+    (objective,) = objectives_of(own(**{term: 3.0}), lpips, pixels(1))
+    assert objectives_of(own(**{term: 3.0}), lpips, pixels(1)).popitem()[1] == 3.0
+    assert type(objective).__name__.lower().startswith(term)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_shipped_recipe_has_objectives_without_lpips(name: str) -> None:
+    assert objectives_of(load_recipe(name), None, pixels(1))
+
+
+@pytest.mark.parametrize(
+    ("terms", "message"),
+    [
+        ({"auxiliary": 1.0}, r"the auxiliary term needs LPIPS weights: put perceptual/lpips_alex\.safetensors into"),
+        ({}, "recipe 'own' has no term with a weight: set one of displacement, anchor, decoded, auxiliary"),
+    ],
+    ids=["no lpips", "no term"],
+)
+def test_terms_that_cannot_be_run_are_refused(terms: dict[str, float], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        objectives_of(own(**terms), None, pixels(1))
 
 
 def test_an_ensemble_is_the_mean_of_its_losses(surrogates: dict[str, Autoencoder]) -> None:

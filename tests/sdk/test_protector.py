@@ -102,14 +102,13 @@ def test_what_a_lossy_file_changed_is_in_the_receipt(protector: Protector, photo
     assert bad.max_levels > good.max_levels
 
 
-def test_two_threads_give_what_one_gives(protector: Protector, photos: list[Rgb8]) -> None:
+def test_two_threads_give_what_one_gives(protector: Protector, photos: list[Rgb8], tiny_folder: Path) -> None:
     def pixels(photo: Rgb8) -> Rgb8:
         return protector.protect(photo, effects=False).photo.pixels
 
     one_by_one = [pixels(photo) for photo in photos]
-    fresh = Protector(
-        protector.recipe, surrogates=protector.surrogates
-    )  # its models are loaded by whichever comes first
+    # Its models are loaded by whichever comes first.
+    fresh = Protector(protector.recipe, surrogates=[tiny_folder])
     with ThreadPoolExecutor(2) as pool:
         together = list(pool.map(lambda photo: fresh.protect(photo, effects=False).photo.pixels, photos))
     for first, second in zip(one_by_one, together, strict=True):
@@ -125,7 +124,8 @@ def test_a_receipt_survives_json(protector: Protector, photo: Rgb8, tmp_path: Pa
     assert [effect.surrogate for effect in receipt.effects] == ["toy-tiny", "embedded"]
     assert [row.change for row in receipt.survival] == ["jpeg75", "half size", "blur", "instagram"]
     assert {"read", "protect", "compare", "effects"} <= set(receipt.seconds)
-    assert receipt.versions["torch"]
+    assert receipt.engine == "torch"
+    assert {"python", "anti-i2v-sdk", "torch", "kornia", "pillow", "numpy"} <= set(receipt.versions)
 
 
 def test_a_photo_that_hardly_changes_has_a_receipt_in_json_too(photo: Rgb8, empty_home: Path) -> None:
@@ -212,6 +212,8 @@ def test_a_bad_protector_is_refused(photo: Rgb8) -> None:
         Protector("weak")
     with pytest.raises(RecipeError, match=r"budget must be 1\.\.64 levels, got 300"):
         protect(photo, budget=300)
+    with pytest.raises(RecipeError, match="unknown engine 'jax': choose from auto, torch, onnx"):
+        Protector("draft", engine="jax")
     with pytest.raises(RecipeError, match="no device 'abacus' here"):
         protect(photo, recipe="draft", device="abacus")
     with pytest.raises(SurrogateError, match="unknown surrogate 'nothing'"):

@@ -29,7 +29,16 @@ PUBLIC = [
     "recipe_names",
 ]
 
-HEAVY = ("torch", "kornia", "scipy", "skimage", "cv2", "diffusers")
+HEAVY = ("torch", "kornia", "scipy", "skimage", "cv2", "diffusers", "onnxruntime")
+
+# fmt: off
+BOTH_ENGINES = (
+    "artifacts", "batch", "charts", "checking", "descent", "draft", "engines", "engines.base", "fullsize", "measure",
+    "metrics.latents", "preview", "protector", "receipt", "recipes", "refine", "report", "surrogates.info",
+    "surrogates.registry", "tiles", "transforms",
+)
+# fmt: on
+"""Modules that a machine without torch runs."""
 
 
 def loaded_by(program: str) -> set[str]:
@@ -72,6 +81,10 @@ def test_importing_loads_no_heavy_package(program: str) -> None:
     assert loaded_by(f"exec({program!r})") == set()
 
 
+def test_what_both_engines_share_loads_no_heavy_package() -> None:
+    assert loaded_by(f"import {', '.join('anti_i2v.' + name for name in BOTH_ENGINES)}") == set()
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -84,6 +97,7 @@ def test_importing_loads_no_heavy_package(program: str) -> None:
         pytest.param(["surrogates", "info", "embedded"], id="surrogates info"),
         pytest.param(["protect", "photo.jpg", "--recipe", "nope"], id="an unknown recipe"),
         pytest.param(["protect", "photo.jpg", "--budget", "300"], id="a budget out of range"),
+        pytest.param(["protect", "photo.jpg", "--engine", "jax"], id="an unknown engine"),
         pytest.param(["protect", "no-such-photo.jpg"], id="a missing photo"),
         pytest.param(["nope"], id="an unknown command"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -12,15 +13,32 @@ from hypothesis import strategies as st
 from scipy.fft import dctn
 from skimage.color import rgb2lab
 
+from anti_i2v.charts import CHARTS, chart_inputs, dct_matrix
 from anti_i2v.errors import RecipeError
-from anti_i2v.spaces import Lab, LowDct, Rgb, Space, dct_matrix, move, project, pull_back
+from anti_i2v.recipes import Recipe
+from anti_i2v.spaces import Lab, LowDct, Rgb, Space, make_space, move, project, pull_back
 
-SPACES = {
-    "rgb": Rgb,
-    "chroma": Lab,
-    "lab": lambda: Lab((0.5, 1, 1)),
-    "global dct": LowDct,
-    "block dct": lambda: LowDct(0.5, block=8),
+SIZE = (16, 24)
+
+
+def low_dct(dtype: torch.dtype, size: tuple[int, int] = SIZE, cutoff: float = 0.25, block: int | None = None) -> LowDct:
+    """As it is run, in float32; for float64 with matrices that were not rounded to float32."""
+    space = LowDct.of(*size, cutoff, block)
+    if dtype == torch.float32:
+        return space
+    rows, columns = (
+        torch.from_numpy(np.kron(np.eye(side // (block or side)), dct_matrix(block or side))) for side in size
+    )
+    return LowDct(rows, columns, space.low)
+
+
+Make = Callable[[torch.dtype], Space]
+SPACES: dict[str, Make] = {
+    "rgb": lambda dtype: Rgb(),
+    "chroma": lambda dtype: Lab.of(),
+    "lab": lambda dtype: Lab.of((0.5, 1, 1)),
+    "global dct": low_dct,
+    "block dct": lambda dtype: low_dct(dtype, cutoff=0.5, block=8),
 }
 every_space = pytest.mark.parametrize("make", SPACES.values(), ids=SPACES)
 every_precision = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
@@ -28,7 +46,7 @@ TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
 
 
 def pixels(
-    dtype: torch.dtype = torch.float64, *, batch: int = 2, size: tuple[int, int] = (16, 24), seed: int = 0
+    dtype: torch.dtype = torch.float64, *, batch: int = 2, size: tuple[int, int] = SIZE, seed: int = 0
 ) -> torch.Tensor:
     """Away from the corners of the gamut, so that a step stays inside."""
     draw = torch.rand(batch, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
@@ -42,14 +60,15 @@ def directions(space: Space, clean: torch.Tensor, seed: int = 1) -> torch.Tensor
 
 @every_space
 @every_precision
-def test_leaving_undoes_entering(make: Callable[[], Space], dtype: torch.dtype) -> None:
-    clean = pixels(dtype)
-    torch.testing.assert_close(make().leave(make().enter(clean)), clean, rtol=0, atol=TOLERANCE[dtype])
+def test_leaving_undoes_entering(make: Make, dtype: torch.dtype) -> None:
+    space, clean = make(dtype), pixels(dtype)
+    assert space.enter(clean).shape == clean.shape
+    torch.testing.assert_close(space.leave(space.enter(clean)), clean, rtol=0, atol=TOLERANCE[dtype])
 
 
 @every_space
-def test_the_pulled_gradient_agrees_with_finite_differences(make: Callable[[], Space]) -> None:
-    space, clean = make(), pixels()
+def test_the_pulled_gradient_agrees_with_finite_differences(make: Make) -> None:
+    space, clean = make(torch.float64), pixels()
     weights = torch.randn(clean.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
 
     def loss(candidate: torch.Tensor) -> torch.Tensor:
@@ -66,17 +85,9 @@ def test_the_pulled_gradient_agrees_with_finite_differences(make: Callable[[], S
 @pytest.mark.parametrize("level", [0.0, 1.0], ids=["black", "white"])
 def test_lab_has_finite_gradients_and_steps_at_the_ends_of_the_range(level: float) -> None:
     clean = torch.full((1, 3, 16, 16), level)
-    pulled = pull_back(Lab(), clean, torch.randn(clean.shape, generator=torch.Generator().manual_seed(0)))
+    pulled = pull_back(Lab.of(), clean, torch.randn(clean.shape, generator=torch.Generator().manual_seed(0)))
     assert pulled.isfinite().all()
-    assert move(Lab(), clean, pulled.sign(), 1 / 255).isfinite().all()
-
-
-@every_precision
-@pytest.mark.parametrize("size", [1, 2, 7, 8, 64, 75])
-def test_the_dct_matrix_is_orthonormal_and_scipys(size: int, dtype: torch.dtype) -> None:
-    matrix = dct_matrix(size).to(dtype)
-    torch.testing.assert_close(matrix @ matrix.mT, torch.eye(size, dtype=dtype), rtol=0, atol=TOLERANCE[dtype])
-    torch.testing.assert_close(dct_matrix(size), torch.from_numpy(dctn(np.eye(size), axes=[0], norm="ortho")))
+    assert move(Lab.of(), clean, pulled.sign(), 1 / 255).isfinite().all()
 
 
 @every_precision
@@ -84,18 +95,18 @@ def test_the_dct_matrix_is_orthonormal_and_scipys(size: int, dtype: torch.dtype)
 def test_the_global_dct_is_scipys(dtype: torch.dtype, size: tuple[int, int]) -> None:
     clean = pixels(dtype, size=size)
     expected = torch.from_numpy(dctn(clean.double().numpy(), axes=(-2, -1), norm="ortho")).to(dtype)
-    torch.testing.assert_close(LowDct().enter(clean), expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+    found = low_dct(dtype, size).enter(clean)
+    torch.testing.assert_close(found, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
 
 
 def test_each_block_of_the_block_dct_is_scipys() -> None:
     clean = pixels(size=(16, 24))
-    coordinates = LowDct(block=8).enter(clean)
-    assert coordinates.shape == (2, 3, 2, 3, 8, 8)
+    coordinates = low_dct(torch.float64, block=8).enter(clean)
     for row in range(2):
         for column in range(3):
-            block = clean[..., 8 * row : 8 * row + 8, 8 * column : 8 * column + 8].numpy()
-            expected = torch.from_numpy(dctn(block, axes=(-2, -1), norm="ortho"))
-            torch.testing.assert_close(coordinates[:, :, row, column], expected)
+            window = (..., slice(8 * row, 8 * row + 8), slice(8 * column, 8 * column + 8))
+            expected = torch.from_numpy(dctn(clean[window].numpy(), axes=(-2, -1), norm="ortho"))
+            torch.testing.assert_close(coordinates[window], expected)
 
 
 # The matrices of kornia and scikit-image differ in their fifth digit; on L* in 0..100 that is about a thousandth.
@@ -103,24 +114,32 @@ def test_each_block_of_the_block_dct_is_scipys() -> None:
 def test_lab_is_scikit_images(dtype: torch.dtype) -> None:
     clean = torch.rand(1, 3, 32, 32, dtype=dtype, generator=torch.Generator().manual_seed(0))
     expected = torch.from_numpy(rgb2lab(clean[0].double().numpy(), channel_axis=0)).to(dtype)
-    torch.testing.assert_close(Lab().enter(clean)[0], expected, rtol=0, atol=2e-2)
+    torch.testing.assert_close(Lab.of().enter(clean)[0], expected, rtol=0, atol=2e-2)
 
 
 @pytest.mark.parametrize("cutoff", [0.01, 0.25, 0.5, 1.0])
 @pytest.mark.parametrize("block", [None, 8], ids=["global", "block"])
 def test_a_dct_step_moves_low_frequencies_only(cutoff: float, block: int | None) -> None:
-    space, clean = LowDct(cutoff, block), pixels()
+    space, clean = low_dct(torch.float64, cutoff=cutoff, block=block), pixels()
     delta = move(space, clean, directions(space, clean), 2 / 255) - clean
     height, width = (block, block) if block else clean.shape[-2:]
     rows, columns = max(1, round(height * cutoff)), max(1, round(width * cutoff))
-    moved = LowDct(block=block).enter(delta).abs()
-    assert moved[..., :rows, :columns].amax() > 1e-3
+    tiled = delta.unflatten(-1, (-1, width)).unflatten(-3, (-1, height)).transpose(-2, -3).numpy()
+    moved = np.abs(dctn(tiled, axes=(-2, -1), norm="ortho"))
+    assert moved[..., :rows, :columns].min(axis=(0, 1)).max() > 1e-3
     moved[..., :rows, :columns] = 0
-    assert moved.amax() < 1e-12
+    assert moved.max() < 1e-12
+
+
+@pytest.mark.parametrize("block", [None, 8], ids=["global", "block"])
+def test_what_is_run_is_the_dct_rounded_to_float32(block: int | None) -> None:
+    run, exact = LowDct.of(*SIZE, block=block), low_dct(torch.float64, block=block)
+    assert torch.equal(run.rows, exact.rows.float())
+    assert torch.equal(run.columns, exact.columns.float())
 
 
 def test_a_chroma_step_keeps_lightness() -> None:
-    space, clean = Lab((0, 1, 1)), pixels()
+    space, clean = Lab.of((0, 1, 1)), pixels()
     stepped = space.enter(move(space, clean, directions(space, clean), 2 / 255)) - space.enter(clean)
     assert stepped[:, 0].abs().amax() < 1e-9
     assert stepped[:, 1:].abs().amin(dim=(0, 2, 3)).gt(0).all()
@@ -135,10 +154,8 @@ def test_an_rgb_sign_step_is_the_classic_pgd_step() -> None:
 @every_space
 @every_precision
 @pytest.mark.parametrize("levels", [0.5, 4.0])
-def test_the_root_mean_square_of_a_move_is_its_step(
-    make: Callable[[], Space], dtype: torch.dtype, levels: float
-) -> None:
-    space, clean = make(), pixels(dtype)
+def test_the_root_mean_square_of_a_move_is_its_step(make: Make, dtype: torch.dtype, levels: float) -> None:
+    space, clean = make(dtype), pixels(dtype)
     moved = move(space, clean, directions(space, clean), levels / 255)
     lengths = (moved - clean).square().flatten(1).mean(1).sqrt() * 255 / levels
     # L*a*b* bends, so that a length measured by a short probe is right to first order.
@@ -146,8 +163,8 @@ def test_the_root_mean_square_of_a_move_is_its_step(
 
 
 @every_space
-def test_a_zero_direction_moves_nothing(make: Callable[[], Space]) -> None:
-    space, clean = make(), pixels(torch.float32)
+def test_a_zero_direction_moves_nothing(make: Make) -> None:
+    space, clean = make(torch.float32), pixels(torch.float32)
     moved = move(space, clean, torch.zeros_like(space.enter(clean)), 8 / 255)
     torch.testing.assert_close(moved, clean, rtol=0, atol=1e-5)
 
@@ -155,19 +172,46 @@ def test_a_zero_direction_moves_nothing(make: Callable[[], Space]) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Lab((1, 1)), "three numbers"),
-        (lambda: Lab((0, 0, 0)), "not all zero"),
-        (lambda: Lab((0, -1, 1)), ">= 0"),
-        (lambda: LowDct(0), "above 0"),
-        (lambda: LowDct(1.1), "at most 1"),
-        (lambda: LowDct(block=1), "at least 2"),
-        (lambda: LowDct(block=8).enter(pixels(size=(17, 24))), "multiples of 8, got 24x17"),
+        (lambda: Lab.of((1, 1)), "three numbers"),
+        (lambda: Lab.of((0, 0, 0)), "not all zero"),
+        (lambda: Lab.of((0, -1, 1)), ">= 0"),
+        (lambda: LowDct.of(16, 24, 0), "above 0"),
+        (lambda: LowDct.of(16, 24, 1.1), "at most 1"),
+        (lambda: LowDct.of(16, 24, block=1), "at least 2"),
+        (lambda: LowDct.of(17, 24, block=8), "multiples of 8, got 24x17"),
     ],
     ids=["two shares", "zero shares", "negative share", "cutoff 0", "cutoff above 1", "block 1", "odd sides"],
 )
 def test_settings_out_of_range_are_refused(make: Callable[[], object], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         make()
+
+
+RECIPE = Recipe(name="own", summary="Of this test.", lab_shares=(0.25, 1.0, 0.5), dct_cutoff=0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("rgb", Rgb()),
+        ("lab", Lab.of((0.25, 1.0, 0.5))),
+        ("dct", LowDct.of(16, 24, 0.5)),
+        ("dct8", LowDct.of(16, 24, 0.5, block=8)),
+    ],
+)
+def test_a_recipes_space_is_made_from_its_inputs(name: str, expected: Space) -> None:
+    inputs = {key: torch.from_numpy(value) for key, value in chart_inputs(name, RECIPE, 16, 24).items()}
+    space, clean = make_space(name, inputs), pixels(torch.float32)
+    assert type(space) is type(expected)
+    assert torch.equal(space.enter(clean), expected.enter(clean))
+    direction = directions(space, clean)
+    assert torch.equal(space.share(direction), expected.share(direction))
+
+
+def test_every_space_of_a_recipe_has_a_chart() -> None:
+    names = get_args(get_args(get_type_hints(Recipe)["spaces"])[0])
+    assert sorted(CHARTS) == sorted(names) != []
+    assert all(value.dtype == np.float32 for name in CHARTS for value in chart_inputs(name, RECIPE, 16, 24).values())
 
 
 @given(seed=st.integers(0, 2**32 - 1), levels=st.integers(1, 64), far=st.floats(0.001, 2), a_map=st.booleans())

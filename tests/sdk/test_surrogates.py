@@ -16,7 +16,9 @@ from safetensors.torch import load_file, save_file
 from anti_i2v.errors import SurrogateError
 from anti_i2v.surrogates import registry
 from anti_i2v.surrogates.autoencoders import WEIGHTS, Autoencoder, fingerprint, load_autoencoder
+from anti_i2v.surrogates.base import Draw, Features, Surrogate
 from anti_i2v.surrogates.embedded import HEADS, load_student
+from anti_i2v.surrogates.info import Normalisation
 from anti_i2v.surrogates.registry import Entry, at_hand, entries, load_surrogate, pull, where
 
 
@@ -31,10 +33,16 @@ def pixels(size: tuple[int, int] = (32, 48)) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(
-    ("fixture", "reduction", "kind"), [("tiny_folder", 8, "AutoencoderTiny"), ("kl_folder", 2, "AutoencoderKL")]
+    ("fixture", "reduction", "kind", "frames"),
+    [
+        ("tiny_folder", 8, "AutoencoderTiny", ()),
+        ("kl_folder", 2, "AutoencoderKL", ()),
+        ("video_folder", 8, "AutoencoderKLCogVideoX", (1,)),
+    ],
+    ids=["tiny", "kl", "video"],
 )
 def test_a_folder_becomes_a_surrogate_that_encodes_and_decodes(
-    fixture: str, reduction: int, kind: str, request: pytest.FixtureRequest
+    fixture: str, reduction: int, kind: str, frames: tuple[int, ...], request: pytest.FixtureRequest
 ) -> None:
     folder: Path = request.getfixturevalue(fixture)
     surrogate = load_autoencoder(folder)
@@ -44,12 +52,12 @@ def test_a_folder_becomes_a_surrogate_that_encodes_and_decodes(
     assert surrogate.decodes
     assert not any(parameter.requires_grad for parameter in surrogate.parameters())
     latent = surrogate.features(pixels())["latent"]
-    assert latent.shape == (2, 4, 32 // reduction, 48 // reduction)
+    assert latent.shape == (2, 4, *frames, 32 // reduction, 48 // reduction)
     assert surrogate.decode(latent).shape == (2, 3, 32, 48)
 
 
-def test_the_latent_is_what_diffusers_computes(tiny_folder: Path, kl_folder: Path) -> None:
-    tiny, kl = load_autoencoder(tiny_folder), load_autoencoder(kl_folder)
+def test_the_latent_is_what_diffusers_computes(tiny_folder: Path, kl_folder: Path, video_folder: Path) -> None:
+    tiny, kl, video = (load_autoencoder(folder) for folder in (tiny_folder, kl_folder, video_folder))
     scaled = 2 * pixels() - 1
     torch.testing.assert_close(tiny.features(pixels())["latent"], tiny.model.encode(scaled).latents)
     expected = kl.model.encode(scaled).latent_dist.mean * kl.model.config.scaling_factor
@@ -57,10 +65,15 @@ def test_the_latent_is_what_diffusers_computes(tiny_folder: Path, kl_folder: Pat
     latent = kl.features(pixels())["latent"]
     decoded = kl.model.decode(latent / kl.model.config.scaling_factor).sample / 2 + 0.5
     torch.testing.assert_close(kl.decode(latent), decoded)
+    expected = video.model.encode(scaled[:, :, None]).latent_dist.mean * video.model.config.scaling_factor
+    torch.testing.assert_close(video.features(pixels())["latent"], expected)
+    decoded = video.model.decode(expected / video.model.config.scaling_factor).sample[:, :, 0] / 2 + 0.5
+    torch.testing.assert_close(video.decode(expected), decoded)
 
 
-def test_gradients_pass_from_the_decoder_to_the_photo(tiny_folder: Path) -> None:
-    surrogate, leaf = load_autoencoder(tiny_folder), pixels().requires_grad_(True)
+@pytest.mark.parametrize("fixture", ["tiny_folder", "kl_folder", "video_folder"])
+def test_gradients_pass_from_the_decoder_to_the_photo(fixture: str, request: pytest.FixtureRequest) -> None:
+    surrogate, leaf = load_autoencoder(request.getfixturevalue(fixture)), pixels().requires_grad_(True)
     (gradient,) = torch.autograd.grad(surrogate.decode(surrogate.features(leaf)["latent"]).square().sum(), leaf)
     assert gradient.isfinite().all()
     assert gradient.abs().amax() > 0
@@ -75,6 +88,32 @@ def test_hooks_capture_the_layers_that_they_name(kl_folder: Path) -> None:
     again = surrogate.features(pixels((16, 16)))
     assert again["conv_in"].shape == (2, 8, 16, 16)
     assert features["conv_in"].shape == (2, 8, 32, 48)
+
+
+def test_hooks_of_a_video_autoencoder_capture_its_single_frame(video_folder: Path) -> None:
+    surrogate = load_autoencoder(video_folder, hooks=("conv_in", "down_blocks.0"))
+    features = surrogate.features(pixels())
+    assert features["conv_in"].shape == (2, 8, 1, 32, 48)
+    assert features["down_blocks.0"].shape == (2, 8, 1, 16, 24)
+
+
+class Shifted(Surrogate):
+    """A surrogate with statistics of its own."""
+
+    normalisation = Normalisation(mean=(0.1, 0.2, 0.3), deviation=(0.5, 0.25, 2.0))
+
+    def features(self, pixels: torch.Tensor, draw: Draw | None = None) -> Features:
+        return {"latent": self.normalised(pixels)}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_pixels_are_normalised_to_what_the_network_expects(dtype: torch.dtype) -> None:
+    given = pixels().to(dtype)
+    torch.testing.assert_close(load_student().normalised(given), 2 * given - 1)
+    expected = given.clone()
+    for channel, (mean, deviation) in enumerate([(0.1, 0.5), (0.2, 0.25), (0.3, 2.0)]):
+        expected[:, channel] = (given[:, channel] - mean) / deviation
+    torch.testing.assert_close(Shifted().features(given)["latent"], expected)
 
 
 @pytest.mark.parametrize(
@@ -149,11 +188,11 @@ UNFIT = {
     "config is a list": (write_config("[]"), "config.json must be a JSON object"),
     "no class": (
         write_config("{}"),
-        "holds a model of unknown class: this version reads AutoencoderTiny and AutoencoderKL",
+        r"holds a model of unknown class: this version reads AutoencoderTiny, AutoencoderKL, AutoencoderKLCogVideoX$",
     ),
     "an unknown class": (
         config(_class_name="UNet2DModel"),
-        "holds a UNet2DModel: this version reads AutoencoderTiny and",
+        "holds a UNet2DModel: this version reads AutoencoderTiny, ",
     ),
     "a class of another shape": (config(latent_channels=16), "cannot be loaded as AutoencoderTiny: "),
     "settings that contradict": (config(encoder_block_out_channels=[8]), "cannot be loaded as AutoencoderTiny: "),

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from anti_i2v.errors import RecipeError
-from anti_i2v.visibility import texture_weight
+from anti_i2v.visibility import begin, texture_weight
 
 
 def rand(*shape: int) -> torch.Tensor:
@@ -52,7 +51,53 @@ def test_colour_without_luma_contrast_counts_as_flat() -> None:
     assert texture_weight(clean, 0.2).amax() < 0.25
 
 
-@pytest.mark.parametrize("floor", [-0.1, 1.1, float("nan")])
-def test_a_floor_out_of_range_is_refused(floor: float) -> None:
-    with pytest.raises(RecipeError, match="floor"):
-        texture_weight(rand(1, 3, 16, 16), floor)
+# Where steps begin.
+
+
+def start(floor: float | torch.Tensor = 0.25, budget: float | torch.Tensor = 8 / 255) -> tuple[torch.Tensor, ...]:
+    clean, pattern = half_flat(), 2 * rand(2, 3, 48, 48) - 1
+    return (clean, pattern, *begin(clean, pattern, budget, floor))
+
+
+def half_flat() -> torch.Tensor:
+    clean = rand(2, 3, 48, 48)
+    clean[..., 24:] = 0.5
+    return clean
+
+
+def test_a_start_is_the_pattern_scaled_by_the_weighted_budget_and_kept_in_range() -> None:
+    clean, pattern, candidate, radius = start()
+    torch.testing.assert_close(radius, 8 / 255 * texture_weight(clean, 0.25))
+    torch.testing.assert_close(candidate, (clean + radius * pattern).clamp(0, 1))
+    assert ((candidate - clean).abs() <= radius + 1e-6).all()
+    assert candidate.amin() >= 0
+    assert candidate.amax() <= 1
+    flat, texture = radius[..., 40:], radius[..., :8]
+    assert float(flat.amax()) == pytest.approx(0.25 * 8 / 255, rel=0.01)
+    assert float(texture.amin()) == pytest.approx(8 / 255)
+
+
+def test_a_pattern_of_nothing_starts_at_the_photo() -> None:
+    candidate, _ = begin(half_flat(), torch.zeros(2, 3, 48, 48), 8 / 255, 0.25)
+    assert torch.equal(candidate, half_flat())
+
+
+def test_no_floor_leaves_flat_areas_alone() -> None:
+    clean, _, candidate, radius = start(floor=0.0)
+    # A share of a hundredth of a level may be left by rounding.
+    assert radius[..., 40:].amax() < 0.04 / 255
+    torch.testing.assert_close(candidate[..., 40:], clean[..., 40:], rtol=0, atol=0.04 / 255)
+
+
+def test_the_ends_of_the_range_are_kept() -> None:
+    clean = torch.cat([torch.zeros(1, 3, 16, 16), torch.ones(1, 3, 16, 16)])
+    for sign in (-1.0, 1.0):
+        candidate, _ = begin(clean, torch.full_like(clean, sign), 64 / 255, 1.0)
+        assert candidate.amin() >= 0
+        assert candidate.amax() <= 1
+
+
+def test_settings_may_be_tensors_as_a_graph_has_them() -> None:
+    plain, traced = start(), start(torch.tensor(0.25), torch.tensor(8 / 255))
+    for ours, theirs in zip(plain, traced, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-7)

@@ -75,7 +75,7 @@ class Lpips(nn.Module):
 
     def forward(self, first: Pixels, second: Pixels) -> PerImage:
         """LPIPS of two equally sized batches in [0, 1], both sides at least 32 pixels."""
-        total = first.new_zeros(len(first))
+        total = first.new_zeros(first.shape[0])
         for one, other, head in zip(self._features(first), self._features(second), self.heads, strict=True):
             total = total + (head * (_unit(one) - _unit(other)).square()).sum(1).mean((1, 2))
         return total

@@ -1,4 +1,5 @@
-"""Latent encoders from diffusers: AutoencoderTiny and AutoencoderKL, from a local folder in the hub's layout."""
+"""Latent encoders from diffusers, from a local folder in the hub's layout: AutoencoderTiny, AutoencoderKL, and
+AutoencoderKLCogVideoX, which encodes the photo as a video of one frame."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ class Autoencoder(Surrogate):
     """A diffusers autoencoder as a surrogate: its latent, its encoder's stages as hook points, its decoder.
 
     Args:
-        model: AutoencoderTiny or AutoencoderKL.
+        model: one of `CLASSES`.
         info: where it comes from.
         hooks: names of modules under `model.encoder` whose outputs become features, beside "latent".
     """
@@ -38,9 +39,12 @@ class Autoencoder(Surrogate):
         super().__init__()
         self.model = model.eval().requires_grad_(False)
         self.info = info
-        self.tiny = type(model).__name__ == "AutoencoderTiny"
+        kind = type(model).__name__
+        self.tiny, self.video = kind == "AutoencoderTiny", kind == "AutoencoderKLCogVideoX"
         stages = self.model.config.encoder_block_out_channels if self.tiny else self.model.config.block_out_channels
         self.multiple = 2 ** (len(stages) - 1)
+        # AutoencoderTiny's own latents are at the scale of its model's denoiser already.
+        self.latent_scale = 1.0 if self.tiny else float(self.model.config.scaling_factor)
         self._captured: dict[str, torch.Tensor] = {}
         modules = dict(self.model.encoder.named_modules())
         for name in hooks:
@@ -51,34 +55,34 @@ class Autoencoder(Surrogate):
             modules[name].register_forward_hook(self._keep(name))
 
     def _keep(self, name: str) -> Any:
-        def hook(module: nn.Module, inputs: object, output: torch.Tensor) -> None:
-            self._captured[name] = output
+        def hook(module: nn.Module, inputs: object, output: Any) -> None:
+            # Layers of video autoencoders give their convolutions' cache as well.
+            self._captured[name] = output[0] if isinstance(output, tuple) else output
 
         return hook
 
     def features(self, pixels: Pixels, draw: Draw | None = None) -> Features:
-        scaled = pixels.mul(2).sub(1).to(self.model.dtype).contiguous(memory_format=torch.channels_last)
+        given = self.normalised(pixels).to(self.model.dtype).contiguous(memory_format=torch.channels_last)
         self._captured.clear()
         if self.tiny:
-            latent = self.model.encoder(scaled)
+            latent = self.model.encoder(given)
         else:
             # The mode of the posterior: what image-to-video pipelines take as their condition.
-            latent = self.model.encode(scaled).latent_dist.mode() * self.model.config.scaling_factor
+            posterior = self.model.encode(given.unsqueeze(2) if self.video else given).latent_dist
+            latent = posterior.mode() * self.latent_scale
         captured, self._captured = self._captured, {}
         return {name: value.to(pixels.dtype) for name, value in ({"latent": latent} | captured).items()}
 
     def decode(self, latent: Feature) -> Pixels:
         typed = latent.to(self.model.dtype)
-        decoded = (
-            self.model.decoder(typed)
-            if self.tiny
-            else self.model.decode(typed / self.model.config.scaling_factor).sample
-        )
+        decoded = self.model.decoder(typed) if self.tiny else self.model.decode(typed / self.latent_scale).sample
+        if self.video:
+            decoded = decoded[:, :, 0]
         pixels: Pixels = decoded.to(latent.dtype).add(1).div(2)
         return pixels
 
 
-CLASSES = ("AutoencoderTiny", "AutoencoderKL")
+CLASSES = ("AutoencoderTiny", "AutoencoderKL", "AutoencoderKLCogVideoX")
 
 
 def fingerprint(weights: Path) -> str:
@@ -134,7 +138,7 @@ def load_autoencoder(
         raise SurrogateError(f"{config} is not a diffusers config: {config.name} must be a JSON object") from None
     if kind not in CLASSES:
         raise SurrogateError(
-            f"{folder} holds a {kind or 'model of unknown class'}: this version reads {' and '.join(CLASSES)}"
+            f"{folder} holds a {kind or 'model of unknown class'}: this version reads {', '.join(CLASSES)}"
         )
     try:
         import diffusers
@@ -160,5 +164,6 @@ def load_autoencoder(
     info = SurrogateInfo(
         name=name or folder.name, kind=kind, source=source or folder.name, fingerprint=digest, licence=licence
     )
-    # channels_last: 1.2 to 1.6 times faster on a CPU, never slower where it was measured.
-    return Autoencoder(model.to(device=device, memory_format=torch.channels_last), info, hooks)
+    # channels_last: 1.2 to 1.6 times faster on a CPU, never slower where it was measured. Videos have no such layout.
+    layout = torch.preserve_format if kind == "AutoencoderKLCogVideoX" else torch.channels_last
+    return Autoencoder(model.to(device=device, memory_format=layout), info, hooks)

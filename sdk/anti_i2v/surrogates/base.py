@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from anti_i2v._types import Feature, Pixels
+from anti_i2v.surrogates.info import Normalisation, Random, SurrogateInfo
 
 __all__ = ["Draw", "Features", "Surrogate", "SurrogateInfo"]
 
@@ -18,25 +19,7 @@ Features = Mapping[str, Feature]
 """Hook point -> feature. "latent" is always among them; normalisation happens inside the surrogate."""
 
 Draw = Mapping[str, torch.Tensor]
-"""What a surrogate draws anew for each step (a denoiser: timestep, noise); empty for encoders."""
-
-
-class SurrogateInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a surrogate comes from: what a receipt says of it.
-
-    Attributes:
-        name: as in `anti-i2v surrogates list`, or the folder's name.
-        kind: the class that reads it.
-        source: hub repository, folder name or "embedded".
-        fingerprint: SHA-256 over its weights' values (see `fingerprint`).
-        licence: of the weights.
-    """
-
-    name: str
-    kind: str
-    source: str
-    fingerprint: str
-    licence: str
+"""One draw of each of a surrogate's `draws`, and its `context`; empty for encoders."""
 
 
 class Surrogate(nn.Module, ABC):
@@ -46,15 +29,26 @@ class Surrogate(nn.Module, ABC):
         info: name, source, hash and licence.
         multiple: both sides of the pixels are multiples of it.
         decodes: whether `decode` works.
+        normalisation: what `normalised` does.
+        latent_scale: factor between the autoencoder's own latents and the latents that `features` gives.
+        draws: what is drawn anew for each step (a denoiser: timestep, noise), by name.
+        context: what stays the same for every photo and step (a prompt's embedding), by name.
     """
 
     info: SurrogateInfo
     multiple: int
     decodes: ClassVar[bool] = False
+    normalisation: ClassVar[Normalisation] = Normalisation()
+    latent_scale: float = 1.0
+    draws: Mapping[str, Random] = {}
+    context: Mapping[str, torch.Tensor] = {}
 
-    def draw(self, clean: Pixels, generator: torch.Generator) -> Draw:
-        """Fresh randomness for one step, the same for all candidates that are to be compared."""
-        return {}
+    def normalised(self, pixels: Pixels) -> torch.Tensor:
+        """Pixels in [0, 1] as the network expects them."""
+        mean, deviation = (
+            pixels.new_tensor(values).view(1, 3, 1, 1) for values in msgspec.structs.astuple(self.normalisation)
+        )
+        return (pixels - mean) / deviation
 
     @abstractmethod
     def features(self, pixels: Pixels, draw: Draw | None = None) -> Features:

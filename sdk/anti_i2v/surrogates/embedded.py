@@ -59,7 +59,7 @@ class Student(Surrogate):
         self.head = nn.Conv2d(WIDTHS[-1], sum(HEADS.values()), 3, padding=1)
 
     def features(self, pixels: Pixels, draw: Draw | None = None) -> Features:
-        latent = self.head(self.trunk(pixels.mul(2).sub(1).contiguous(memory_format=torch.channels_last)))
+        latent = self.head(self.trunk(self.normalised(pixels).contiguous(memory_format=torch.channels_last)))
         parts = latent.split(list(HEADS.values()), dim=1)
         return {"latent": latent} | {f"latent.{name}": part for name, part in zip(HEADS, parts, strict=True)}
 

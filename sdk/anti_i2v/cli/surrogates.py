@@ -1,0 +1,123 @@
+"""`anti-i2v surrogates`: what is known of the encoders, and how they come to this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from anti_i2v.errors import Cancelled, SurrogateError
+
+if TYPE_CHECKING:
+    from anti_i2v.surrogates.registry import Entry
+
+__all__ = ["group", "info", "list_surrogates", "pull"]
+
+group = typer.Typer(rich_markup_mode=None, help="The encoders that photos are measured on.")
+
+
+@group.callback(invoke_without_command=True)
+def _list_by_default(ctx: typer.Context) -> None:
+    if ctx.invoked_subcommand is None:
+        list_surrogates()
+
+
+@group.command("list")
+def list_surrogates() -> None:
+    """List the encoders that are known, and whether they are on this machine."""
+    from anti_i2v.surrogates.registry import EMBEDDED, entries, where
+
+    typer.echo(f"{EMBEDDED:<12}{'gauge':<12}{'in the package':<18}a small network that imitates the surrogates")
+    for name, entry in entries().items():
+        place = "on this machine" if where(name) else "not here"
+        typer.echo(f"{name:<12}{entry.role:<12}{place:<18}{entry.family.partition(' (')[0]}")
+    typer.echo("\n`anti-i2v surrogates info NAME` tells more, `anti-i2v surrogates pull` fetches them.")
+
+
+@group.command()
+def info(name: Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="As in the list.")]) -> None:
+    """Tell where an encoder comes from, what it stands for and whether it is on this machine."""
+    from anti_i2v.surrogates.registry import EMBEDDED, entries
+
+    _check_known(name, [EMBEDDED, *entries()])
+    facts = _about_the_gauge() if name == EMBEDDED else _about(entries()[name])
+    for key, value in {"name": name, **facts}.items():
+        typer.echo(f"{key:<14}{value}")
+
+
+def _about_the_gauge() -> dict[str, str]:
+    from anti_i2v.report import gauge_error
+
+    errors = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in gauge_error().items())
+    return {
+        "role": "gauge: an estimate where no real encoder is at hand",
+        "stands for": "imitates taesd, taesdxl and taef1; trained by this project",
+        "licence": "Apache-2.0",
+        "known error": errors or "unknown",
+    }
+
+
+def _about(entry: Entry) -> dict[str, str]:
+    from anti_i2v.surrogates.registry import where
+
+    role = {"surrogate": "photos are optimised on it", "held-out": "it only judges, nothing is optimised on it"}
+    return {
+        "role": f"{entry.role}: {role[entry.role]}",
+        "stands for": entry.family,
+        "hub": entry.hub,
+        "licence": entry.licence,
+        "fingerprint": entry.fingerprint,
+        "folder": str(where(entry.name) or f"not on this machine: anti-i2v surrogates pull {entry.name}"),
+    }
+
+
+@group.command()
+def pull(
+    ctx: typer.Context,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", show_default=False, help="By default every encoder to optimise on."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Download encoders from their hub, after asking. Weights that are not the pinned ones are not kept."""
+    from anti_i2v.surrogates.registry import entries, where
+
+    known = entries()
+    for name in names or []:
+        _check_known(name, known)
+    wanted = dict.fromkeys(names or [name for name, entry in known.items() if entry.role == "surrogate"])
+    missing = [known[name] for name in wanted if not where(name)]
+    for name in wanted:
+        if known[name] not in missing:
+            typer.echo(f"{name} is on this machine already")
+    if missing:
+        _fetch(missing, yes, ctx.obj)
+
+
+def _fetch(missing: Sequence[Entry], yes: bool, done: list[Path]) -> None:
+    from anti_i2v.surrogates import registry
+
+    for entry in missing:
+        typer.echo(f"{entry.name}: from huggingface.co/{entry.hub}, about 5 MB, licence {entry.licence}")
+    if not yes and not _agreed():
+        raise Cancelled("nothing was downloaded: answer y, or run it with --yes")
+    for entry in missing:
+        done.append(registry.pull(entry.name))
+        typer.echo(f"{entry.name}: fetched, and it is the pinned one")
+
+
+def _agreed() -> bool:
+    """False as well where nobody is there to answer."""
+    try:
+        return typer.confirm("Download now?")
+    except typer.Abort:
+        typer.echo()
+        return False
+
+
+def _check_known(name: str, known: Iterable[str]) -> None:
+    if name not in known:
+        raise SurrogateError(f"unknown surrogate {name!r}: choose from {', '.join(known)}")

@@ -1,0 +1,69 @@
+"""Two engines run the same mathematics: torch, and ONNX Runtime on graphs that were traced from the torch one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from anti_i2v.engines.base import Engine
+from anti_i2v.errors import RecipeError
+from anti_i2v.recipes import Recipe
+
+__all__ = ["ENGINES", "check_names", "choose_engine", "make_engine"]
+
+ENGINES = ("auto", "torch", "onnx")
+
+
+def choose_engine(name: str) -> str:
+    """ "auto" is torch where it is installed, else onnx. Imports neither.
+
+    Raises:
+        RecipeError: an unknown engine, or one whose package is not installed.
+    """
+    if name not in ENGINES:
+        raise RecipeError(f"unknown engine {name!r}: choose from {', '.join(ENGINES)}")
+    chosen = name if name != "auto" else "torch" if find_spec("torch") else "onnx"
+    package = {"torch": "torch", "onnx": "onnxruntime"}[chosen]
+    if find_spec(package) is None:
+        how = {"torch": "pip install torch", "onnx": 'pip install "anti-i2v-sdk[cpu]", or [gpu] on a CUDA machine'}
+        raise RecipeError(f"engine {chosen} needs {package}, which is not installed: {how[chosen]}")
+    return chosen
+
+
+def make_engine(name: str, names: Sequence[str | Path] | None, recipe: Recipe | None, device: str) -> Engine:
+    """An engine that has loaded nothing yet.
+
+    Args:
+        name: "auto", "torch" or "onnx".
+        names: surrogates to take steps on; None takes every one at hand for the engine.
+        recipe: what it will run; None only judges.
+        device: "auto", "cpu", "cuda", "cuda:1", "mps" (torch alone).
+
+    Raises:
+        RecipeError: as `choose_engine`.
+    """
+    if choose_engine(name) == "onnx":
+        from anti_i2v.engines.onnx_engine import OnnxEngine
+
+        return OnnxEngine(names, recipe, device)
+    from anti_i2v.engines.torch_engine import TorchEngine
+    from anti_i2v.surrogates.registry import at_hand
+
+    return TorchEngine(at_hand() if names is None else names, recipe, device)
+
+
+def check_names(name: str, names: Sequence[str | Path]) -> None:
+    """Whether these surrogates exist for an engine, so that a wrong name is refused before anything is loaded.
+
+    Raises:
+        SurrogateError: one does not; the message says what to do.
+    """
+    from anti_i2v.artifacts import locate_artifact
+    from anti_i2v.surrogates.registry import EMBEDDED, locate
+
+    for surrogate in names:
+        if choose_engine(name) == "onnx":
+            locate_artifact(surrogate)
+        elif surrogate != EMBEDDED:
+            locate(surrogate)

@@ -1,0 +1,103 @@
+"""What the rest of the SDK asks of an engine. Everything that crosses this border is a numpy array."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from anti_i2v.recipes import Recipe
+from anti_i2v.refine import OpenPhoto
+from anti_i2v.surrogates.info import SurrogateInfo
+
+__all__ = ["Engine", "Judge", "Perceptual", "Pixels"]
+
+Pixels = npt.NDArray[np.float32]
+"""(B, 3, H, W), sRGB in [0, 1]."""
+
+Latent = npt.NDArray[np.float32]
+
+
+class Judge(Protocol):
+    """A surrogate as a receipt uses it: forward only.
+
+    Attributes:
+        info: where it comes from.
+        decodes: whether it has a decoder.
+    """
+
+    info: SurrogateInfo
+    decodes: bool
+
+    def encode(self, pixels: Pixels) -> Latent:
+        """Latents, (B, ...)."""
+
+    def decode(self, latent: Latent) -> Pixels:
+        """Pixels in [0, 1]. Only where `decodes`."""
+
+
+class Perceptual(Protocol):
+    """A perceptual distance, LPIPS."""
+
+    def __call__(self, first: Pixels, second: Pixels) -> npt.NDArray[np.float32]:
+        """The distance of each pair, (B,)."""
+
+
+class Engine(Protocol):
+    """Runs surrogates: loads what a recipe optimises on, opens photos, judges.
+
+    Attributes:
+        name: "torch" or "onnx".
+        libraries: distributions whose versions numbers depend on.
+        no_surrogates: what to tell a person where there is nothing to take steps on.
+    """
+
+    name: ClassVar[str]
+    libraries: ClassVar[tuple[str, ...]]
+    no_surrogates: ClassVar[str]
+
+    @property
+    def device(self) -> str:
+        """What it really runs on, as a receipt says it. Raises RecipeError where the device is not there."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of this installation, for the receipt."""
+
+    @property
+    def surrogates(self) -> list[str]:
+        """Names of what steps are taken on; loads nothing."""
+
+    @property
+    def multiple(self) -> int:
+        """Sides of the pixels are multiples of it."""
+
+    def prepare(self) -> None:
+        """Load what steps are taken on. Raises RecipeError, SurrogateError."""
+
+    def begin(self, clean: Pixels, pattern: Pixels, budget: float, floor: float) -> tuple[Pixels, Pixels]:
+        """See `visibility.begin`."""
+
+    def open(
+        self, clean: Pixels, start: Pixels, radius: Pixels, recipe: Recipe, target: Pixels | None, seed: int
+    ) -> OpenPhoto[Any]:
+        """A photo to take steps on.
+
+        Args:
+            radius: the budget of each pixel, (B, 1, H, W).
+            target: the anchor's unrelated photo, (1, 3, H, W); None takes `refine.anchor_target`.
+            seed: of the draws by which candidates are compared.
+        """
+
+    def has(self, name: str) -> bool:
+        """Whether a known surrogate can judge here."""
+
+    def judge(self, name: str) -> Judge:
+        """A known surrogate as a judge. Raises SurrogateError."""
+
+    def judges_of_steps(self) -> list[Judge]:
+        """What steps are taken on, as judges."""
+
+    def perceptual(self) -> Perceptual | None:
+        """LPIPS, where its weights are at hand. Raises SurrogateError where they are unfit."""

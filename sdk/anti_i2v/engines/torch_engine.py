@@ -1,0 +1,240 @@
+"""The torch engine: eager, on a CPU or a GPU; the reference that ONNX graphs are verified against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, final
+
+import numpy as np
+import torch
+
+from anti_i2v.charts import chart_inputs
+from anti_i2v.devices import choose
+from anti_i2v.engines.base import Judge, Perceptual, Pixels
+from anti_i2v.eot import apply_change
+from anti_i2v.errors import RecipeError
+from anti_i2v.home import find
+from anti_i2v.metrics.perceptual import Lpips
+from anti_i2v.objectives import BoundLoss, bind, ensemble, objectives_of
+from anti_i2v.optimise import RULES, advance, better, value_and_gradient
+from anti_i2v.recipes import Recipe
+from anti_i2v.refine import anchor_target
+from anti_i2v.spaces import make_space, project
+from anti_i2v.surrogates.base import Surrogate
+from anti_i2v.surrogates.registry import EMBEDDED, load_surrogate, where
+from anti_i2v.transforms import Change
+from anti_i2v.visibility import begin
+
+__all__ = ["LPIPS_WEIGHTS", "TorchEngine", "TorchJudge", "TorchPhoto"]
+
+LPIPS_WEIGHTS = "perceptual/lpips_alex.safetensors"
+
+
+@final
+class TorchJudge:
+    """A surrogate, forward only, between numpy arrays."""
+
+    def __init__(self, surrogate: Surrogate) -> None:
+        self.surrogate, self.info, self.decodes = surrogate, surrogate.info, surrogate.decodes
+        self._device = next(surrogate.parameters()).device
+
+    def encode(self, pixels: Pixels) -> Pixels:
+        with torch.inference_mode():
+            latent: Pixels = self.surrogate.features(self._tensor(pixels))["latent"].float().cpu().numpy()
+        return latent
+
+    def decode(self, latent: Pixels) -> Pixels:
+        with torch.inference_mode():
+            decoded: Pixels = self.surrogate.decode(self._tensor(latent)).clamp(0, 1).float().cpu().numpy()
+        return decoded
+
+    def _tensor(self, array: Pixels) -> torch.Tensor:
+        return torch.from_numpy(array).to(self._device)
+
+
+@final
+class TorchPhoto:
+    """A photo with its surrogates' losses bound: see `refine.OpenPhoto`."""
+
+    def __init__(
+        self,
+        surrogates: Sequence[Surrogate],
+        clean: torch.Tensor,
+        start: torch.Tensor,
+        radius: torch.Tensor,
+        recipe: Recipe,
+        *,
+        target: torch.Tensor | None = None,
+        lpips: Lpips | None = None,
+        seed: int = 0,
+    ) -> None:
+        blind = [surrogate.info.name for surrogate in surrogates if not surrogate.decodes]
+        if recipe.terms.decoded and blind:
+            raise RecipeError(f"recipe {recipe.name!r} looks through decoders and {blind[0]} has none: choose balanced")
+        batch, channels, height, width = clean.shape
+        self.surrogates: Sequence[str] = [model.info.name for model in surrogates]
+        self.shape = (batch, channels, height, width)
+        self.start = project(start, clean, radius)
+        if target is None:
+            target = torch.from_numpy(anchor_target(height, width)).to(clean)
+        self._clean, self._radius, self._seed = clean, radius, seed
+        self._models, self._objectives = surrogates, objectives_of(recipe, lpips, target)
+        self._losses: dict[int, BoundLoss] = {}
+        self._fresh = np.random.default_rng([seed, 1])  # draws of the steps; `seed` itself draws for comparisons
+        self._rule = RULES[recipe.algorithm]
+        self._spaces = [
+            make_space(
+                name,
+                {
+                    key: torch.from_numpy(value).to(clean)
+                    for key, value in chart_inputs(name, recipe, height, width).items()
+                },
+            )
+            for name in recipe.spaces
+        ]
+        self._memories = [tuple(torch.zeros_like(clean) for _ in self._rule.memory) for _ in self._spaces]
+
+    def bind(self, index: int) -> None:
+        self._losses[index] = bind(self._objectives, self._models[index], self._clean, self._seed)
+
+    def step(
+        self, candidate: torch.Tensor, on: Sequence[int], change: Change, space: int, moved: int, length: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        loss_fn = ensemble([self._losses[index].with_fresh_draws(self._fresh) for index in on])
+        loss, gradient = value_and_gradient(lambda pixels: loss_fn(apply_change(change, pixels)), candidate)
+        with torch.no_grad():
+            following, self._memories[space] = advance(
+                self._rule,
+                self._spaces[space],
+                candidate,
+                self._clean,
+                self._radius,
+                gradient,
+                self._memories[space],
+                moved,
+                length,
+            )
+        return following, loss
+
+    def score(self, candidate: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            return ensemble([self._losses[index] for index in range(len(self.surrogates))])(candidate)
+
+    def keep_better(
+        self, best: torch.Tensor, score: torch.Tensor, candidate: torch.Tensor, loss: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        return better(best, score, candidate, loss)
+
+    def wait(self) -> None:
+        if self._clean.device.type == "cuda":
+            torch.cuda.synchronize(self._clean.device)
+
+    def look(self, candidate: torch.Tensor) -> Pixels:
+        pixels: Pixels = candidate.detach().cpu().float().numpy()
+        return pixels
+
+
+@final
+class TorchEngine:
+    """See `engines.base.Engine`.
+
+    Args:
+        names: surrogates to optimise on, by name or folder; none are loaded for a recipe without steps.
+        recipe: what hook points its anchor needs.
+        device: "auto", "cpu", "cuda", "cuda:1", "mps".
+    """
+
+    name: ClassVar[str] = "torch"
+    libraries: ClassVar[tuple[str, ...]] = ("torch", "kornia")
+    no_surrogates: ClassVar[str] = (
+        "no real encoders on this machine, so nothing was refined: this is the draft. "
+        "`anti-i2v surrogates pull` fetches them (3 x 5 MB)"
+    )
+
+    def __init__(self, names: Sequence[str | Path], recipe: Recipe | None, device: str) -> None:
+        self._names = list(names) if recipe is not None and recipe.steps else []
+        self._asked, self._hooks = device, _hooks_of(recipe)
+        self._needs_lpips = bool(recipe is not None and recipe.terms.auxiliary)
+
+    @cached_property
+    def _device(self) -> torch.device:
+        return choose(self._asked)
+
+    @cached_property
+    def _models(self) -> list[Surrogate]:
+        return [load_surrogate(name, device=self._device, hooks=self._hooks) for name in self._names]
+
+    @cached_property
+    def _lpips(self) -> Lpips | None:
+        weights = find(LPIPS_WEIGHTS)
+        return Lpips.load(weights).to(self._device) if weights else None
+
+    @property
+    def device(self) -> str:
+        return str(self._device)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def surrogates(self) -> list[str]:
+        return [str(name) for name in self._names]
+
+    @property
+    def multiple(self) -> int:
+        return int(np.lcm.reduce([8, *(model.multiple for model in self._models)]))
+
+    def prepare(self) -> None:
+        _ = self._device, self._models
+
+    def begin(self, clean: Pixels, pattern: Pixels, budget: float, floor: float) -> tuple[Pixels, Pixels]:
+        with torch.inference_mode():
+            start, radius = begin(self._tensor(clean), self._tensor(pattern), budget, floor)
+            return start.cpu().numpy(), radius.cpu().numpy()
+
+    def open(
+        self, clean: Pixels, start: Pixels, radius: Pixels, recipe: Recipe, target: Pixels | None, seed: int
+    ) -> TorchPhoto:
+        return TorchPhoto(
+            self._models,
+            self._tensor(clean),
+            self._tensor(start),
+            self._tensor(radius),
+            recipe,
+            target=None if target is None else self._tensor(target),
+            lpips=self._lpips if self._needs_lpips else None,
+            seed=seed,
+        )
+
+    def has(self, name: str) -> bool:
+        return name == EMBEDDED or where(name) is not None
+
+    def judge(self, name: str) -> Judge:
+        return TorchJudge(load_surrogate(name, device=self._device))
+
+    def judges_of_steps(self) -> list[Judge]:
+        return [TorchJudge(model) for model in self._models]
+
+    def perceptual(self) -> Perceptual | None:
+        lpips = self._lpips
+        if lpips is None:
+            return None
+
+        def distance(first: Pixels, second: Pixels) -> Any:
+            with torch.inference_mode():
+                return lpips(self._tensor(first), self._tensor(second)).cpu().numpy()
+
+        return distance
+
+    def _tensor(self, array: Pixels) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
+
+
+def _hooks_of(recipe: Recipe | None) -> tuple[str, ...]:
+    """The hook points, beside the latent, that a recipe's anchor pulls."""
+    if recipe is None or not recipe.terms.anchor:
+        return ()
+    return tuple(layer for layer in recipe.anchor_layers if layer != "latent")

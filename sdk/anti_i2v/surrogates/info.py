@@ -1,0 +1,71 @@
+"""What is known of a surrogate, and what it draws, without any model loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Normalisation", "Random", "SurrogateInfo", "draw_all"]
+
+
+class SurrogateInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a surrogate comes from: what a receipt says of it.
+
+    Attributes:
+        name: as in `anti-i2v surrogates list`, or the folder's name.
+        kind: the class that reads it.
+        source: hub repository, folder name or "embedded".
+        fingerprint: SHA-256 over its weights' values (see `fingerprint`).
+        licence: of the weights.
+    """
+
+    name: str
+    kind: str
+    source: str
+    fingerprint: str
+    licence: str
+
+
+class Normalisation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a surrogate does first to pixels in [0, 1]: (pixels - mean) / deviation, a channel each."""
+
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    deviation: tuple[float, float, float] = (0.5, 0.5, 0.5)
+
+
+class Random(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One thing that a surrogate draws anew for each step: a denoiser's noise, or its timestep.
+
+    Attributes:
+        kind: "normal" (mean 0, deviation 1, float32) or "integers" (low <= n < high, int64).
+        shape: a side each: a number, "B" for the batch, "H" or "W" for the photo's sides, "H/8" for a part of one.
+        low, high: of integers.
+    """
+
+    kind: Literal["normal", "integers"]
+    shape: tuple[int | str, ...]
+    low: int = 0
+    high: int = 1000
+
+    def draw(self, batch: int, height: int, width: int, generator: np.random.Generator) -> npt.NDArray[np.generic]:
+        """One draw for photos of this size."""
+        sides = {"B": batch, "H": height, "W": width}
+        shape = []
+        for side in self.shape:
+            name, _, part = str(side).partition("/")
+            shape.append(sides[name] // int(part or 1) if name in sides else int(name))
+        if self.kind == "normal":
+            return generator.standard_normal(shape, np.float32)
+        return generator.integers(self.low, self.high, shape)
+
+
+def draw_all(
+    draws: Mapping[str, Random], shape: tuple[int, ...], generator: np.random.Generator
+) -> dict[str, npt.NDArray[np.generic]]:
+    """A draw of each, for pixels of `shape` (B, 3, H, W)."""
+    batch, _, height, width = shape
+    return {name: random.draw(batch, height, width, generator) for name, random in draws.items()}
