@@ -233,12 +233,13 @@ def surrogate_drafts(surrogate: Surrogate, recipes: Sequence[Recipe], lpips: Lpi
         RecipeError: a recipe without terms, or with the auxiliary term where no LPIPS weights are at hand.
         SurrogateError: a recipe looks through a decoder that the surrogate lacks.
     """
+    for recipe in recipes:  # before anything is traced
+        if "decoded" in terms_of(recipe) and not surrogate.decodes:
+            raise SurrogateError(f"recipe {recipe.name!r} looks through decoders and {surrogate.info.name} has none")
     yield from _forward_drafts(surrogate)
     seen: set[str] = set()
     for recipe in recipes:
         terms = tuple(terms_of(recipe))
-        if "decoded" in terms and not surrogate.decodes:
-            raise SurrogateError(f"recipe {recipe.name!r} looks through decoders and {surrogate.info.name} has none")
         for draft in _loss_drafts(surrogate, recipe, terms, lpips):
             if draft.file not in seen:
                 seen.add(draft.file)

@@ -64,5 +64,5 @@ def check(
         engine=judging.name,
         seconds={"measure": round(time.monotonic() - begun, 3)},
         versions=versions(judging.libraries),
-        notes=(*before.notes, *after.notes),
+        notes=(*before.notes, *after.notes, *judging.notes),
     )

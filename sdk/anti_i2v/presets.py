@@ -1,7 +1,7 @@
 """What happens to a photo once it is posted: models of platforms, and the checks that a receipt runs.
 
-Everything here is on uint8 pixels and with the true JPEG codec, so that it measures; the differentiable
-counterparts that the optimiser sees are in `transforms`. All functions work at any size: full-size photos and
+Everything here is on uint8 pixels and with the true JPEG codec, so that it measures; what the optimiser meets is in
+`transforms`. All functions work at any size: full-size photos and
 working-resolution pixels (256 to 512 px), which most platforms' size limits then leave alone.
 """
 

@@ -66,6 +66,14 @@ class Protection:
         """The file's bytes, by default in the photo's own format. Raises OutputError."""
         return encode(self.photo, self.photo.pixels, format=format, quality=quality, keep_metadata=keep_metadata)
 
+    def finished(
+        self, format: str | None = None, quality: int | None = None, keep_metadata: bool = False
+    ) -> tuple[bytes, Receipt]:
+        """The file's bytes and the receipt, completed by what the encoding changed. Raises OutputError."""
+        data = self.encoded(format, quality, keep_metadata)
+        encoding = _encoding(data, format or self.photo.format, self.clean, self.photo.pixels)
+        return data, msgspec.structs.replace(self.receipt, encoding=encoding)
+
     def save(
         self,
         path: str | Path,
@@ -79,12 +87,9 @@ class Protection:
         Returns the receipt, completed by what the encoding changed. Raises OutputError, and then leaves nothing behind.
         """
         path = Path(path)
-        file_format = format_of(path)
-        data = self.encoded(file_format, quality, keep_metadata)
+        data, receipt = self.finished(format_of(path), quality, keep_metadata)
         write_atomic(path, data, overwrite=overwrite)
-        return msgspec.structs.replace(
-            self.receipt, encoding=_encoding(data, file_format, self.clean, self.photo.pixels)
-        )
+        return receipt
 
 
 class Protector:

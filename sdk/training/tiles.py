@@ -6,8 +6,7 @@ Two phases, one teacher a step in turn. First, cheaply, the log relative latent 
 encoders move at all. Then the decoded error in dB between the photo and the protected photo and the LPIPS of the same
 pair join it, so that the tiles end at what a decoder shows and not at latent energy. (The decoded terms alone were
 tried: their gradient is too noisy at this batch size, and the tiles left their bounds.) Each step sees one random
-transform, JPEG as the true codec with a gradient that passes straight through. `taesd3` is held out: naming it as a
-teacher is refused.
+transform. `taesd3` is held out: naming it as a teacher is refused.
 Resumable: the state is written every `--every` steps and at the end, and taken up again. Deterministic by seed on one
 machine; a resumed run is so for each segment: it draws anew from the seed and the step where it was taken up.
 """

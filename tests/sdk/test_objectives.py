@@ -178,7 +178,7 @@ def test_what_graphs_are_traced_from_is_what_is_run(surrogate: Autoencoder, lpip
     }
     bounds = [objective.bind(surrogate, clean) for objective in objectives]
     weights = torch.tensor(list(objectives.values()), dtype=torch.float64)
-    weighed = weigh(list(objectives), surrogate, candidate, weights, bounds, {})
+    weighed = weigh(list(objectives), surrogate, candidate, list(weights.unbind()), bounds, {})
     torch.testing.assert_close(weighed, bind(objectives, surrogate, clean)(candidate))
 
 

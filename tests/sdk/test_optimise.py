@@ -15,6 +15,7 @@ from anti_i2v import descent
 from anti_i2v.eot import expectation
 from anti_i2v.errors import Cancelled, RecipeError
 from anti_i2v.optimise import (
+    ADAM_FLOOR,
     ALGORITHMS,
     RULES,
     Outcome,
@@ -54,7 +55,7 @@ def bumpy(pixels: torch.Tensor) -> torch.Tensor:
 
 @every_algorithm
 def test_a_convex_loss_reaches_its_known_optimum_on_the_ball(
-    algorithm: Callable[..., Outcome], clean: torch.Tensor
+    algorithm: Callable[..., Outcome[torch.Tensor]], clean: torch.Tensor
 ) -> None:
     target = rand(2, 3, 16, 16, seed=1)
     loss_fn = towards(target)
@@ -72,7 +73,7 @@ def test_a_convex_loss_reaches_its_known_optimum_on_the_ball(
     ids=["rgb", "the paper's dual space", "lab", "block dct"],
 )
 def test_every_space_descends_within_the_ball_and_the_range(
-    algorithm: Callable[..., Outcome], spaces: list[Space], clean: torch.Tensor
+    algorithm: Callable[..., Outcome[torch.Tensor]], spaces: list[Space], clean: torch.Tensor
 ) -> None:
     outcome = algorithm(bumpy, clean, budget=BUDGET, steps=12, step=1 / 255, spaces=spaces)
     assert (outcome.score < bumpy(clean)).all()
@@ -91,7 +92,9 @@ def test_the_photos_ends_of_range_are_kept() -> None:
 
 @every_algorithm
 @pytest.mark.parametrize("levels", [0.5, 8.0], ids=["small steps", "steps that overshoot"])
-def test_more_steps_are_never_worse(algorithm: Callable[..., Outcome], levels: float, clean: torch.Tensor) -> None:
+def test_more_steps_are_never_worse(
+    algorithm: Callable[..., Outcome[torch.Tensor]], levels: float, clean: torch.Tensor
+) -> None:
     # final_step=1: a constant step, so that each run is the beginning of the next.
     runs = [
         algorithm(bumpy, clean, budget=BUDGET, steps=steps, step=levels / 255, final_step=1.0)
@@ -225,7 +228,7 @@ def test_no_step_is_begun_that_would_pass_the_deadline(
 
 
 @every_algorithm
-def test_eot_with_identity_equals_plain(algorithm: Callable[..., Outcome], clean: torch.Tensor) -> None:
+def test_eot_with_identity_equals_plain(algorithm: Callable[..., Outcome[torch.Tensor]], clean: torch.Tensor) -> None:
     settings = {"budget": BUDGET, "steps": 5, "step": 1 / 255}
     averaged = expectation(bumpy, [identity()], np.random.default_rng(0))
     assert torch.equal(algorithm(averaged, clean, **settings).candidate, algorithm(bumpy, clean, **settings).candidate)
@@ -344,9 +347,9 @@ def test_momentum_is_the_sign_of_the_accumulated_unit_gradients(clean: torch.Ten
 
 
 def test_adam_takes_the_direction_of_torchs(clean: torch.Tensor) -> None:
-    """On unit gradients, with the rule's short memories."""
+    """On unit gradients, with the rule's short memories and its floor."""
     leaf = torch.zeros_like(clean).requires_grad_(True)
-    reference = torch.optim.Adam([leaf], lr=1.0, betas=(0.8, 0.95), eps=1e-3)
+    reference = torch.optim.Adam([leaf], lr=1.0, betas=(0.8, 0.95), eps=ADAM_FLOOR)
     rule, memory = RULES["adam"], (torch.zeros_like(clean), torch.zeros_like(clean))
     for moved in range(4):
         gradient = torch.randn(clean.shape, generator=torch.Generator().manual_seed(moved))

@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 from skimage import data
 
 from anti_i2v.errors import RecipeError
-from anti_i2v.presets import CHECKS, PRESETS, Preset, deliver, jpeg, preset
+from anti_i2v.presets import CHECKS, PRESETS, Preset, deliver, jpeg, jpeg_with_tables, preset
 
 Rgb = NDArray[np.uint8]
 
@@ -207,3 +207,31 @@ def test_half_size_keeps_flat_colour_and_loses_single_pixels() -> None:
 def test_blur_is_a_gaussian_of_one_pixel(photo: Rgb) -> None:
     exact = gaussian_filter(photo.astype(float), (1, 1, 0), mode="nearest", truncate=4)
     assert np.abs(CHECKS["blur"](photo) - exact).max() <= 0.51
+
+
+# ITU-T T.81, tables K.1 and K.2, which libjpeg takes at quality 50.
+LUMA = """
+16 11 10 16 24 40 51 61   12 12 14 19 26 58 60 55   14 13 16 24 40 57 69 56   14 17 22 29 51 87 80 62
+18 22 37 56 68 109 103 77   24 35 55 64 81 104 113 92   49 64 78 87 103 121 120 101   72 92 95 98 112 100 103 99
+"""
+CHROMA = """
+17 18 24 47 99 99 99 99   18 21 26 66 99 99 99 99   24 26 56 99 99 99 99 99   47 66 99 99 99 99 99 99
+99 99 99 99 99 99 99 99   99 99 99 99 99 99 99 99   99 99 99 99 99 99 99 99   99 99 99 99 99 99 99 99
+"""
+
+
+def test_the_quantisation_steps_are_the_standards_in_their_natural_order(photo: Rgb) -> None:
+    pixels, tables = jpeg_with_tables(photo, 50)
+    assert np.array_equal(pixels, jpeg(photo, 50))
+    assert tables.shape == (2, 8, 8)
+    for table, text in zip(tables, (LUMA, CHROMA), strict=True):
+        assert np.array_equal(table, np.array(text.split(), np.float32).reshape(8, 8))
+
+
+@pytest.mark.parametrize("quality", [60, 75, 100])
+def test_finer_qualities_have_finer_steps(quality: int, photo: Rgb) -> None:
+    pixels, tables = jpeg_with_tables(photo, quality)
+    assert np.array_equal(pixels, through_pillow(photo, quality, 2))
+    scale = 2 - quality / 50  # libjpeg's above 50
+    expected = [np.array(text.split(), np.float32).reshape(8, 8) * scale for text in (LUMA, CHROMA)]
+    np.testing.assert_allclose(tables, np.maximum(1, expected), atol=0.51)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,9 +24,9 @@ from anti_i2v.errors import Cancelled, RecipeError
 from anti_i2v.metrics.perceptual import Lpips
 from anti_i2v.objectives import Displacement, bind
 from anti_i2v.optimise import adam, sign_gradient
-from anti_i2v.presets import PRESETS, jpeg
+from anti_i2v.presets import PRESETS, jpeg, jpeg_with_tables
 from anti_i2v.recipes import Recipe, load_recipe, recipe_names
-from anti_i2v.refine import anchor_target, refine
+from anti_i2v.refine import anchor_target, refine, turns
 from anti_i2v.spaces import Lab, LowDct
 from anti_i2v.surrogates.autoencoders import Autoencoder, load_autoencoder
 from anti_i2v.surrogates.base import Surrogate
@@ -131,6 +132,46 @@ def test_one_surrogate_a_step_takes_turns(clean: torch.Tensor, surrogates: list[
 
 
 @pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        ({}, ["a", "b", "c"]),
+        ({"a": 2, "b": 2}, ["a", "b", "c", "a", "b"]),
+        ({"c": 3}, ["c", "a", "b", "c", "c"]),
+        ({"z": 5}, ["a", "b", "c"]),
+    ],
+    ids=["alike", "two come twice", "one comes thrice", "one that is not there"],
+)
+def test_a_surrogate_takes_as_many_turns_as_its_weight(weights: dict[str, int], expected: list[str]) -> None:
+    own = recipe(turn_weights=weights)
+    assert ["abc"[index] for (index,) in turns(["a", "b", "c"], own)] == expected
+    assert turns(["a", "b", "c"], load_recipe(own, turns="all")) == [[0, 1, 2]]
+
+
+def test_turns_of_a_weight_lie_apart() -> None:
+    order = [index for (index,) in turns(["a", "b", "c"], recipe(turn_weights={"a": 3, "b": 3}))]
+    assert [order.count(index) for index in range(3)] == [3, 3, 1]
+    for index in (0, 1):
+        places = [place for place, found in enumerate(order) if found == index]
+        assert all(second - first >= 2 for first, second in pairwise(places))
+
+
+def test_weighed_turns_are_taken(clean: torch.Tensor, surrogates: list[Autoencoder]) -> None:
+    seen: list[str] = []
+    handles = [
+        model.model.encoder.register_forward_hook(
+            lambda module, inputs, output, name=model.info.name: seen.append(name) if torch.is_grad_enabled() else None
+        )
+        for model in surrogates
+    ]
+    try:
+        run(clean, recipe(steps=6, turn_weights={"toy-kl": 2}), surrogates)
+    finally:
+        for handle in handles:
+            handle.remove()
+    assert sorted(seen) == ["toy-kl"] * 4 + ["toy-tiny"] * 2
+
+
+@pytest.mark.parametrize(
     "terms",
     [{"anchor": 1.0}, {"decoded": 1.0}, {"displacement": 1.0, "anchor": 0.5, "decoded": 0.5}],
     ids=["anchor", "decoded", "all"],
@@ -182,9 +223,12 @@ def test_a_preset_puts_its_codec_into_the_loop(
     monkeypatch: pytest.MonkeyPatch, clean: torch.Tensor, surrogates: list[Autoencoder]
 ) -> None:
     qualities: list[int] = []
-    monkeypatch.setattr(
-        "anti_i2v.presets.jpeg", lambda photo, quality: qualities.append(quality) or jpeg(photo, quality)
-    )
+
+    def watched(photo: np.ndarray, quality: int) -> tuple[np.ndarray, np.ndarray]:
+        qualities.append(quality)
+        return jpeg_with_tables(photo, quality)
+
+    monkeypatch.setattr("anti_i2v.presets.jpeg_with_tables", watched)
     plain = run(clean, recipe(steps=12), surrogates).candidate
     assert qualities == []
     preset = run(clean, recipe(steps=12), surrogates, preset=PRESETS["instagram"]).candidate
@@ -230,7 +274,8 @@ class Slow:
     """A photo whose work takes known times: a pass a second, a step three passes a surrogate."""
 
     def __init__(self, surrogates: int) -> None:
-        self.surrogates, self.shape, self.start = surrogates, (1, 3, 8, 8), 0
+        self.surrogates = [f"number {index}" for index in range(surrogates)]
+        self.shape, self.start = (1, 3, 8, 8), 0
         self.now = 0.0
 
     def bind(self, index: int) -> None:
@@ -243,7 +288,7 @@ class Slow:
         return candidate + 1, 0.0
 
     def score(self, candidate: int) -> float:
-        self.now += self.surrogates
+        self.now += len(self.surrogates)
         return -float(candidate)
 
     def keep_better(self, best: int, score: float, candidate: int, loss: float) -> tuple[int, float]:
@@ -256,15 +301,15 @@ class Slow:
         raise AssertionError("nothing here looks")
 
 
-@given(deadline=st.floats(-5, 120), surrogates=st.integers(1, 4), turns=st.sampled_from(["one", "all"]))
+@given(deadline=st.floats(-5, 120), surrogates=st.integers(1, 4), mode=st.sampled_from(["one", "all"]))
 @settings(max_examples=80, deadline=None)
-def test_nothing_is_late_and_no_time_is_wasted(deadline: float, surrogates: int, turns: str) -> None:
-    own, photo = recipe(steps=20, turns=turns), Slow(surrogates)
+def test_nothing_is_late_and_no_time_is_wasted(deadline: float, surrogates: int, mode: str) -> None:
+    own, photo = recipe(steps=20, turns=mode), Slow(surrogates)
     with pytest.MonkeyPatch.context() as patch:
         for each in (module, descent):
             patch.setattr(each, "time", SimpleNamespace(monotonic=lambda: photo.now))
         outcome = refine(photo, own, deadline=deadline)
-    a_step = 3 * (1 if turns == "one" else surrogates)
+    a_step = 3 * (1 if mode == "one" else surrogates)
     assert photo.now <= max(deadline, float(deadline >= 0))  # what a pass takes is known after the first one
     assert outcome.candidate == outcome.steps
     assert outcome.stopped == ("steps" if outcome.steps == 20 else "deadline")

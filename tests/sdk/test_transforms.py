@@ -11,13 +11,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kornia.enhance import jpeg_codec_differentiable
 from kornia.filters import gaussian_blur2d
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.fft import dct
 from torch.nn import functional as F
 
 from anti_i2v.errors import RecipeError
-from anti_i2v.presets import PRESETS, Preset
+from anti_i2v.presets import PRESETS, Preset, jpeg_with_tables
 from anti_i2v.transforms import (
     PLATFORM_SHARE,
     TRANSFORMS,
@@ -60,7 +62,9 @@ def changed(transform: Transform, clean: Pixels, seed: int | np.random.Generator
 
 
 def parts(change: Change) -> list[bytes | None]:
-    return [None if part is None else part.tobytes() for part in (change.rows, change.columns, change.offset)]
+    arrays = [change.rows, change.columns, change.offset]
+    arrays += [None, None] if change.codec is None else [change.codec.luma, change.codec.chroma]
+    return [None if part is None else part.tobytes() for part in arrays]
 
 
 def as_pixels(*photos: Rgb8) -> Pixels:
@@ -246,6 +250,95 @@ def test_jpeg_draws_every_quality_of_its_range(photos: list[Rgb8]) -> None:
         levels = np.rint(changed(jpeg(70, 74), clean, seed) * 255).astype(np.uint8)[0].transpose(1, 2, 0)
         found.add(known[np.ascontiguousarray(levels).tobytes()])
     assert found == {70, 71, 72, 73, 74}
+
+
+# Its slope, against autograd through a soft JPEG.
+
+
+def soft_jpeg(pixels: torch.Tensor, tables: torch.Tensor) -> torch.Tensor:
+    """JPEG with round(x) + (x - round(x))^3 instead of rounding (Shin and Song 2017), by the book."""
+    height, width = pixels.shape[-2:]
+    padded = F.pad(pixels * 255, (0, -width % 16, 0, -height % 16), mode="replicate")
+    red, green, blue = padded.unbind(1)
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    chroma = torch.stack([(blue - luma) / 1.772, (red - luma) / 1.402], 1)
+    found = [through_blocks((luma - 128)[:, None], tables[0]) + 128]
+    found.append(F.interpolate(through_blocks(F.avg_pool2d(chroma, 2), tables[1]), scale_factor=2, mode="nearest"))
+    luma, (cb, cr) = found[0][:, 0], found[1].unbind(1)
+    red, blue = luma + 1.402 * cr, luma + 1.772 * cb
+    green = (luma - 0.299 * red - 0.114 * blue) / 0.587
+    return torch.stack([red, green, blue], 1)[..., :height, :width] / 255
+
+
+def through_blocks(planes: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+    blocks = planes.unflatten(-1, (-1, 8)).unflatten(-3, (-1, 8)).transpose(-2, -3)
+    cosines = torch.from_numpy(dct(np.eye(8), axis=0, norm="ortho"))
+    scaled = cosines @ blocks @ cosines.T / table
+    nearest = scaled.detach().round()
+    back = cosines.T @ ((nearest + (scaled - nearest) ** 3) * table) @ cosines
+    return back.transpose(-2, -3).flatten(-2).flatten(-3, -2)
+
+
+def slopes(photos: list[Rgb8], quality: int, size: tuple[int, int]) -> tuple[Change, torch.Tensor, torch.Tensor]:
+    """A JPEG of candidates off the grid, what gradients are by its pixels, and their pull back by autograd."""
+    cut = as_pixels(*(np.ascontiguousarray(photo[: size[0], : size[1]]) for photo in photos))
+    candidate = cut + np.random.default_rng(1).uniform(-0.02, 0.02, cut.shape).astype(np.float32)
+    change = drawn(jpeg(quality, quality), candidate)
+    _, tables = jpeg_with_tables(photos[0], quality)
+    leaf = torch.from_numpy(candidate).double().requires_grad_(True)
+    weights = torch.randn(leaf.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    soft = soft_jpeg(leaf, torch.from_numpy(tables).double())
+    (expected,) = torch.autograd.grad((weights * soft).sum(), leaf)
+    return change, weights, expected
+
+
+@pytest.mark.parametrize("quality", [60, 75, 95])
+@pytest.mark.parametrize("size", [(96, 128), (83, 101), (9, 70)], ids=["even", "odd", "thin"])
+def test_the_slope_of_the_codec_is_that_of_a_soft_rounding(
+    quality: int, size: tuple[int, int], photos: list[Rgb8]
+) -> None:
+    change, weights, expected = slopes(photos, quality, size)
+    found = change.pull_back(weights.float().numpy())
+    assert found.dtype == np.float32
+    # A quotient at a tie may be rounded either way; the slope is the same at both, so nothing is left out here.
+    np.testing.assert_allclose(found, expected.numpy(), atol=2e-4 * float(expected.abs().amax()))
+    again = change.map(torch.from_numpy).pull_back(weights.float())
+    np.testing.assert_allclose(found, again.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("quality", [60, 75, 95])
+def test_the_slope_of_the_codec_is_near_kornias(quality: int, photos: list[Rgb8]) -> None:
+    clean = as_pixels(*photos)
+    weights = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    leaf = torch.from_numpy(clean).requires_grad_(True)
+    coded = jpeg_codec_differentiable(leaf, torch.full((len(photos),), float(quality)))
+    (expected,) = torch.autograd.grad((weights * coded).sum(), leaf)
+    found = torch.from_numpy(drawn(jpeg(quality, quality), clean).pull_back(weights.numpy()))
+    ours, straight = (F.cosine_similarity(each.flatten(), expected.flatten(), 0) for each in (found, weights))
+    # Kornia scales chroma in another way and clips: near, never equal. What passes straight through is far.
+    assert ours > 0.8
+    assert straight < 0.6
+
+
+def test_what_quantisation_swallows_gets_no_say() -> None:
+    """Every coefficient of a grey photo is a whole number of steps: a small change of any is rounded away."""
+    grey = np.full((1, 3, 32, 48), 128 / 255, np.float32)
+    gradient = np.random.default_rng(0).standard_normal(grey.shape, np.float32)
+    assert np.abs(drawn(jpeg(75, 75), grey).pull_back(gradient)).max() < 1e-5
+
+
+def test_the_pull_back_of_a_linear_change_is_its_transpose() -> None:
+    generator = np.random.default_rng(0)
+    for name in ("identity", "resize", "blur", "crop"):
+        change = drawn(TRANSFORMS[name](), pixels((21, 34)))
+        first, second = (generator.standard_normal((2, 3, 21, 34), np.float32) for _ in range(2))
+        there, back = (change(first) * second).sum(), (first * change.pull_back(second)).sum()
+        assert float(there) == pytest.approx(float(back), rel=1e-3, abs=1e-2)
+
+
+def test_noise_is_pulled_back_as_it_is() -> None:
+    gradient = pixels()
+    assert drawn(noise(), pixels()).pull_back(gradient) is gradient
 
 
 # Nothing, noise, and draws among transforms.

@@ -70,9 +70,7 @@ def export(
             typer.echo(f"{artifact.surrogate.name}: {len(artifact.graphs)} graphs, {size:.1f} MB, in {folder}\n")
 
 
-def _check(
-    folder: Path, surrogates: Sequence[str], recipes: Sequence[str], output: Path | None, quiet: bool
-) -> None:
+def _check(folder: Path, surrogates: Sequence[str], recipes: Sequence[str], output: Path | None, quiet: bool) -> None:
     if output is not None or len(surrogates) > 1:
         raise RecipeError("--check takes a directory, and at most one surrogate to compare it with")
     from anti_i2v.artifacts import read_artifact

@@ -26,14 +26,21 @@ def _list_by_default(ctx: typer.Context) -> None:
 
 @group.command("list")
 def list_surrogates() -> None:
-    """List the encoders that are known, and whether they are on this machine."""
+    """List the encoders that are known, whether they are on this machine, and whether they are exported to ONNX."""
+    from anti_i2v.artifacts import artifact_at_hand
     from anti_i2v.surrogates.registry import EMBEDDED, entries, where
 
-    typer.echo(f"{EMBEDDED:<12}{'gauge':<12}{'in the package':<18}a small network that imitates the surrogates")
+    typer.echo(
+        f"{EMBEDDED:<12}{'gauge':<12}{'in the package':<18}{'exported':<14}a small network that imitates the surrogates"
+    )
     for name, entry in entries().items():
         place = "on this machine" if where(name) else "not here"
-        typer.echo(f"{name:<12}{entry.role:<12}{place:<18}{entry.family.partition(' (')[0]}")
-    typer.echo("\n`anti-i2v surrogates info NAME` tells more, `anti-i2v surrogates pull` fetches them.")
+        exported = "exported" if artifact_at_hand(name) else "not exported"
+        typer.echo(f"{name:<12}{entry.role:<12}{place:<18}{exported:<14}{entry.family.partition(' (')[0]}")
+    typer.echo(
+        "\n`anti-i2v surrogates info NAME` tells more, `anti-i2v surrogates pull` fetches them,\n"
+        "`anti-i2v export NAME` exports them."
+    )
 
 
 @group.command()

@@ -57,7 +57,8 @@ class Runtime:
     def __init__(self, device: str) -> None:
         kind, _, index = device.partition(":")
         has_cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-        if kind not in ("auto", "cpu", "cuda") or (kind == "cuda" and not has_cuda):
+        known = device in ("auto", "cpu") or (kind == "cuda" and (index or "0").isdecimal())
+        if not known or (kind == "cuda" and not has_cuda):
             raise RecipeError(
                 f"ONNX Runtime has no device {device!r} here: use auto or cpu"
                 + (', or install "anti-i2v-sdk[gpu]" without onnxruntime beside it' if kind == "cuda" else "")
@@ -172,7 +173,8 @@ class _Model:
         """The graph of a kind. Raises SurrogateError where the artifact lacks it."""
         runner = self.find(kind, **wanted)
         if runner is None:
-            what = ", ".join(f"{key} {'+'.join(value)}" for key, value in wanted.items() if value)
+            said = {key: value if isinstance(value, str) else "+".join(value) for key, value in wanted.items()}
+            what = ", ".join(f"{key} {value}" for key, value in said.items() if value)
             raise SurrogateError(
                 f"{self.folder} has no {kind} graph{' for ' + what if what else ''}: "
                 "export it again with what the recipe needs (`anti-i2v export --help`)"
@@ -224,6 +226,9 @@ class OnnxPhoto:
         target: Pixels | None = None,
         seed: int = 0,
     ) -> None:
+        blind = [model.name for model in models if model.artifact.find("decode") is None]
+        if recipe.terms.decoded and blind:
+            raise RecipeError(f"recipe {recipe.name!r} looks through decoders and {blind[0]} has none: choose balanced")
         batch, channels, height, width = clean.shape
         self.surrogates: Sequence[str] = [model.name for model in models]
         self.shape = (batch, channels, height, width)
@@ -325,7 +330,8 @@ class OnnxPhoto:
         """Runs return when they are done."""
 
     def look(self, candidate: Value) -> Pixels:
-        pixels: Pixels = candidate.numpy()
+        # A copy: on a CPU ONNX Runtime gives a view of the value's memory, which may go with the value.
+        pixels: Pixels = candidate.numpy().copy()
         return pixels
 
 

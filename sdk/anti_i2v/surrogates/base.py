@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar
 
-import msgspec
 import torch
 from torch import nn
 
@@ -45,9 +44,8 @@ class Surrogate(nn.Module, ABC):
 
     def normalised(self, pixels: Pixels) -> torch.Tensor:
         """Pixels in [0, 1] as the network expects them."""
-        mean, deviation = (
-            pixels.new_tensor(values).view(1, 3, 1, 1) for values in msgspec.structs.astuple(self.normalisation)
-        )
+        known = self.normalisation
+        mean, deviation = (pixels.new_tensor(values).view(1, 3, 1, 1) for values in (known.mean, known.deviation))
         return (pixels - mean) / deviation
 
     @abstractmethod
