@@ -6,7 +6,8 @@
       encode.onnx, decode.onnx, bind.TERMS.onnx, loss.TERMS.onnx, step.TERMS.SPACE.ALGORITHM.onnx
 
 An artifact is data from elsewhere. Only the files that its sidecar names are opened, each by a plain name inside the
-directory and only if its SHA-256 is the one named there; no pickle is ever read. Writing them is `anti_i2v_export`'s.
+directory and only if its SHA-256 is the one named there; no pickle is ever read. Weights beside a graph are read by
+ONNX Runtime, which refuses paths that leave the directory. Writing artifacts is `anti_i2v_export`'s.
 """
 
 from __future__ import annotations

@@ -84,4 +84,5 @@ class Lpips(nn.Module):
 def _unit(features: torch.Tensor) -> torch.Tensor:
     # vector_norm, for the gradient of sqrt(sum of squares) is NaN where every channel is zero.
     norm: torch.Tensor = torch.linalg.vector_norm(features, dim=1, keepdim=True)
-    return features / (norm + 1e-10)
+    # A bound and not LPIPS's "+ 1e-10": onnxscript drops so small an addend, and flat areas would become 0 / 0.
+    return features / norm.clamp_min(1e-10)

@@ -62,7 +62,9 @@ class Autoencoder(Surrogate):
         return hook
 
     def features(self, pixels: Pixels, draw: Draw | None = None) -> Features:
-        given = self.normalised(pixels).to(self.model.dtype).contiguous(memory_format=torch.channels_last)
+        # channels_last only where the weights have it: a video's layers view what they are given as channels first.
+        layout = torch.contiguous_format if self.video else torch.channels_last
+        given = self.normalised(pixels).to(self.model.dtype).contiguous(memory_format=layout)
         self._captured.clear()
         if self.tiny:
             latent = self.model.encoder(given)
