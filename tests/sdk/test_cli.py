@@ -72,9 +72,12 @@ def test_these_are_the_commands() -> None:
         "presets",
         "protect",
         "recipes",
+        "serve",
         "surrogates info",
         "surrogates list",
         "surrogates pull",
+        "tokens list",
+        "tokens revoke",
     ]
 
 

@@ -1,0 +1,41 @@
+"""`anti-i2v tokens`: who is paired with the server on this machine."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from anti_i2v.errors import RecipeError
+
+__all__ = ["group", "list_tokens", "revoke"]
+
+group = typer.Typer(rich_markup_mode=None, help="The clients that are paired with `anti-i2v serve`.")
+
+
+@group.callback(invoke_without_command=True)
+def _list_by_default(ctx: typer.Context) -> None:
+    if ctx.invoked_subcommand is None:
+        list_tokens()
+
+
+@group.command("list")
+def list_tokens() -> None:
+    """List the tokens that were given out: their ids, when, and to whom. The tokens themselves are kept nowhere."""
+    from anti_i2v_server.tokens import Tokens
+
+    entries = Tokens().entries()
+    for entry in entries:
+        typer.echo(f"{entry.id:<12}{entry.created:<28}{entry.origin or 'a client without an origin'}")
+    if not entries:
+        typer.echo("nothing is paired: `anti-i2v serve` shows a code to pair with")
+
+
+@group.command()
+def revoke(token_id: Annotated[str, typer.Argument(metavar="ID", show_default=False, help="As in the list.")]) -> None:
+    """Make a token invalid, at once, also in a server that runs."""
+    from anti_i2v_server.tokens import Tokens
+
+    if not Tokens().revoke(token_id):
+        raise RecipeError(f"no token has the id {token_id!r}: see `anti-i2v tokens list`")
+    typer.echo(f"{token_id}: revoked")

@@ -1,0 +1,107 @@
+"""Puts the server together: the routes inside, the gate around them, the journal around all."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from litestar import Litestar, Request, Response
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.static_files import create_static_files_router
+from litestar.types import ASGIApp
+from structlog.typing import FilteringBoundLogger
+
+from anti_i2v.errors import AntiI2VError
+from anti_i2v_server.gate import Gate
+from anti_i2v_server.journal import Journal, logger
+from anti_i2v_server.metrics import Metrics
+from anti_i2v_server.openapi import config
+from anti_i2v_server.pairing import Pairing
+from anti_i2v_server.problems import encode_problem, problem_of
+from anti_i2v_server.routes import HANDLERS
+from anti_i2v_server.routes.operations import STATIC
+from anti_i2v_server.security import Security
+from anti_i2v_server.service import Service
+from anti_i2v_server.settings import Settings
+from anti_i2v_server.tokens import Tokens
+from anti_i2v_server.worker import Worker
+
+__all__ = ["Server", "make_server"]
+
+
+@dataclass(frozen=True)
+class Server:
+    """What runs: `asgi` is for an ASGI server, the rest for who started it."""
+
+    asgi: ASGIApp
+    inner: Litestar
+    service: Service
+    pairing: Pairing
+    tokens: Tokens
+
+
+def make_server(
+    settings: Settings,
+    *,
+    token: str | None = None,
+    tokens: Tokens | None = None,
+    log: FilteringBoundLogger | None = None,
+    on_ready: Callable[[Worker], None] = lambda _: None,
+) -> Server:
+    """A server that has started nothing yet.
+
+    Args:
+        token: valid beside those that were paired.
+        tokens: the file of those; None takes the one in the home folder.
+        log: where lines go; None takes standard error.
+        on_ready: told of every worker that is ready.
+    """
+    log = log or logger()
+    tokens = tokens or Tokens()
+    pairing, service = Pairing(tokens), Service(settings, log, on_ready)
+    metrics = Metrics(service)
+    inner = _routes(settings, service, pairing, metrics, log)
+    gate = Gate(inner, Security(settings, tokens, token))
+    return Server(Journal(gate, log, metrics), inner, service, pairing, tokens)
+
+
+def _routes(
+    settings: Settings, service: Service, pairing: Pairing, metrics: Metrics, log: FilteringBoundLogger
+) -> Litestar:
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        async with service.running():
+            yield
+
+    def explain(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+        if not isinstance(error, AntiI2VError | HTTPException):
+            log.error("unforeseen", error=type(error).__name__, where=_places(error))
+        problem = problem_of(error)
+        body, headers = encode_problem(problem)
+        return Response(body, status_code=problem.status, headers=headers, media_type=headers.pop("content-type"))
+
+    static = create_static_files_router("/static", [STATIC], include_in_schema=False)
+    return Litestar(
+        [*HANDLERS, static],
+        dependencies={
+            "service": Provide(lambda: service, sync_to_thread=False),
+            "pairing": Provide(lambda: pairing, sync_to_thread=False),
+            "metrics": Provide(lambda: metrics, sync_to_thread=False),
+        },
+        exception_handlers={Exception: explain},
+        lifespan=[lifespan],
+        logging_config=None,
+        openapi_config=config(),
+        request_max_body_size=settings.body_limit,
+    )
+
+
+def _places(error: Exception) -> list[str]:
+    """Where it happened, without its words and without source lines: they may quote the request."""
+    frames = traceback.extract_tb(error.__traceback__)[-6:]
+    return [f"{os.path.basename(frame.filename)}:{frame.lineno} {frame.name}" for frame in frames]

@@ -1,0 +1,120 @@
+"""What handlers are given: the wishes of a query, and the moment when a client goes away."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from litestar import Request
+from litestar.params import QueryParameter
+
+from anti_i2v.photo import FORMATS
+from anti_i2v.presets import PRESETS
+from anti_i2v.recipes import recipe_names
+from anti_i2v_server.errors import MalformedRequest
+from anti_i2v_server.wishes import METADATA, PRIORITIES, Wishes
+
+__all__ = ["departure", "job_wishes", "protect_wishes"]
+
+# Enumerations and ranges are told in the description and checked by `Wishes`, whose messages say what to do.
+Recipe = Annotated[
+    str,
+    QueryParameter(description="A name of GET /v1/recipes.", schema_extra={"enum": recipe_names()}),
+]
+Preset = Annotated[
+    str | None,
+    QueryParameter(
+        description="Where the photo goes: a name of GET /v1/presets.", schema_extra={"enum": list(PRESETS)}
+    ),
+]
+Deadline = Annotated[
+    float | None,
+    QueryParameter(
+        description="Seconds from now, waiting included, after which the best so far is delivered. By default the "
+        "recipe's.",
+        schema_extra={"exclusiveMinimum": 0},
+    ),
+]
+Format = Annotated[
+    str | None,
+    QueryParameter(
+        description="Of the result. By default the photo's own.",
+        schema_extra={"enum": [name.lower() for name in FORMATS]},
+    ),
+]
+MetadataPolicy = Annotated[
+    str,
+    QueryParameter(
+        description="keep: camera, date and author stay. GPS and serial numbers always go.",
+        schema_extra={"enum": list(METADATA)},
+    ),
+]
+Seed = Annotated[
+    int,
+    QueryParameter(
+        description="Same seed, same result, where no deadline cut the steps.",
+        schema_extra={"minimum": 0, "maximum": 2**63 - 1},
+    ),
+]
+PriorityName = Annotated[
+    str, QueryParameter(description="Interactive jobs come before bulk.", schema_extra={"enum": list(PRIORITIES)})
+]
+
+
+async def protect_wishes(
+    request: Request[Any, Any, Any],
+    recipe: Recipe = "balanced",
+    preset: Preset = None,
+    deadline: Deadline = None,
+    format: Format = None,
+    metadata: MetadataPolicy = "drop",
+    seed: Seed = 0,
+) -> Wishes:
+    """The query of POST /v1/protect. Raises MalformedRequest, RecipeError."""
+    return _checked(request, recipe, preset, deadline, format, metadata, seed, "interactive")
+
+
+async def job_wishes(
+    request: Request[Any, Any, Any],
+    recipe: Recipe = "balanced",
+    preset: Preset = None,
+    deadline: Deadline = None,
+    format: Format = None,
+    metadata: MetadataPolicy = "drop",
+    seed: Seed = 0,
+    priority: PriorityName = "interactive",
+) -> Wishes:
+    """The query of POST /v1/jobs. Raises MalformedRequest, RecipeError."""
+    return _checked(request, recipe, preset, deadline, format, metadata, seed, priority, "priority")
+
+
+def _checked(
+    request: Request[Any, Any, Any],
+    recipe: str,
+    preset: str | None,
+    deadline: float | None,
+    format: str | None,
+    metadata: str,
+    seed: int,
+    priority: str,
+    *more: str,
+) -> Wishes:
+    known = {"recipe", "preset", "deadline", "format", "metadata", "seed", *more}
+    if unknown := set(request.query_params) - known:  # a slip of the pen must not silently protect another way
+        raise MalformedRequest(f"unknown parameter {min(unknown)[:40]!r}: choose from {', '.join(sorted(known))}")
+    wishes = Wishes(
+        recipe=recipe,
+        preset=preset,
+        deadline=deadline,
+        format=format,
+        metadata=metadata,
+        seed=seed,
+        priority=priority,
+    )
+    wishes.check()
+    return wishes
+
+
+async def departure(request: Request[Any, Any, Any]) -> None:
+    """Until the client has gone away. A handler is not told by itself."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,115 @@
+"""Every job that the server knows: those that wait in order, those that run, and results until they expire."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from bisect import insort
+from collections.abc import Callable
+
+from anti_i2v_server.errors import JobUnknown, QueueFull
+from anti_i2v_server.jobs import Job, State
+from anti_i2v_server.settings import Settings
+from anti_i2v_server.wishes import Wishes
+
+__all__ = ["Board"]
+
+
+class Board:
+    """Bounded in jobs and bytes; everything is in memory. `clock` counts seconds."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+        self._settings, self._clock = settings, clock
+        self._jobs: dict[str, Job] = {}
+        self._waiting: list[Job] = []
+        self._count = 0
+        self._some = asyncio.Event()
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait."""
+        return len(self._waiting)
+
+    @property
+    def jobs(self) -> list[Job]:
+        """All that are known."""
+        return list(self._jobs.values())
+
+    def add(self, wishes: Wishes, photo: bytes, owner: str) -> Job:
+        """A new job, in the queue. Raises QueueFull."""
+        self.expire()
+        if len(self._waiting) >= self._settings.queue_limit:
+            raise QueueFull(f"{len(self._waiting)} photos are waiting already: try again in a moment")
+        if sum(job.size for job in self._jobs.values()) + len(photo) > self._settings.store_limit:
+            raise QueueFull("the server's memory for photos is full: fetch and delete results, or try again later")
+        self._count += 1
+        job = Job(secrets.token_urlsafe(16), owner, self._count, wishes, photo, self._clock)
+        self._jobs[job.id] = job
+        self._enqueue(job)
+        return job
+
+    def get(self, job_id: str, owner: str) -> Job:
+        """A job of this owner. Raises JobUnknown."""
+        self.expire()
+        job = self._jobs.get(job_id)
+        if job is None or job.owner != owner:
+            raise JobUnknown("there is no such job: results are kept for a while only, so it may have expired")
+        return job
+
+    def forget(self, job: Job) -> None:
+        """Drop an ended job with its result."""
+        if job.state.ended:
+            self._jobs.pop(job.id, None)
+
+    async def some(self) -> None:
+        """Until a job waits."""
+        await self._some.wait()
+
+    def take(self) -> Job | None:
+        """The next job, which now runs; None where none waits."""
+        if not self._waiting:
+            return None
+        job = self._waiting.pop(0)
+        job.start()
+        self._queue_changed()
+        return job
+
+    def put_back(self, job: Job) -> None:
+        """A job whose worker was lost; its number brings it before those that came later."""
+        job.put_back()
+        self._enqueue(job)
+
+    def withdraw(self, job: Job) -> bool:
+        """Cancel a job that waits; False where it does not."""
+        if job.state is not State.QUEUED:
+            return False
+        self._waiting.remove(job)
+        job.cancel()
+        self._queue_changed()
+        return True
+
+    def drain(self) -> list[Job]:
+        """Take all that wait out of the queue, for the server stops."""
+        drained, self._waiting = self._waiting, []
+        self._queue_changed()
+        return drained
+
+    def expire(self) -> None:
+        """Drop what was kept long enough."""
+        before = self._clock() - self._settings.keep_seconds
+        for job in self.jobs:
+            if job.ended_at is not None and job.ended_at <= before:
+                del self._jobs[job.id]
+
+    def _enqueue(self, job: Job) -> None:
+        insort(self._waiting, job, key=lambda other: other.rank)
+        self._queue_changed()
+
+    def _queue_changed(self) -> None:
+        for position, job in enumerate(self._waiting):
+            job.waits_at(position)
+        if self._waiting:
+            self._some.set()
+        else:
+            self._some.clear()

@@ -1,0 +1,128 @@
+"""Inside a worker process: `python -m anti_i2v_server.child`. It owns the ONNX Runtime sessions, and protects.
+
+Three threads: this one protects; one reads messages, so that a cancel arrives between two steps; one says twice a
+second that the process lives, and ends it when it holds too much memory. When the server is gone, so is the worker.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from functools import cache
+
+import numpy as np
+
+from anti_i2v.descent import Step
+from anti_i2v.errors import AntiI2VError
+from anti_i2v.photo import open_photo
+from anti_i2v.protector import Protector
+from anti_i2v_server.memory import OVER_MEMORY, forbid_more_than, resident
+from anti_i2v_server.wire import Alive, Cancel, Channel, Done, Faulty, Progress, Ready, Refused, Setup, Task
+
+__all__ = ["Child", "main"]
+
+ENGINE = "onnx"
+FIRST = "draft"
+"""The recipe that is loaded before the worker says that it is ready: it is everybody's beginning."""
+
+BLANK = np.zeros((64, 64, 3), np.uint8)
+"""A photo of nothing, which shows what the models run on."""
+
+HEARTBEAT = 0.5
+LOOK = 0.1
+"""Seconds between two heartbeats, and two looks at the memory."""
+
+
+class Child:
+    """Protects what it is told to, one photo at a time."""
+
+    def __init__(self, channel: Channel, setup: Setup) -> None:
+        self._channel, self._setup = channel, setup
+        self._tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
+        self._cancels: dict[str, threading.Event] = {}
+        self._protector = cache(self._load)
+
+    def run(self) -> None:
+        """Until the process ends."""
+        for job in (self._listen, self._beat):
+            threading.Thread(target=job, daemon=True).start()
+        protector = self._protector(FIRST)
+        made = protector.protect(BLANK, effects=False).receipt
+        if made.device.startswith("cpu"):
+            forbid_more_than(self._setup.memory)
+        self._channel.send(Ready(made.device, made.notes))
+        if self._tasks.empty():  # what the first photo would wait for: the receipt's imports and graphs
+            protector.protect(BLANK)
+        while True:
+            self._work(self._tasks.get())
+
+    def _load(self, recipe: str) -> Protector:
+        return Protector(recipe, surrogates=self._setup.surrogates, engine=ENGINE, device=self._setup.device)
+
+    def _listen(self) -> None:
+        while (message := self._channel.receive()) is not None:
+            if isinstance(message, Task):
+                self._cancels[message.id] = threading.Event()
+                self._tasks.put(message)
+            elif isinstance(message, Cancel) and (cancel := self._cancels.get(message.id)) is not None:
+                cancel.set()
+        os._exit(0)  # the server is gone: nobody waits for what is being done
+
+    def _beat(self) -> None:
+        last = 0.0
+        while True:
+            held = resident()
+            if held > self._setup.memory:
+                os._exit(OVER_MEMORY)
+            if (now := time.monotonic()) - last >= HEARTBEAT:
+                last = now
+                self._channel.send(Alive(held))
+            time.sleep(LOOK)
+
+    def _work(self, task: Task) -> None:
+        cancel = self._cancels[task.id]
+        try:
+            self._channel.send(self._protect(task, cancel))
+        except AntiI2VError as problem:
+            self._channel.send(Refused(task.id, type(problem).__name__, str(problem)))
+        except MemoryError:
+            os._exit(OVER_MEMORY)
+        except Exception as fault:
+            self._channel.send(Faulty(task.id, type(fault).__name__, _place(fault)))
+        finally:
+            del self._cancels[task.id]
+
+    def _protect(self, task: Task, cancel: threading.Event) -> Done:
+        def tell(step: Step) -> None:
+            self._channel.send(Progress(task.id, step.index, step.steps, float(np.mean(step.loss))))
+
+        photo = open_photo(task.photo, max_pixels=self._setup.max_pixels)
+        protection = self._protector(task.recipe).protect(
+            photo, preset=task.preset, deadline=task.deadline, seed=task.seed, on_step=tell, cancel=cancel
+        )
+        file, receipt = protection.finished(task.format, keep_metadata=task.keep_metadata)
+        return Done(task.id, file, task.format or photo.format, receipt.to_json())
+
+
+def _place(fault: Exception) -> str:
+    frame = traceback.extract_tb(fault.__traceback__)[-1]
+    return f"{os.path.basename(frame.filename)}:{frame.lineno}"
+
+
+def main() -> None:
+    """The entry point of the process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which then closes the pipe
+    channel = Channel.of_this_process()
+    setup = channel.receive()
+    if not isinstance(setup, Setup):
+        sys.exit("this is a worker of `anti-i2v serve`: it is started by that command alone")
+    Child(channel, setup).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""The API's documentation as one plain HTML page: no script, no CDN, works offline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from litestar import Request
+from litestar.openapi.plugins import OpenAPIRenderPlugin
+
+__all__ = ["DocsPage"]
+
+METHODS = ("get", "post", "delete")
+
+
+class DocsPage(OpenAPIRenderPlugin):
+    """Renders an OpenAPI description."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        return page(openapi_schema).encode()
+
+
+def page(api: Mapping[str, Any]) -> str:
+    """The page of an OpenAPI description."""
+    info = api["info"]
+    body = "".join(
+        _operation(path, method, item[method], api)
+        for path, item in sorted(api["paths"].items())
+        for method in METHODS
+        if method in item
+    )
+    schemas = "".join(_schema(name, schema) for name, schema in sorted(api["components"]["schemas"].items()))
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">'
+        f'<title>{escape(info["title"])} API</title><link rel="stylesheet" href="/static/docs.css"></head><body><main>'
+        f"<h1>{escape(info['title'])} API {escape(info['version'])}</h1><p>{escape(info['description'])}</p>"
+        f'<p><a href="/docs/openapi.json">openapi.json</a></p>{body}<h2>Structures</h2>{schemas}</main></body></html>'
+    )
+
+
+def _operation(path: str, method: str, operation: Mapping[str, Any], api: Mapping[str, Any]) -> str:
+    needs = operation.get("security", api.get("security"))
+    token = "" if needs and {} not in needs else " <small>no token</small>"
+    sections = "".join((_parameters(operation), _body(operation), _responses(operation)))
+    return (
+        f"<section><h2><code>{method.upper()} {escape(path)}</code>{token}</h2>"
+        f"<p>{escape(operation.get('description') or operation.get('summary') or '')}</p>{sections}</section>"
+    )
+
+
+def _parameters(operation: Mapping[str, Any]) -> str:
+    rows = [
+        (item["name"], item["in"], _kind(item.get("schema", {})), item.get("description", ""))
+        for item in operation.get("parameters", ())
+    ]
+    return _table("Parameters", ("name", "in", "type", ""), rows)
+
+
+def _body(operation: Mapping[str, Any]) -> str:
+    body = operation.get("requestBody")
+    if body is None:
+        return ""
+    rows = [(kind, _kind(media.get("schema", {}))) for kind, media in body["content"].items()]
+    return _table("Body", ("type", ""), rows)
+
+
+def _responses(operation: Mapping[str, Any]) -> str:
+    rows = [
+        (status, ", ".join(answer.get("content", {})), answer.get("description", ""))
+        for status, answer in sorted(operation["responses"].items())
+    ]
+    return _table("Answers", ("status", "type", ""), rows)
+
+
+def _schema(name: str, schema: Mapping[str, Any]) -> str:
+    required = schema.get("required", ())
+    rows = [
+        (key, _kind(value), "" if key in required else "optional")
+        for key, value in schema.get("properties", {}).items()
+    ]
+    return f'<h3 id="{escape(name)}">{escape(name)}</h3>' + _table("", ("field", "type", ""), rows)
+
+
+def _kind(schema: Mapping[str, Any]) -> str:
+    if "$ref" in schema:
+        return str(schema["$ref"]).rpartition("/")[2]
+    if "enum" in schema:
+        return " | ".join(str(value) for value in schema["enum"])
+    if "oneOf" in schema:
+        return " | ".join(_kind(one) for one in schema["oneOf"])
+    kind = schema.get("type", "")
+    if kind == "array":
+        return f"list of {_kind(schema.get('items', {}))}"
+    return " | ".join(kind) if isinstance(kind, list) else str(schema.get("format") or kind)
+
+
+def _table(title: str, heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    if not rows:
+        return ""
+    head = "".join(f"<th>{escape(text)}</th>" for text in heads)
+    lines: Iterator[str] = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows)
+    caption = f"<caption>{escape(title)}</caption>" if title else ""
+    return f"<table>{caption}<tr>{head}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"

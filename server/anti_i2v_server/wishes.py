@@ -1,0 +1,67 @@
+"""What may be asked for with a photo, checked before it waits."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from anti_i2v.errors import RecipeError
+from anti_i2v.photo import FORMATS
+from anti_i2v.presets import preset as preset_named
+from anti_i2v.recipes import load_recipe
+
+__all__ = ["METADATA", "PRIORITIES", "Wishes"]
+
+METADATA = ("drop", "keep")
+PRIORITIES = ("interactive", "bulk")
+
+
+ANYTIME_SHARE = 0.8
+"""Of the time that a job may take: the deadline of one that named none, so that its best comes before its end."""
+
+
+class Wishes(msgspec.Struct, frozen=True, kw_only=True):
+    """How a photo is to be protected.
+
+    Attributes:
+        recipe, preset: by name.
+        deadline: seconds from now, waiting included; None takes the recipe's.
+        format: of the result, lower case; None keeps the photo's.
+        metadata: "keep" keeps camera, date and author; GPS and serial numbers always go.
+        seed: same seed, same result, where no deadline cut the steps.
+        priority: "interactive" comes before "bulk".
+    """
+
+    recipe: str = "balanced"
+    preset: str | None = None
+    deadline: float | None = None
+    format: str | None = None
+    metadata: str = "drop"
+    seed: int = 0
+    priority: str = "interactive"
+
+    def check(self) -> None:
+        """Whether they can be fulfilled at all. Raises RecipeError."""
+        load_recipe(self.recipe)
+        if self.preset is not None:
+            preset_named(self.preset)
+        if self.deadline is not None and not (self.deadline > 0 and math.isfinite(self.deadline)):
+            raise RecipeError(f"a deadline must be above 0 seconds, got {self.deadline:g}")
+        if not 0 <= self.seed < 2**63:
+            raise RecipeError(f"a seed must be 0..2**63 - 1, got {self.seed}")
+        if self.format is not None and self.format.upper() not in FORMATS:
+            known = ", ".join(name.lower() for name in FORMATS)
+            raise RecipeError(f"unknown format {self.format!r}: choose from {known}")
+        for name, value, choices in (
+            ("metadata", self.metadata, METADATA),
+            ("priority", self.priority, PRIORITIES),
+        ):
+            if value not in choices:
+                raise RecipeError(f"unknown {name} {value!r}: choose from {', '.join(choices)}")
+
+    def seconds(self, job_timeout: float) -> float:
+        """The deadline that holds: the asked one or the recipe's, and always below what a job may take."""
+        asked = load_recipe(self.recipe).deadline if self.deadline is None else self.deadline
+        longest = ANYTIME_SHARE * job_timeout
+        return longest if asked is None else min(asked, longest)

@@ -1,0 +1,108 @@
+"""Pairing: one code, five minutes, five tries, once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from anti_i2v_server.errors import PairingExhausted, PairingRefused
+from anti_i2v_server.pairing import CODE_SECONDS, LETTERS, TRIES, Pairing
+from anti_i2v_server.tokens import Tokens
+
+ORIGIN = "moz-extension://0123"
+
+
+class Clock:
+    """Seconds that a test moves."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> Tokens:
+    return Tokens(tmp_path / "tokens.json")
+
+
+@pytest.fixture
+def pairing(tokens: Tokens, clock: Clock) -> Pairing:
+    return Pairing(tokens, clock)
+
+
+def wrong(code: str) -> str:
+    return code[:-1] + next(letter for letter in LETTERS if letter != code[-1])
+
+
+def test_the_limits_are_five_minutes_and_five_tries() -> None:
+    assert (CODE_SECONDS, TRIES) == (300, 5)
+
+
+def test_the_code_gives_a_token_bound_to_the_origin(pairing: Pairing, tokens: Tokens) -> None:
+    entry = tokens.find(pairing.exchange(pairing.open(), ORIGIN))
+    assert entry is not None
+    assert entry.origin == ORIGIN
+
+
+@pytest.mark.parametrize("typed", [str.lower, lambda code: code.replace("-", ""), lambda code: f" {code} "])
+def test_the_code_may_be_typed_as_people_type(pairing: Pairing, typed: object) -> None:
+    assert callable(typed)
+    assert pairing.exchange(typed(pairing.open()), ORIGIN)
+
+
+def test_a_code_works_once(pairing: Pairing) -> None:
+    code = pairing.open()
+    pairing.exchange(code, ORIGIN)
+    with pytest.raises(PairingExhausted):
+        pairing.exchange(code, ORIGIN)
+
+
+def test_a_code_expires(pairing: Pairing, clock: Clock) -> None:
+    code = pairing.open()
+    clock.now = CODE_SECONDS
+    with pytest.raises(PairingExhausted):
+        pairing.exchange(code, ORIGIN)
+
+
+def test_after_five_wrong_tries_the_right_code_is_refused(pairing: Pairing) -> None:
+    code = pairing.open()
+    for _ in range(TRIES):
+        with pytest.raises(PairingRefused):
+            pairing.exchange(wrong(code), ORIGIN)
+    with pytest.raises(PairingExhausted):
+        pairing.exchange(code, ORIGIN)
+
+
+def test_the_fifth_try_may_be_the_right_one(pairing: Pairing) -> None:
+    code = pairing.open()
+    for _ in range(TRIES - 1):
+        with pytest.raises(PairingRefused, match=r"left$"):
+            pairing.exchange(wrong(code), ORIGIN)
+    assert pairing.exchange(code, ORIGIN)
+
+
+def test_a_new_code_voids_the_old_one(pairing: Pairing) -> None:
+    old = pairing.open()
+    new = pairing.open()
+    with pytest.raises(PairingRefused):
+        pairing.exchange(old, ORIGIN)
+    assert pairing.exchange(new, ORIGIN)
+
+
+def test_before_a_code_was_opened_nothing_pairs(pairing: Pairing) -> None:
+    with pytest.raises(PairingExhausted):
+        pairing.exchange("", ORIGIN)
+
+
+@pytest.mark.parametrize("typed", ["", "ä", "\ud800", "A" * 10_000])
+def test_any_text_is_only_a_wrong_code(pairing: Pairing, typed: str) -> None:
+    pairing.open()
+    with pytest.raises(PairingRefused):
+        pairing.exchange(typed, ORIGIN)

@@ -1,0 +1,295 @@
+"""Workers that crash, hang, grow too large or do not start: replaced, told, and nobody else's concern."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from anti_i2v.errors import Cancelled, PhotoError
+from anti_i2v_server.errors import JobFailed, NotReady, Stopping, WorkerLost
+from anti_i2v_server.jobs import Job, State
+from anti_i2v_server.pool import HOPELESS
+from anti_i2v_server.service import Service
+from anti_i2v_server.settings import Settings
+from anti_i2v_server.wishes import Wishes
+from anti_i2v_server.worker import Worker
+
+PATIENCE = 60.0
+DRAFT = Wishes(recipe="draft")
+BALANCED = Wishes(recipe="balanced")
+
+
+def run(body: Callable[[Service], Awaitable[None]], log: Any, **settings: Any) -> None:
+    """A service with real workers, for as long as a test needs it."""
+
+    async def inside() -> None:
+        service = Service(Settings(surrogates=("embedded",), **settings), log)
+        async with service.running():
+            async with asyncio.timeout(PATIENCE):
+                await body(service)
+
+    asyncio.run(inside())
+
+
+def pid_of(service: Service) -> int:
+    process = service.pool.workers[0]._process
+    assert process is not None
+    return process.pid
+
+
+async def first(job: Job, name: str, times: int = 1) -> None:
+    """Until an event has happened so often."""
+    async for event in job.happenings():
+        times -= event.name == name
+        if not times:
+            return
+
+
+async def never() -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+def test_a_worker_that_hangs_is_replaced_and_its_job_tried_again(log: Any, photo: bytes) -> None:
+    async def body(service: Service) -> None:
+        job = service.submit(BALANCED, photo, "me")
+        await first(job, "step")
+        os.kill(pid_of(service), signal.SIGSTOP)
+        await job.ended()
+        assert (job.state, job.attempts, service.pool.restarts) == (State.DONE, 2, 1)
+        lost = [line for line in log.lines if line["event"] == "worker lost"]
+        assert [line["why"] for line in lost] == ["it was not heard of for 2 s"]
+
+    run(body, log, heartbeat_timeout=2.0)
+
+
+@pytest.mark.slow
+def test_a_job_that_takes_too_long_loses_its_worker(log: Any, photo: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("anti_i2v_server.pool.SLACK", -2.0)  # of a deadline of four seconds: no worker can keep it
+
+    async def body(service: Service) -> None:
+        job = service.submit(Wishes(recipe="balanced", deadline=3.0), photo, "me")
+        await job.ended()
+        assert job.state is State.FAILED
+        assert isinstance(job.error, JobFailed)
+        assert "it took longer than" in str(job.error)
+        result = await service.protect(DRAFT_OF_A_MINUTE, photo, "me", never())
+        assert result.format == "PNG"
+
+    run(body, log)
+
+
+DRAFT_OF_A_MINUTE = Wishes(recipe="draft", deadline=60.0)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is watched where the system tells it")
+def test_a_worker_above_its_memory_is_replaced_and_small_photos_still_work(log: Any, photo: bytes, encode: Any) -> None:
+    large = encode(Image.fromarray(np.zeros((4000, 4000, 3), np.uint8)))
+
+    async def body(service: Service) -> None:
+        with pytest.raises(JobFailed, match="it passed its memory limit"):
+            await service.protect(DRAFT, large, "me", never())
+        assert service.pool.restarts == 2
+        assert (await service.protect(DRAFT, photo, "me", never())).format == "PNG"
+
+    run(body, log, worker_memory=300 * 2**20)
+
+
+def test_a_worker_ends_itself_above_its_memory() -> None:
+    async def body() -> None:
+        with pytest.raises(WorkerLost, match="it passed its memory limit"):
+            await Worker("auto", Settings(worker_memory=1)).start()
+
+    asyncio.run(body())
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit is Linux's")
+def test_memory_that_grows_too_fast_to_be_watched_is_refused_by_the_system() -> None:
+    program = """
+from anti_i2v_server.memory import forbid_more_than
+forbid_more_than(200 * 2**20)
+try:
+    bytearray(2**30)
+except MemoryError:
+    print("refused")
+"""
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)  # noqa: S603  # our own interpreter
+    assert found.stdout.strip() == b"refused"
+
+
+def test_a_worker_that_does_not_start_is_told_and_no_job_is_taken(
+    log: Any, photo: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anti_i2v_server.pool.BACKOFF", (0.0,))
+
+    async def body(service: Service) -> None:
+        while not service.pool.hopeless:
+            await asyncio.sleep(0.05)
+        with pytest.raises(NotReady, match="the worker does not start"):
+            service.submit(DRAFT, photo, "me")
+        assert [line["event"] for line in log.lines][:HOPELESS] == ["worker did not start"] * HOPELESS
+
+    run(body, log, devices=("cuda:7",))
+
+
+def test_a_worker_that_dies_while_nothing_is_done_is_replaced(log: Any, photo: bytes) -> None:
+    async def body(service: Service) -> None:
+        await service.protect(DRAFT, photo, "me", never())
+        os.kill(pid_of(service), signal.SIGTERM)
+        await service.pool.workers[0].gone.wait()
+        assert (await service.protect(DRAFT, photo, "me", never())).format == "PNG"
+
+    run(body, log)
+
+
+def test_interactive_photos_come_before_bulk(log: Any, photo: bytes) -> None:
+    async def body(service: Service) -> None:
+        jobs = [service.submit(Wishes(recipe="draft", priority=each), photo, "me") for each in ("bulk", "interactive")]
+        await asyncio.gather(*(job.ended() for job in jobs))
+        assert jobs[1].ended_at is not None
+        assert jobs[0].ended_at is not None
+        assert jobs[1].ended_at < jobs[0].ended_at
+
+    run(body, log)
+
+
+def test_a_refused_photo_keeps_its_worker(log: Any) -> None:
+    async def body(service: Service) -> None:
+        with pytest.raises(PhotoError, match="is not an image"):
+            await service.protect(DRAFT, b"nothing", "me", never())
+        assert service.pool.restarts == 0
+
+    run(body, log)
+
+
+def test_who_left_gets_nothing_and_nothing_is_kept(log: Any, photo: bytes) -> None:
+    async def body(service: Service) -> None:
+        left = asyncio.Event()
+        waiting = asyncio.create_task(service.protect(BALANCED, photo, "me", _set(left)))
+        while not service.board.jobs or service.board.jobs[0].step == 0:
+            await asyncio.sleep(0.02)
+        job = service.board.jobs[0]
+        left.set()
+        with pytest.raises(Cancelled, match="the client went away"):
+            await waiting
+        await job.ended()
+        assert job.state is State.CANCELLED
+        assert job.photo is None
+        assert service.pool.restarts == 0
+
+    run(body, log)
+
+
+async def _set(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+@pytest.mark.slow
+def test_a_job_that_does_not_stop_in_time_costs_its_worker(log: Any, photo: bytes) -> None:
+    async def body(service: Service) -> None:
+        job = service.submit(BALANCED, photo, "me")
+        await first(job, "step")
+        os.kill(pid_of(service), signal.SIGSTOP)
+        service.cancel(job.id, "me")
+        await job.ended()
+        assert job.state is State.CANCELLED
+        assert service.pool.restarts == 1
+
+    run(body, log, cancel_grace=0.5, heartbeat_timeout=1000.0)
+
+
+def test_a_server_that_stops_takes_nothing_and_fails_what_waits(photo: bytes, log: Any) -> None:
+    async def body() -> None:
+        service = Service(Settings(), log)  # without workers
+        job = service.submit(DRAFT, photo, "me")
+        service.stop()
+        assert isinstance(job.error, Stopping)
+        with pytest.raises(Stopping):
+            service.submit(DRAFT, photo, "me")
+        assert [event.name async for event in service.events(job, 0)] == ["queued", "failed"]
+
+    asyncio.run(body())
+
+
+def test_a_stream_ends_after_its_time_though_nothing_happens(photo: bytes, log: Any) -> None:
+    async def body() -> None:
+        service = Service(Settings(stream_seconds=0.1), log)
+        job = service.submit(DRAFT, photo, "me")
+        assert [event.name async for event in service.events(job, 0)] == ["queued"]
+
+    asyncio.run(body())
+
+
+def test_results_are_swept_away_though_nobody_asks(photo: bytes, log: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("anti_i2v_server.service.SWEEP", 0.05)
+
+    async def body(service: Service) -> None:
+        await service.submit(DRAFT, photo, "me").ended()
+        while service.board.jobs:
+            await asyncio.sleep(0.05)
+
+    run(body, log, keep_seconds=0.2)
+
+
+def test_a_worker_never_loads_torch(photo: bytes) -> None:
+    """The worker's own code, in a process that can be asked what it has loaded."""
+    program = """
+import io, sys
+from anti_i2v_server.child import Child
+from anti_i2v_server.wire import Channel, Setup, Task
+import threading
+child = Child(Channel(io.BytesIO(), io.BytesIO()), Setup("auto", ("embedded",), 2**40, 10**8))
+for recipe in ("draft", "balanced"):
+    task = Task("t", sys.stdin.buffer.read() if recipe == "draft" else done, recipe, None, 2.0, 0, None, False)
+    done = task.photo
+    child._protect(task, threading.Event())
+import anti_i2v_server.running
+print([name for name in ("torch", "kornia", "diffusers") if name in sys.modules])
+"""
+    found = subprocess.run([sys.executable, "-c", program], input=photo, capture_output=True, check=True)  # noqa: S603  # our own interpreter
+    assert found.stdout.strip() == b"[]", found
+
+
+def test_the_server_never_loads_a_model_runtime() -> None:
+    program = """
+import sys
+from anti_i2v_server.app import make_server
+from anti_i2v_server.settings import Settings
+import anti_i2v_server.running
+make_server(Settings())
+print([name for name in ("torch", "kornia", "onnxruntime", "scipy", "skimage") if name in sys.modules])
+"""
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)  # noqa: S603  # our own interpreter
+    assert found.stdout.strip() == b"[]", found
+
+
+def test_a_worker_that_nobody_started_says_so() -> None:
+    found = subprocess.run(  # our own interpreter
+        [sys.executable, "-m", "anti_i2v_server.child"], input=b"", capture_output=True, check=False
+    )
+    assert found.returncode == 1
+    assert b"started by that command alone" in found.stderr
+
+
+def test_a_worker_that_speaks_nonsense_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "anti_i2v_server.worker.CHILD", ("-c", "print('x' * 100, flush=True); import time; time.sleep(60)")
+    )
+
+    async def body() -> None:
+        with pytest.raises(WorkerLost, match="it spoke nonsense"):
+            await Worker("auto", Settings()).start()
+
+    asyncio.run(body())
