@@ -11,6 +11,7 @@ Everything public is named here; the rest may change. Importing this package loa
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,10 @@ from anti_i2v.errors import (
     RecipeError,
     SurrogateError,
 )
+
+# ONNX Runtime 1.29 and later report their use to Microsoft, and keep an identifier on the disk, unless this is set
+# before they are loaded. Nothing of a person's photos leaves the machine, not even that there was one.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from anti_i2v.checking import check

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,10 +13,6 @@ from anti_i2v.recipes import Recipe
 __all__ = ["ENGINES", "check_names", "choose_engine", "make_engine"]
 
 ENGINES = ("auto", "torch", "onnx")
-
-# ONNX Runtime 1.29 and later report their use to Microsoft, and keep an identifier on the disk, unless this is set
-# before they are loaded. Nothing of a person's photos leaves the machine, not even that there was one.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def choose_engine(name: str) -> str:
