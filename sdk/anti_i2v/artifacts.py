@@ -244,7 +244,7 @@ def locate_artifact(name_or_folder: str | Path) -> Path:
         folder = artifact_at_hand(name)
         if folder is None:
             raise SurrogateError(
-                f"{name} is not exported on this machine: run `anti-i2v export {name}`, or choose --engine torch"
+                f"{name} is not exported on this machine: run `anti-i2v export {name} --half`, or choose --engine torch"
             )
         return folder
     folder = Path(name_or_folder)

@@ -350,7 +350,7 @@ def test_artifacts_are_found_by_name_and_by_directory(folder: Path, empty_home: 
 @pytest.mark.usefixtures("empty_home")
 def test_what_is_not_exported_is_said_with_the_command_that_exports_it(tmp_path: Path) -> None:
     with pytest.raises(
-        SurrogateError, match=r"^taesd is not exported on this machine: run `anti-i2v export taesd`, or"
+        SurrogateError, match=r"^taesd is not exported on this machine: run `anti-i2v export taesd --half`, or"
     ):
         locate_artifact("taesd")
     with pytest.raises(SurrogateError, match=r"holds no artifact: run `anti-i2v export .* -o DIR` and give DIR, or"):

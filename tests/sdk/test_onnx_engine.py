@@ -273,7 +273,7 @@ def test_a_judge_gives_torchs_latents(size: tuple[int, int], photos: list[Rgb8])
 def test_where_nothing_is_exported_the_draft_is_delivered(photos: list[Rgb8]) -> None:
     made = Protector(recipe(), engine="onnx").protect(photos[0], effects=False)
     assert (made.receipt.steps, made.receipt.stopped) == (0, "no surrogates")
-    assert "`anti-i2v export taesd taesdxl taef1` make them" in made.receipt.notes[-1]
+    assert "`anti-i2v export taesd taesdxl taef1 --half` make them" in made.receipt.notes[-1]
     draft = Protector(recipe(steps=0), engine="torch", device="cpu").protect(photos[0], effects=False)
     assert equal_levels(made.photo.pixels, draft.photo.pixels) >= 0.999
 
@@ -493,7 +493,9 @@ def test_an_engine_that_is_unknown_or_not_installed_is_refused(monkeypatch: pyte
 
 
 def test_a_surrogate_that_is_not_exported_is_said_with_the_command_that_exports_it(tiny_folder: Path) -> None:
-    with pytest.raises(SurrogateError, match="taesd is not exported on this machine: run `anti-i2v export taesd`"):
+    with pytest.raises(
+        SurrogateError, match="taesd is not exported on this machine: run `anti-i2v export taesd --half`"
+    ):
         Protector(recipe(), surrogates=["taesd"], engine="onnx").prepare()
     with pytest.raises(SurrogateError, match=r"holds no artifact: run `anti-i2v export .*toy-tiny -o DIR`"):
         Protector(recipe(), surrogates=[tiny_folder], engine="onnx").prepare()

@@ -349,7 +349,7 @@ class OnnxEngine:
     libraries: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-gpu")
     no_surrogates: ClassVar[str] = (
         "no exported encoders on this machine, so nothing was refined: this is the draft. "
-        "`anti-i2v surrogates pull` and `anti-i2v export taesd taesdxl taef1` make them, on a machine with torch"
+        "`anti-i2v surrogates pull` and `anti-i2v export taesd taesdxl taef1 --half` make them, on a machine with torch"
     )
 
     def __init__(self, names: Sequence[str | Path] | None, recipe: Recipe | None, device: str) -> None:
