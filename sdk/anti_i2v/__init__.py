@@ -34,12 +34,14 @@ if TYPE_CHECKING:
     from anti_i2v.protector import Protection, Protector, protect
     from anti_i2v.receipt import Receipt
     from anti_i2v.recipes import Recipe, load_recipe, recipe_names
+    from anti_i2v.video import Video
 
 _LAZY = {
     "Protection": "protector",
     "Protector": "protector",
     "Receipt": "receipt",
     "Recipe": "recipes",
+    "Video": "video",
     "check": "checking",
     "load_recipe": "recipes",
     "protect": "protector",
@@ -58,6 +60,7 @@ __all__ = [
     "Recipe",
     "RecipeError",
     "SurrogateError",
+    "Video",
     "check",
     "load_recipe",
     "protect",

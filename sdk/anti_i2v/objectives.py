@@ -25,7 +25,9 @@ __all__ = [
     "Anchor",
     "Auxiliary",
     "BoundLoss",
+    "Collapse",
     "DecodedDamage",
+    "Denoising",
     "Displacement",
     "Objective",
     "bind",
@@ -94,16 +96,88 @@ class Anchor(Objective):
         target = self.target.to(clean)
         if target.shape[-2:] != clean.shape[-2:]:
             target = torch.nn.functional.interpolate(target, clean.shape[-2:], mode="bilinear", antialias=True)
+        target = target.expand_as(clean)
         targets, cleans = surrogate.features(target, draw), surrogate.features(clean, draw)
-        bound = {f"target.{layer}": targets[layer].expand_as(cleans[layer]) for layer in self.layers}
-        return bound | {f"scale.{layer}": mean_square(cleans[layer] - targets[layer]) for layer in self.layers}
+        layers = self._layers_of(surrogate)
+        bound = {f"target.{layer}": targets[layer] for layer in layers}
+        return bound | {f"scale.{layer}": mean_square(cleans[layer] - targets[layer]) for layer in layers}
 
     def __call__(self, surrogate: Surrogate, features: Features, bound: Bound) -> PerImage:
         terms = [
             mean_square(features[layer] - bound[f"target.{layer}"]) / bound[f"scale.{layer}"].clamp_min(1e-12)
-            for layer in self.layers
+            for layer in self._layers_of(surrogate)
         ]
         return torch.stack(terms).mean(0)
+
+    def _layers_of(self, surrogate: Surrogate) -> list[str]:
+        return [name for layer in self.layers for name in surrogate.resolve(layer)]
+
+
+@final
+class Collapse(Objective):
+    """Internal representation collapse (Anti-I2V's IRC): late features of the denoiser fall back onto early ones.
+
+    Each pair's squared distance is divided by the clean photo's own: 1 at the clean photo, 0 where the late block says
+    what the early one said. Where widths or sizes differ (U-Nets), both are pooled to the smaller of each.
+    """
+
+    def bind(self, surrogate: Surrogate, clean: Pixels, draw: Draw | None = None) -> Bound:
+        features = surrogate.features(clean, draw)
+        return {f"scale.{late}": _apart(features, late, early) for late, early in _pairs(surrogate)}
+
+    def __call__(self, surrogate: Surrogate, features: Features, bound: Bound) -> PerImage:
+        terms = [
+            _apart(features, late, early) / bound[f"scale.{late}"].clamp_min(1e-12) for late, early in _pairs(surrogate)
+        ]
+        return torch.stack(terms).mean(0)
+
+
+@final
+class Denoising(Objective):
+    """The denoiser's own training loss with the photo as condition, maximised (Anti-I2V's DM; AdvDM, Liang 2023).
+
+    Minus the log of the error's root mean square beside the clean photo's, with the same noise and timestep: 0 at the
+    clean photo.
+    """
+
+    def bind(self, surrogate: Surrogate, clean: Pixels, draw: Draw | None = None) -> Bound:
+        return {"scale": _misprediction(surrogate, surrogate.features(clean, draw))}
+
+    def __call__(self, surrogate: Surrogate, features: Features, bound: Bound) -> PerImage:
+        return -0.5 * torch.log(_misprediction(surrogate, features) / bound["scale"].clamp_min(1e-12) + SHIFT_FLOOR**2)
+
+
+def _pairs(surrogate: Surrogate) -> tuple[tuple[str, str], ...]:
+    pairs = surrogate.pairs()
+    if not pairs:
+        raise RecipeError(f"{surrogate.info.name} has no denoiser to collapse: choose a recipe for encoders")
+    return pairs
+
+
+def _apart(features: Features, late: str, early: str) -> PerImage:
+    one, other = features[late], features[early]
+    if one.shape != other.shape:
+        sides = [min(pair) for pair in zip(one.shape[1:], other.shape[1:], strict=True)]
+        one, other = _pooled(one, sides), _pooled(other, sides)
+    apart: PerImage = mean_square(one - other)
+    return apart
+
+
+def _pooled(feature: torch.Tensor, sides: Sequence[int]) -> torch.Tensor:
+    """The means over equal parts, on every axis but the photos'."""
+    for axis, side in enumerate(sides, start=1):
+        if feature.shape[axis] != side:
+            moved = feature.movedim(axis, -1)
+            flat = torch.nn.functional.adaptive_avg_pool1d(moved.flatten(1, -2), side)
+            feature = flat.reshape(*moved.shape[:-1], side).movedim(-1, axis)
+    return feature
+
+
+def _misprediction(surrogate: Surrogate, features: Features) -> PerImage:
+    if "prediction" not in features:
+        raise RecipeError(f"{surrogate.info.name} has no denoiser to mislead: choose a recipe for encoders")
+    error: PerImage = mean_square(features["prediction"] - features["target"])
+    return error
 
 
 @final
@@ -172,19 +246,25 @@ class BoundLoss:
     """The weighted sum of objectives on one surrogate, as a `loss_fn`; what is constant was computed once.
 
     A surrogate that draws (a denoiser: timestep, noise) is judged with one fixed draw here, so that candidates can be
-    compared, and with new ones by `with_fresh_draws`.
+    compared, and with others by `with_fresh_draws`: `draws` of them, each bound once when it first comes (0: new ones
+    for ever, each bound when it comes, which costs the clean photo's forward pass in every step).
     """
 
-    def __init__(self, objectives: Mapping[Objective, float], surrogate: Surrogate, clean: Pixels, seed: int) -> None:
+    def __init__(
+        self, objectives: Mapping[Objective, float], surrogate: Surrogate, clean: Pixels, seed: int, draws: int = 0
+    ) -> None:
         self._objectives, self._surrogate, self._clean = objectives, surrogate, clean
+        with torch.no_grad():
+            self._settled = surrogate.settle(clean)
         self._fixed = self._draw(np.random.default_rng(seed))
         self._bounds = self._bind(self._fixed)
+        self._kept: list[tuple[Draw, list[Bound]] | None] = [None] * draws
 
     def _draw(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
         shape = tuple(self._clean.shape)
         drawn = draw_all(self._surrogate.draws, shape, generator)
         tensors = {name: torch.from_numpy(value).to(self._clean.device) for name, value in drawn.items()}
-        return {**self._surrogate.context, **tensors}
+        return {**self._surrogate.context, **self._settled, **tensors}
 
     def _bind(self, draw: Draw) -> list[Bound]:
         with torch.no_grad():
@@ -198,20 +278,29 @@ class BoundLoss:
         return self._loss(pixels, self._fixed, self._bounds)
 
     def with_fresh_draws(self, generator: np.random.Generator) -> LossFn:
-        """A `loss_fn` whose surrogate draws anew at each call; this very loss where it draws nothing."""
+        """A `loss_fn` whose surrogate draws another time at each call; this very loss where it draws nothing."""
         if not self._surrogate.draws:
             return self
 
         def loss_fn(pixels: Pixels) -> PerImage:
-            draw = self._draw(generator)
-            return self._loss(pixels, draw, self._bind(draw))
+            if not self._kept:
+                draw = self._draw(generator)
+                return self._loss(pixels, draw, self._bind(draw))
+            index = int(generator.integers(len(self._kept)))
+            kept = self._kept[index]
+            if kept is None:
+                draw = self._draw(generator)
+                kept = self._kept[index] = (draw, self._bind(draw))
+            return self._loss(pixels, *kept)
 
         return loss_fn
 
 
-def bind(objectives: Mapping[Objective, float], surrogate: Surrogate, clean: Pixels, seed: int = 0) -> BoundLoss:
-    """Bind weighted objectives to one surrogate and clean photos, (B, 3, H, W)."""
-    return BoundLoss(objectives, surrogate, clean, seed)
+def bind(
+    objectives: Mapping[Objective, float], surrogate: Surrogate, clean: Pixels, seed: int = 0, draws: int = 0
+) -> BoundLoss:
+    """Bind weighted objectives to one surrogate and clean photos, (B, 3, H, W). `draws`: see `BoundLoss`."""
+    return BoundLoss(objectives, surrogate, clean, seed, draws)
 
 
 def objectives_of(recipe: Recipe, lpips: Lpips | None, target: Pixels) -> dict[Objective, float]:
@@ -231,6 +320,8 @@ def objectives_of(recipe: Recipe, lpips: Lpips | None, target: Pixels) -> dict[O
         "displacement": Displacement,
         "anchor": lambda: Anchor(target, recipe.anchor_layers),
         "decoded": DecodedDamage,
+        "collapse": Collapse,
+        "denoising": Denoising,
         "auxiliary": lambda: Auxiliary(lpips),  # type: ignore[arg-type]  # checked above
     }
     return {made[term](): weight for term, weight in terms_of(recipe).items()}

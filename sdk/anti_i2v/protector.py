@@ -27,6 +27,7 @@ from anti_i2v.receipt import Encoding, Receipt, versions
 from anti_i2v.recipes import Recipe, load_recipe
 from anti_i2v.refine import refine
 from anti_i2v.surrogates.registry import EMBEDDED
+from anti_i2v.video import Video
 
 if TYPE_CHECKING:
     from anti_i2v.engines.base import Engine
@@ -100,6 +101,7 @@ class Protector:
         surrogates: names or folders to optimise on; None takes the real encoders that are on this machine.
         engine: "torch", "onnx" (ONNX Runtime, on exported surrogates), or "auto": torch where it is installed.
         device: "auto" (CUDA where it is), "cpu", "cuda", "cuda:1", "mps" (torch alone).
+        video: what whole video models among the surrogates are told: caption, frames, a reference clip.
         settings: replace settings of the recipe, such as `budget=6`.
 
     Raises:
@@ -114,17 +116,18 @@ class Protector:
         surrogates: Sequence[str | Path] | None = None,
         engine: str = "auto",
         device: str = "auto",
+        video: Video | None = None,
         **settings: object,
     ) -> None:
         self.recipe = load_recipe(recipe, **settings)
-        self.device = device
+        self.device, self._video = device, video
         self.engine, self._asked = choose_engine(engine), surrogates
         # One photo at a time on the models: two would only halve each other's speed and double the memory.
         self._lock = threading.Lock()
 
     @cached_property
     def _engine(self) -> Engine:
-        return make_engine(self.engine, self._asked, self.recipe, self.device)
+        return make_engine(self.engine, self._asked, self.recipe, self.device, self._video)
 
     @cached_property
     def _instruments(self) -> Instruments:
@@ -264,10 +267,11 @@ def protect(
     engine: str = "auto",
     device: str = "auto",
     surrogates: Sequence[str | Path] | None = None,
+    video: Video | None = None,
     **settings: object,
 ) -> Protection:
     """Protect one photo; for many, keep a `Protector`, whose arguments and errors these are."""
-    protector = Protector(recipe, surrogates=surrogates, engine=engine, device=device, **settings)
+    protector = Protector(recipe, surrogates=surrogates, engine=engine, device=device, video=video, **settings)
     return protector.protect(source, preset=preset, deadline=deadline, seed=seed)
 
 

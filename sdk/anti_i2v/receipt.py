@@ -72,7 +72,12 @@ class Encoding(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Everything that was asked, spent and measured for one photo. No file name and no pixel of it is kept."""
+    """Everything that was asked, spent and measured for one photo. No file name and no pixel of it is kept.
+
+    Attributes:
+        beats_random, compared ("checks" in JSON): `checks` in two numbers, so that whoever reads the JSON says the
+            same; counted anew from the effects, whatever was given.
+    """
 
     format_version: int = FORMAT_VERSION
     recipe: str | None
@@ -85,6 +90,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     stopped: str
     imperceptibility: Imperceptibility
     effects: tuple[Effect, ...] = ()
+    beats_random: int = 0
+    compared: int = msgspec.field(default=0, name="checks")
     survival: tuple[Survival, ...] = ()
     encoding: Encoding | None = None
     working_size: tuple[int, int]
@@ -94,6 +101,11 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     versions: dict[str, str] = msgspec.field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        checks = self.checks()
+        msgspec.structs.force_setattr(self, "beats_random", sum(more for _, more in checks))
+        msgspec.structs.force_setattr(self, "compared", len(checks))
+
     def to_json(self) -> bytes:
         """Indented JSON, camelCase, UTF-8."""
         return msgspec.json.format(msgspec.json.encode(_finite(msgspec.to_builtins(self))), indent=2) + b"\n"
@@ -101,7 +113,13 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     @classmethod
     def from_json(cls, data: bytes) -> Receipt:
         """The receipt of a JSON file. Raises msgspec.ValidationError for anything else."""
-        return msgspec.json.decode(data, type=cls)
+        found = msgspec.json.decode(data)
+        if isinstance(found, dict):  # JSON has no infinity, and equal photos have no PSNR: see `to_json`
+            for effect in found.get("effects") or ():
+                for pair in effect.values() if isinstance(effect, dict) else ():
+                    if isinstance(pair, dict):
+                        pair.update({name: math.inf for name, value in pair.items() if value is None})
+        return msgspec.convert(found, cls)
 
     def checks(self) -> list[tuple[str, bool]]:
         """Every comparison with the random control: (what was compared, whether the protection clearly did more).

@@ -18,12 +18,14 @@ TransformName = Literal["identity", "jpeg", "resize", "blur", "noise", "crop"]
 
 
 class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Weights of the objectives; 0 leaves one out."""
+    """Weights of the objectives; 0 leaves one out. See `objectives`: the last two need a denoiser."""
 
     displacement: float = 0.0
     anchor: float = 0.0
     decoded: float = 0.0
     auxiliary: float = 0.0
+    collapse: float = 0.0
+    denoising: float = 0.0
 
 
 def _no_eot() -> dict[TransformName, float]:
@@ -45,7 +47,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         lab_shares: how far L*, a*, b* move beside each other. The paper: [0, 1, 1].
         dct_cutoff: share of the lowest frequencies of each axis that may move.
         terms: weights of the objectives.
-        anchor_layers: hook points that the anchor term pulls.
+        anchor_layers: hook points that the anchor term pulls: "latent", encoder layers, a denoiser's "late" or "early".
+        draws: of a denoiser's timestep and noise, each bound once; 0: new ones in every step.
         turns: "one" surrogate a step, in turn, or "all" in every step.
         turn_weights: surrogate -> how many of the turns it takes, beside 1 for those not named.
         eot: transform -> weight of its draw; one draw a step. {"identity": 1} turns it off.
@@ -68,11 +71,17 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     dct_cutoff: float = 0.25
     terms: Terms = Terms(displacement=1.0)
     anchor_layers: tuple[str, ...] = ("latent",)
+    draws: int = 8
     turns: Literal["one", "all"] = "one"
     turn_weights: dict[str, int] = msgspec.field(default_factory=dict)
     eot: dict[TransformName, float] = msgspec.field(default_factory=_no_eot)
     score_every: int = 0
     deadline: float | None = None
+
+    @property
+    def needs_denoiser(self) -> bool:
+        """Whether encoders alone cannot run it."""
+        return bool(self.terms.collapse or self.terms.denoising)
 
     def __post_init__(self) -> None:
         checks = [
@@ -91,6 +100,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 all(1 <= weight <= 10 for weight in self.turn_weights.values()),
                 f"turn_weights must be 1..10, got {self.turn_weights}",
             ),
+            (0 <= self.draws <= 1000, f"draws must be 0..1000, got {self.draws}"),
             (len(self.spaces) > 0, "a recipe needs at least one space"),
             (self.deadline is None or self.deadline > 0, f"deadline must be above 0 seconds, got {self.deadline}"),
         ]
@@ -113,9 +123,10 @@ def terms_of(recipe: Recipe) -> dict[str, float]:
     return weighed
 
 
-def recipe_names() -> list[str]:
-    """The recipes that the package ships, lightest first."""
-    return sorted(_shipped(), key=lambda name: (_shipped()[name].steps, name))
+def recipe_names(*, denoisers: bool = True) -> list[str]:
+    """The recipes that the package ships, lightest first; `denoisers`: those that need a whole video model as well."""
+    names = [name for name, recipe in _shipped().items() if denoisers or not recipe.needs_denoiser]
+    return sorted(names, key=lambda name: (_shipped()[name].steps, name))
 
 
 def load_recipe(recipe: str | Recipe, **changes: object) -> Recipe:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 import os
 import traceback
 from collections.abc import AsyncIterator, Callable
@@ -85,6 +86,7 @@ def _routes(
         body, headers = encode_problem(problem)
         return Response(body, status_code=problem.status, headers=headers, media_type=headers.pop("content-type"))
 
+    mimetypes.add_type("text/javascript", ".js")  # some Windows registries say text/plain, which nosniff refuses
     static = create_static_files_router("/static", [STATIC], include_in_schema=False)
     return Litestar(
         [*HANDLERS, static],

@@ -18,7 +18,7 @@ __all__ = ["departure", "job_wishes", "protect_wishes"]
 # Enumerations and ranges are told in the description and checked by `Wishes`, whose messages say what to do.
 Recipe = Annotated[
     str,
-    QueryParameter(description="A name of GET /v1/recipes.", schema_extra={"enum": recipe_names()}),
+    QueryParameter(description="A name of GET /v1/recipes.", schema_extra={"enum": recipe_names(denoisers=False)}),
 ]
 Preset = Annotated[
     str | None,

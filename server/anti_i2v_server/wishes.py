@@ -9,7 +9,7 @@ import msgspec
 from anti_i2v.errors import RecipeError
 from anti_i2v.photo import FORMATS
 from anti_i2v.presets import preset as preset_named
-from anti_i2v.recipes import load_recipe
+from anti_i2v.recipes import load_recipe, recipe_names
 
 __all__ = ["METADATA", "PRIORITIES", "Wishes"]
 
@@ -43,7 +43,11 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
 
     def check(self) -> None:
         """Whether they can be fulfilled at all. Raises RecipeError."""
-        load_recipe(self.recipe)
+        if load_recipe(self.recipe).needs_denoiser:
+            raise RecipeError(
+                f"recipe {self.recipe!r} needs a whole video model: use the command line, or choose from "
+                f"{', '.join(recipe_names(denoisers=False))}"
+            )
         if self.preset is not None:
             preset_named(self.preset)
         if self.deadline is not None and not (self.deadline > 0 and math.isfinite(self.deadline)):

@@ -23,6 +23,7 @@ PUBLIC = [
     "Recipe",
     "RecipeError",
     "SurrogateError",
+    "Video",
     "check",
     "load_recipe",
     "protect",

@@ -17,7 +17,8 @@ DATA = Path(load_recipe.__code__.co_filename).parent / "data" / "recipes"
 
 
 def test_the_three_promised_recipes_ship_lightest_first() -> None:
-    assert recipe_names() == ["draft", "balanced", "strong"]
+    assert recipe_names() == ["draft", "balanced", "strong", "full"]
+    assert recipe_names(denoisers=False) == ["draft", "balanced", "strong"]
 
 
 @pytest.mark.parametrize("name", recipe_names())

@@ -186,3 +186,17 @@ def test_a_lossless_file_is_said_to_hold_the_very_pixels() -> None:
 def test_steps_that_were_not_taken_are_explained() -> None:
     assert "4 of 15 steps, the deadline came first." in as_text(a_receipt(steps=4, stopped="deadline"))
     assert "there was nothing to take them on" in as_text(a_receipt(steps=0, stopped="no surrogates"))
+
+
+def test_the_json_counts_as_the_checks_do_whatever_count_it_was_given() -> None:
+    receipt = a_receipt(effects=(TAESD, msgspec.structs.replace(TAESD, surrogate="taef1", shift=Pair(0.3, 0.3)), GAUGE))
+    told = msgspec.json.decode(receipt.to_json())
+    assert (told["beatsRandom"], told["checks"]) == (7, 8) == (sum(more for _, more in receipt.checks()), 8)
+    assert Receipt.from_json(receipt.to_json().replace(b'"beatsRandom": 7', b'"beatsRandom": 8')) == receipt
+
+
+def test_a_decoder_that_lost_nothing_survives_json() -> None:
+    same = msgspec.structs.replace(TAESD, decoded_psnr=Pair(float("inf"), 30.0))
+    receipt = a_receipt(effects=(same,))
+    assert b"Infinity" not in receipt.to_json()
+    assert Receipt.from_json(receipt.to_json()) == receipt

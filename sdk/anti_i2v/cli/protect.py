@@ -54,6 +54,19 @@ def protect(
         list[str] | None,
         typer.Option(metavar="NAME_OR_FOLDER", help="Optimise on this one; may be repeated. By default all at hand."),
     ] = None,
+    caption: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="For a whole video model: what the video would show.")
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option(min=1, max=64, metavar="N", help="For a whole video model: latent frames.")
+    ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(metavar="VIDEO", readable=False, help="For a whole video model: a clip of the same scene."),
+    ] = None,
+    low_memory: Annotated[
+        bool, typer.Option("--low-memory", help="For a whole video model: recompute instead of keeping.")
+    ] = False,
     quality: Annotated[
         int | None, typer.Option(min=1, max=100, metavar="Q", help="Of the written file, 1 to 100; by default high.")
     ] = None,
@@ -72,7 +85,9 @@ def protect(
 ) -> None:
     """Protect a photo, or all photos of a folder."""
     _check_wishes(preset, deadline, device)
-    protector = _protector(recipe, surrogate or [], engine, device, budget)
+    told = {"caption": caption, "frames": frames, "reference": reference, "low_memory": low_memory or None}
+    video = {name: value for name, value in told.items() if value is not None}
+    protector = _protector(recipe, surrogate or [], engine, device, budget, video)
     asked = {"preset": preset, "deadline": deadline, "seed": seed, "effects": not no_effects}
     written = {"quality": quality, "keep_metadata": keep_metadata, "overwrite": overwrite}
     delivery = Delivery(ctx.obj, receipt, preview, overwrite, quiet)
@@ -94,19 +109,35 @@ def _check_wishes(preset: str | None, deadline: float | None, device: str) -> No
     check_device(device)
 
 
-def _protector(recipe: str, surrogates: Sequence[str], engine: str, device: str, budget: int | None) -> Protector:
+def _protector(
+    recipe: str, surrogates: Sequence[str], engine: str, device: str, budget: int | None, video: Mapping[str, Any]
+) -> Protector:
     """Raises what is wrong with the names now: the protector itself would tell only when it loads them, with torch."""
     from anti_i2v.engines import check_names
     from anti_i2v.protector import Protector
     from anti_i2v.recipes import load_recipe
+    from anti_i2v.video import Video
 
     changes: dict[str, object] = {} if budget is None else {"budget": budget}
     wanted = load_recipe(recipe, **changes)
-    protector = Protector(wanted, surrogates=surrogates or None, engine=engine, device=device)
+    protector = Protector(
+        wanted, surrogates=surrogates or None, engine=engine, device=device, video=Video(**video) if video else None
+    )
+    if wanted.needs_denoiser and not surrogates:
+        raise RecipeError(f"recipe {wanted.name} needs a whole video model: name its folder with --surrogate")
+    if video and not any(_is_video_model(name) for name in surrogates):
+        raise RecipeError(f"--{min(video).replace('_', '-')} is for whole video models: name one with --surrogate")
     if surrogates and not protector.recipe.steps:
         raise RecipeError(f"recipe {protector.recipe.name} takes no steps: leave --surrogate out, or choose balanced")
     check_names(protector.engine, surrogates)
     return protector
+
+
+def _is_video_model(surrogate: str) -> bool:
+    from anti_i2v.surrogates.models import INDEX
+    from anti_i2v.surrogates.registry import locate
+
+    return surrogate != "embedded" and (locate(surrogate) / INDEX).is_file()
 
 
 def _protect_one(

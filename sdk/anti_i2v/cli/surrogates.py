@@ -11,6 +11,7 @@ import typer
 from anti_i2v.errors import Cancelled, SurrogateError
 
 if TYPE_CHECKING:
+    from anti_i2v.surrogates.models import Model
     from anti_i2v.surrogates.registry import Entry
 
 __all__ = ["group", "info", "list_surrogates", "pull"]
@@ -26,8 +27,9 @@ def _list_by_default(ctx: typer.Context) -> None:
 
 @group.command("list")
 def list_surrogates() -> None:
-    """List the encoders that are known, whether they are on this machine, and whether they are exported to ONNX."""
+    """List the encoders and video models that are known, and whether they are on this machine."""
     from anti_i2v.artifacts import artifact_at_hand
+    from anti_i2v.surrogates.models import model_folder, models
     from anti_i2v.surrogates.registry import EMBEDDED, entries, where
 
     typer.echo(
@@ -37,6 +39,10 @@ def list_surrogates() -> None:
         place = "on this machine" if where(name) else "not here"
         exported = "exported" if artifact_at_hand(name) else "not exported"
         typer.echo(f"{name:<12}{entry.role:<12}{place:<18}{exported:<14}{entry.family.partition(' (')[0]}")
+    typer.echo("\nWhole video models, for the recipe `full` (tens of gigabytes each, and a GPU):")
+    for name, model in models().items():
+        place = "on this machine" if model_folder(name) else "not here"
+        typer.echo(f"{name:<17} {place:<17} {model.family}")
     typer.echo(
         "\n`anti-i2v surrogates info NAME` tells more, `anti-i2v surrogates pull` fetches them,\n"
         "`anti-i2v export NAME` exports them."
@@ -46,10 +52,14 @@ def list_surrogates() -> None:
 @group.command()
 def info(name: Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="As in the list.")]) -> None:
     """Tell where an encoder comes from, what it stands for and whether it is on this machine."""
+    from anti_i2v.surrogates.models import models
     from anti_i2v.surrogates.registry import EMBEDDED, entries
 
-    _check_known(name, [EMBEDDED, *entries()])
-    facts = _about_the_gauge() if name == EMBEDDED else _about(entries()[name])
+    _check_known(name, [EMBEDDED, *entries(), *models()])
+    if name in models():
+        facts = _about_the_model(models()[name])
+    else:
+        facts = _about_the_gauge() if name == EMBEDDED else _about(entries()[name])
     for key, value in {"name": name, **facts}.items():
         typer.echo(f"{key:<14}{value}")
 
@@ -80,6 +90,22 @@ def _about(entry: Entry) -> dict[str, str]:
     }
 
 
+def _about_the_model(model: Model) -> dict[str, str]:
+    from anti_i2v.surrogates.backbones.locks import read_lock
+    from anti_i2v.surrogates.models import model_folder
+
+    folder = model_folder(model.name)
+    lock = None if folder is None else read_lock(folder)
+    return {
+        "role": "surrogate: photos are optimised on the whole model, with --recipe full",
+        "stands for": model.family,
+        "hub": model.hub,
+        "licence": model.licence,
+        "revision": lock.revision if lock else "the newest when it is pulled; from then on the files are compared",
+        "folder": str(folder or f"not on this machine: anti-i2v surrogates pull {model.name}"),
+    }
+
+
 @group.command()
 def pull(
     ctx: typer.Context,
@@ -89,14 +115,16 @@ def pull(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Download encoders from their hub, after asking. Weights that are not the pinned ones are not kept."""
+    """Download encoders and video models from their hub, after asking. Encoders that are not the pinned ones are not
+    kept; of a video model the revision and sums are, and later loads are compared with them."""
+    from anti_i2v.surrogates.models import model_folder, models
     from anti_i2v.surrogates.registry import entries, where
 
-    known = entries()
+    known: dict[str, Entry | Model] = {**entries(), **models()}
     for name in names or []:
         _check_known(name, known)
-    wanted = dict.fromkeys(names or [name for name, entry in known.items() if entry.role == "surrogate"])
-    missing = [known[name] for name in wanted if not where(name)]
+    wanted = dict.fromkeys(names or [name for name, entry in entries().items() if entry.role == "surrogate"])
+    missing = [known[name] for name in wanted if not (where(name) or model_folder(name))]
     for name in wanted:
         if known[name] not in missing:
             typer.echo(f"{name} is on this machine already")
@@ -104,16 +132,22 @@ def pull(
         _fetch(missing, yes, ctx.obj)
 
 
-def _fetch(missing: Sequence[Entry], yes: bool, done: list[Path]) -> None:
+def _fetch(missing: Sequence[Entry | Model], yes: bool, done: list[Path]) -> None:
     from anti_i2v.surrogates import registry
+    from anti_i2v.surrogates.models import models, pull_model
 
     for entry in missing:
-        typer.echo(f"{entry.name}: from huggingface.co/{entry.hub}, about 5 MB, licence {entry.licence}")
+        size = "tens of gigabytes" if entry.name in models() else "about 5 MB"
+        typer.echo(f"{entry.name}: from huggingface.co/{entry.hub}, {size}, licence {entry.licence}")
     if not yes and not _agreed():
         raise Cancelled("nothing was downloaded: answer y, or run it with --yes")
     for entry in missing:
-        done.append(registry.pull(entry.name))
-        typer.echo(f"{entry.name}: fetched, and it is the pinned one")
+        if entry.name in models():
+            done.append(pull_model(entry.name))
+            typer.echo(f"{entry.name}: fetched; its revision and sums are kept beside it")
+        else:
+            done.append(registry.pull(entry.name))
+            typer.echo(f"{entry.name}: fetched, and it is the pinned one")
 
 
 def _agreed() -> bool:

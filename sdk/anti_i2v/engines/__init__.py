@@ -9,6 +9,7 @@ from pathlib import Path
 from anti_i2v.engines.base import Engine
 from anti_i2v.errors import RecipeError
 from anti_i2v.recipes import Recipe
+from anti_i2v.video import Video
 
 __all__ = ["ENGINES", "check_names", "choose_engine", "make_engine"]
 
@@ -31,7 +32,9 @@ def choose_engine(name: str) -> str:
     return chosen
 
 
-def make_engine(name: str, names: Sequence[str | Path] | None, recipe: Recipe | None, device: str) -> Engine:
+def make_engine(
+    name: str, names: Sequence[str | Path] | None, recipe: Recipe | None, device: str, video: Video | None = None
+) -> Engine:
     """An engine that has loaded nothing yet.
 
     Args:
@@ -39,18 +42,21 @@ def make_engine(name: str, names: Sequence[str | Path] | None, recipe: Recipe | 
         names: surrogates to take steps on; None takes every one at hand for the engine.
         recipe: what it will run; None only judges.
         device: "auto", "cpu", "cuda", "cuda:1", "mps" (torch alone).
+        video: what whole video models are told; torch alone.
 
     Raises:
-        RecipeError: as `choose_engine`.
+        RecipeError: as `choose_engine`, or a recipe that needs a denoiser on the ONNX engine.
     """
     if choose_engine(name) == "onnx":
+        if recipe is not None and recipe.needs_denoiser:
+            raise RecipeError(f"recipe {recipe.name} needs a whole video model, which the torch engine alone runs")
         from anti_i2v.engines.onnx_engine import OnnxEngine
 
         return OnnxEngine(names, recipe, device)
     from anti_i2v.engines.torch_engine import TorchEngine
     from anti_i2v.surrogates.registry import at_hand
 
-    return TorchEngine(at_hand() if names is None else names, recipe, device)
+    return TorchEngine(at_hand() if names is None else names, recipe, device, video)
 
 
 def check_names(name: str, names: Sequence[str | Path]) -> None:

@@ -25,6 +25,7 @@ from anti_i2v.spaces import make_space, project
 from anti_i2v.surrogates.base import Surrogate
 from anti_i2v.surrogates.registry import EMBEDDED, load_surrogate, where
 from anti_i2v.transforms import Change
+from anti_i2v.video import Video, read_frames
 from anti_i2v.visibility import begin
 
 __all__ = ["LPIPS_WEIGHTS", "TorchEngine", "TorchJudge", "TorchPhoto"]
@@ -79,7 +80,7 @@ class TorchPhoto:
         self.start = project(start, clean, radius)
         if target is None:
             target = torch.from_numpy(anchor_target(height, width)).to(clean)
-        self._clean, self._radius, self._seed = clean, radius, seed
+        self._clean, self._radius, self._seed, self._draws = clean, radius, seed, recipe.draws
         self._models, self._objectives = surrogates, objectives_of(recipe, lpips, target)
         self._losses: dict[int, BoundLoss] = {}
         self._fresh = np.random.default_rng([seed, 1])  # draws of the steps; `seed` itself draws for comparisons
@@ -97,7 +98,7 @@ class TorchPhoto:
         self._memories = [tuple(torch.zeros_like(clean) for _ in self._rule.memory) for _ in self._spaces]
 
     def bind(self, index: int) -> None:
-        self._losses[index] = bind(self._objectives, self._models[index], self._clean, self._seed)
+        self._losses[index] = bind(self._objectives, self._models[index], self._clean, self._seed, self._draws)
 
     def step(
         self, candidate: torch.Tensor, on: Sequence[int], change: Change, space: int, moved: int, length: float
@@ -144,6 +145,7 @@ class TorchEngine:
         names: surrogates to optimise on, by name or folder; none are loaded for a recipe without steps.
         recipe: what hook points its anchor needs.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
+        video: for whole video models.
     """
 
     name: ClassVar[str] = "torch"
@@ -153,9 +155,12 @@ class TorchEngine:
         "`anti-i2v surrogates pull` fetches them (3 x 5 MB)"
     )
 
-    def __init__(self, names: Sequence[str | Path], recipe: Recipe | None, device: str) -> None:
+    def __init__(
+        self, names: Sequence[str | Path], recipe: Recipe | None, device: str, video: Video | None = None
+    ) -> None:
         self._names = list(names) if recipe is not None and recipe.steps else []
         self._asked, self._hooks = device, _hooks_of(recipe)
+        self._video = video or Video()
         self._needs_lpips = bool(recipe is not None and recipe.terms.auxiliary)
 
     @cached_property
@@ -164,7 +169,20 @@ class TorchEngine:
 
     @cached_property
     def _models(self) -> list[Surrogate]:
-        return [load_surrogate(name, device=self._device, hooks=self._hooks) for name in self._names]
+        told = self._video
+        clip = None if told.reference is None else torch.from_numpy(read_frames(Path(told.reference), 8 * told.frames))
+        return [
+            load_surrogate(
+                name,
+                device=self._device,
+                hooks=self._hooks,
+                caption=told.caption,
+                frames=told.frames,
+                checkpointing=told.low_memory,
+                reference=clip,
+            )
+            for name in self._names
+        ]
 
     @cached_property
     def _lpips(self) -> Lpips | None:
@@ -234,7 +252,10 @@ class TorchEngine:
 
 
 def _hooks_of(recipe: Recipe | None) -> tuple[str, ...]:
-    """The hook points, beside the latent, that a recipe's anchor pulls."""
-    if recipe is None or not recipe.terms.anchor:
+    """The hook points, beside the latent, that a recipe's terms look at."""
+    if recipe is None:
         return ()
-    return tuple(layer for layer in recipe.anchor_layers if layer != "latent")
+    anchor = [layer for layer in recipe.anchor_layers if layer != "latent"] if recipe.terms.anchor else []
+    collapse = ["early", "late"] if recipe.terms.collapse else []
+    denoising = ["prediction"] if recipe.terms.denoising else []
+    return tuple(dict.fromkeys([*anchor, *collapse, *denoising]))

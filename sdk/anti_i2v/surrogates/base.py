@@ -18,7 +18,7 @@ Features = Mapping[str, Feature]
 """Hook point -> feature. "latent" is always among them; normalisation happens inside the surrogate."""
 
 Draw = Mapping[str, torch.Tensor]
-"""One draw of each of a surrogate's `draws`, and its `context`; empty for encoders."""
+"""One draw of each of a surrogate's `draws`, its `context`, and what it `settle`d; empty for encoders."""
 
 
 class Surrogate(nn.Module, ABC):
@@ -47,6 +47,18 @@ class Surrogate(nn.Module, ABC):
         known = self.normalisation
         mean, deviation = (pixels.new_tensor(values).view(1, 3, 1, 1) for values in (known.mean, known.deviation))
         return (pixels - mean) / deviation
+
+    def settle(self, clean: Pixels) -> Draw:
+        """What is computed once a clean photo and given to every call of `features` beside the draw."""
+        return {}
+
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """The (late, early) hook points that collapse onto each other; none but in denoisers."""
+        return ()
+
+    def resolve(self, layer: str) -> tuple[str, ...]:
+        """The hook points that a recipe's name of a layer stands for."""
+        return (layer,)
 
     @abstractmethod
     def features(self, pixels: Pixels, draw: Draw | None = None) -> Features:

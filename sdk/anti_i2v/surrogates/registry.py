@@ -7,12 +7,13 @@ import re
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from anti_i2v.errors import SurrogateError
 from anti_i2v.home import home
+from anti_i2v.surrogates.models import INDEX, model_folder, models
 
 if TYPE_CHECKING:
     import torch
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["EMBEDDED", "Entry", "at_hand", "entries", "load_surrogate", "locate", "pull", "where"]
 
 EMBEDDED = "embedded"
+"""The name of the student that the package ships."""
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 """owner/repository; a relative path of two parts looks the same, so folders come first."""
-"""The name of the student that the package ships."""
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,8 +67,8 @@ def locate(name_or_folder: str | Path) -> Path:
     Raises:
         SurrogateError: it is unknown, or known and not at hand; the message says what to do.
     """
-    entry = entries().get(str(name_or_folder))
-    folder = Path(name_or_folder) if entry is None else where(entry.name)
+    name = str(name_or_folder)
+    folder = where(name) if name in entries() else model_folder(name) if name in models() else Path(name_or_folder)
     if folder is None:
         raise SurrogateError(
             f"{name_or_folder} is not on this machine: run `anti-i2v surrogates pull {name_or_folder}`"
@@ -75,7 +76,7 @@ def locate(name_or_folder: str | Path) -> Path:
     if not folder.is_dir() and HUB_NAME.fullmatch(str(name_or_folder)):
         return _from_hub(str(name_or_folder))
     if not folder.is_dir():
-        known = ", ".join([EMBEDDED, *entries()])
+        known = ", ".join([EMBEDDED, *entries(), *models()])
         raise SurrogateError(f"unknown surrogate {str(name_or_folder)!r}: give a folder, or one of {known}")
     return folder
 
@@ -102,8 +103,14 @@ def load_surrogate(
     device: str | torch.device = "cpu",
     dtype: torch.dtype | None = None,
     hooks: tuple[str, ...] = (),
+    **backbone: Any,
 ) -> Surrogate:
     """A surrogate by name ("embedded", or as in `entries()`), from a folder in the hub's layout, or by hub name.
+
+    Args:
+        dtype: None: float32, and bfloat16 for whole models on a GPU.
+        hooks: hook points beside the latent.
+        backbone: for whole models: see `load_backbone`.
 
     Raises:
         SurrogateError: it is unknown, not at hand, or unfit; the message says what to do.
@@ -113,12 +120,20 @@ def load_surrogate(
     import torch
 
     from anti_i2v.surrogates.autoencoders import load_autoencoder
+    from anti_i2v.surrogates.backbones.loading import load_backbone
     from anti_i2v.surrogates.embedded import load_student
 
     if name_or_folder == EMBEDDED:
         return load_student(device)
-    precision, folder = dtype or torch.float32, locate(name_or_folder)
-    entry = entries().get(str(name_or_folder))
+    folder = locate(name_or_folder)
+    if (folder / INDEX).is_file():
+        precision = dtype or (torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32)
+        model = models().get(str(name_or_folder))
+        told = {} if model is None else {"name": model.name, "source": model.hub, "licence": model.licence}
+        return load_backbone(folder, hooks=hooks, device=device, dtype=precision, **told, **backbone)
+    if denoising := {"early", "late", "prediction"} & set(hooks):
+        raise SurrogateError(f"{folder.name} is an encoder and has no {min(denoising)!r} layers: name a video model")
+    precision, entry = dtype or torch.float32, entries().get(str(name_or_folder))
     if entry is None:
         return load_autoencoder(folder, hooks=hooks, device=device, dtype=precision)
     return load_autoencoder(

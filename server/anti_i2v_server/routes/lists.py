@@ -47,8 +47,8 @@ class SurrogateInfo(msgspec.Struct, frozen=True, rename="camel"):
 
 @get("/v1/recipes", responses=problems())
 async def recipes() -> list[RecipeInfo]:
-    """The recipes, lightest first."""
-    found = [load_recipe(name) for name in recipe_names()]
+    """The recipes that this server can run, lightest first."""
+    found = [load_recipe(name) for name in recipe_names(denoisers=False)]
     return [RecipeInfo(each.name, each.summary, each.budget, each.steps, each.deadline) for each in found]
 
 

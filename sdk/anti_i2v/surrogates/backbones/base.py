@@ -1,0 +1,203 @@
+"""What image-to-video models have in common: the photo's latent, a noisy video, a denoiser whose blocks are watched.
+
+A family says how the photo enters, how the video is noised and how the denoiser is called; everything else is here.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from anti_i2v._types import Feature, Pixels
+from anti_i2v.errors import SurrogateError
+from anti_i2v.surrogates.base import Draw, Features, Surrogate
+from anti_i2v.surrogates.info import SurrogateInfo
+
+__all__ = ["PREDICTION", "TARGET", "Backbone", "as_batch", "named_layers"]
+
+PREDICTION, TARGET = "prediction", "target"
+"""Hook points of the denoising loss: what the denoiser says, and what its training asks for, shaped alike."""
+
+EARLY, LATE = "early", "late"
+
+
+class _Enough(Exception):  # no error: how a forward pass ends once its last hook point was seen
+    """The last watched block has run."""
+
+
+class Backbone(Surrogate):
+    """An image-to-video model: its autoencoder, its denoiser, the denoiser's blocks as hook points.
+
+    Args:
+        autoencoder: diffusers' class, encoding the photo.
+        denoiser: diffusers' class.
+        info: where it comes from.
+        context: what the denoiser is told beside photo and noise, the same for every photo: (1, ...) each.
+        hooks: hook points whose features are wanted: names of `layers`, "early", "late", or `PREDICTION`. The forward
+            pass ends at the last of them: a prediction that nobody asked for costs nothing.
+        frames: of the video, in latent frames.
+        checkpointing: recompute each block in the backward pass; memory for about a third more time.
+
+    Attributes:
+        layers: the denoiser's blocks, in the order in which they run.
+        reference: a clip of the photo's scene, (T, 3, H, W) in [0, 1]; None: the clean photo stands still.
+    """
+
+    decodes: ClassVar[bool] = True
+    block_lists: ClassVar[tuple[str, ...]]
+    """Attributes of the denoiser that hold its blocks, in the order in which they run."""
+
+    autoencoder: Any  # diffusers ships no type information
+    denoiser: Any
+    layers: tuple[str, ...]
+
+    def __init__(
+        self,
+        autoencoder: nn.Module,
+        denoiser: nn.Module,
+        info: SurrogateInfo,
+        *,
+        context: Mapping[str, torch.Tensor] | None = None,
+        hooks: Sequence[str] = (),
+        frames: int = 4,
+        checkpointing: bool = False,
+        reference: torch.Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        self.reference = reference
+        self.autoencoder = autoencoder.eval().requires_grad_(False)
+        self.denoiser = denoiser.eval().requires_grad_(False)
+        self.info, self.frames, self.context = info, frames, dict(context or {})
+        blocks = named_layers(self.denoiser, self.block_lists)
+        self.layers = tuple(blocks)
+        self.watched = self._resolved(hooks)
+        self._predicts = PREDICTION in hooks
+        self._captured: dict[str, torch.Tensor] = {}
+        if checkpointing:
+            self.denoiser.enable_gradient_checkpointing()
+        last = max((self.layers.index(name) for name in self.watched), default=-1)
+        for index, name in enumerate(self.layers):
+            if name in self.watched:
+                blocks[name].register_forward_hook(self._keep(name, stop=index == last and not self._predicts))
+
+    # What a family says -----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def encode(self, pixels: Pixels) -> Feature:
+        """The photo's latent as the denoiser reads it, (B, C, h, w)."""
+
+    @abstractmethod
+    def decode(self, latent: Feature) -> Pixels:
+        """Pixels of a photo's latent: see `Surrogate.decode`."""
+
+    @abstractmethod
+    def still(self, latent: Feature) -> Feature:
+        """The video latents of a photo that stands still: the reference where no video is given."""
+
+    @abstractmethod
+    def diffuse(self, reference: Feature, draw: Draw) -> tuple[Feature, Feature]:
+        """The noisy video of the draw's noise and timestep, and what training asks the denoiser to say of it."""
+
+    @abstractmethod
+    def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, draw: Draw) -> Feature:
+        """What the denoiser says, shaped like the target of `diffuse`."""
+
+    def encode_video(self, frames: torch.Tensor) -> Feature:
+        """The reference latents of a clip, (T, 3, H, W); too long ones are cut, too short ones stand still at last.
+
+        Raises:
+            SurrogateError: this family reads no reference.
+        """
+        raise SurrogateError(f"{self.info.name} takes no reference video: leave it out")
+
+    # What all have in common ------------------------------------------------------------------------------------------
+
+    def features(self, pixels: Pixels, draw: Draw | None = None) -> Features:
+        """ "latent", the watched blocks' outputs, and `PREDICTION` and `TARGET` where they are wanted.
+
+        Without a draw: the latent alone, which is what judges compare.
+        """
+        latent = self.encode(pixels)
+        if draw is None or not (self.watched or self._predicts):
+            return {"latent": latent}
+        reference = draw["reference"] if "reference" in draw else self.still(latent.detach())
+        noisy, target = self.diffuse(reference, draw)
+        self._captured.clear()
+        found: dict[str, torch.Tensor] = {"latent": latent}
+        try:
+            prediction = self.denoise(noisy, latent, pixels, draw)
+            found |= {PREDICTION: prediction.to(pixels.dtype), TARGET: target.to(pixels.dtype)}
+        except _Enough:
+            pass
+        captured, self._captured = self._captured, {}
+        return found | {name: _by_photo(captured[name], len(pixels)).to(pixels.dtype) for name in self.watched}
+
+    def settle(self, clean: Pixels) -> Draw:
+        """The reference latents of a clean photo, encoded once."""
+        if self.reference is None:
+            return {"reference": self.still(self.encode(clean))}
+        frames = torch.nn.functional.interpolate(
+            self.reference.to(clean), clean.shape[-2:], mode="bilinear", antialias=True
+        )
+        return {"reference": as_batch(self.encode_video(frames), len(clean))}
+
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """The (late, early) blocks that collapse onto each other.
+
+        The paper's rule for every backbone: the last three layers onto layer 3, here counted from 0; in models of
+        fewer than seven layers the one before the last three.
+        """
+        late = self.layers[-min(3, max(1, len(self.layers) - 1)) :]
+        early = self.layers[min(3, max(0, len(self.layers) - 4))]
+        return tuple((each, early) for each in late)
+
+    def resolve(self, layer: str) -> tuple[str, ...]:
+        """The hook points that a recipe's name stands for: "late" and "early" are those of `pairs`.
+
+        Raises:
+            SurrogateError: there is no such block.
+        """
+        if layer in (LATE, EARLY):
+            return tuple(dict.fromkeys(pair[layer == EARLY] for pair in self.pairs()))
+        if layer in self.layers or layer in ("latent", PREDICTION):
+            return (layer,)
+        raise SurrogateError(f"{self.info.name} has no layer {layer!r}: choose from {', '.join(self.layers)}")
+
+    def _resolved(self, hooks: Sequence[str]) -> tuple[str, ...]:
+        wanted = {name for hook in hooks for name in self.resolve(hook)}
+        return tuple(name for name in self.layers if name in wanted)
+
+    def _keep(self, name: str, *, stop: bool) -> Any:
+        def hook(module: nn.Module, inputs: object, output: Any) -> None:
+            # Blocks with a second stream (text) or skip connections give the video's features first.
+            self._captured[name] = output[0] if isinstance(output, tuple) else output
+            if stop:
+                raise _Enough
+
+        return hook
+
+
+def _by_photo(feature: torch.Tensor, batch: int) -> torch.Tensor:
+    """(B, ...): video U-Nets fold the frames into the batch."""
+    return feature if len(feature) == batch else feature.reshape(batch, -1, *feature.shape[1:])
+
+
+def named_layers(denoiser: nn.Module, lists: Sequence[str]) -> dict[str, nn.Module]:
+    """The blocks under each list (or single module) of a denoiser: "transformer_blocks.0" -> module, in order."""
+    found: dict[str, nn.Module] = {}
+    for name in lists:
+        blocks = denoiser.get_submodule(name)
+        if isinstance(blocks, nn.ModuleList):
+            found |= {f"{name}.{index}": block for index, block in enumerate(blocks)}
+        else:
+            found[name] = blocks
+    return found
+
+
+def as_batch(tensor: torch.Tensor, batch: int) -> torch.Tensor:
+    """What is the same for every photo, (1, ...), once for each."""
+    return tensor.expand(batch, *tensor.shape[1:])

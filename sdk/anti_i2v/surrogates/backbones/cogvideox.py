@@ -1,0 +1,159 @@
+"""CogVideoX I2V (5B, 1.0 and 1.5): the photo's latent, zero-padded over time, beside the noisy video's channels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, final
+
+import torch
+from torch import nn
+
+from anti_i2v._types import Feature, Pixels
+from anti_i2v.surrogates.backbones.base import Backbone, as_batch
+from anti_i2v.surrogates.backbones.loading import Parts
+from anti_i2v.surrogates.backbones.prompts import embedded_caption, t5_embedding
+from anti_i2v.surrogates.base import Draw
+from anti_i2v.surrogates.info import Random, SurrogateInfo
+
+__all__ = ["CogVideoX", "load"]
+
+OFS = 2.0
+"""What the 1.5 and 5B-I2V pipelines give their offset embedding."""
+
+
+@final
+class CogVideoX(Backbone):
+    """AutoencoderKLCogVideoX and CogVideoXTransformer3DModel (Yang et al. 2024, arXiv 2408.06072).
+
+    Videos are (B, frames, C, h, w). Training asks for v (Salimans and Ho 2022) on the scheduler's noise levels.
+
+    Args:
+        alphas: the scheduler's cumulative products of alpha, one a timestep.
+    """
+
+    block_lists: ClassVar[tuple[str, ...]] = ("transformer_blocks",)
+    alphas: torch.Tensor
+
+    def __init__(
+        self, autoencoder: nn.Module, denoiser: nn.Module, info: SurrogateInfo, alphas: torch.Tensor, **options: Any
+    ) -> None:
+        super().__init__(autoencoder, denoiser, info, **options)
+        known, self._settings = self.autoencoder.config, self.denoiser.config
+        self._down = 2 ** (len(known.block_out_channels) - 1)
+        self._patch, self._time_patch = self._settings.patch_size, self._settings.patch_size_t
+        if self._time_patch:  # 1.5 reads latent frames in groups
+            self.frames += -self.frames % self._time_patch
+        self.multiple = self._down * self._patch
+        self.latent_scale = float(known.scaling_factor)
+        # "Awkward", as diffusers says: the I2V weights were trained on latents divided by the factor.
+        self._condition_scale = 1 / self.latent_scale if known.invert_scale_latents else self.latent_scale
+        side = f"/{self._down}"
+        shape = ("B", self.frames, known.latent_channels, f"H{side}", f"W{side}")
+        self.draws = {
+            "timestep": Random(kind="integers", shape=("B",), low=0, high=len(alphas)),
+            "noise": Random(kind="normal", shape=shape),
+        }
+        self.register_buffer("alphas", alphas.float(), persistent=False)
+        self._rotary: dict[tuple[int, int], Any] = {}
+
+    def encode(self, pixels: Pixels) -> Feature:
+        given = self.normalised(pixels).to(self.autoencoder.dtype)
+        latent: torch.Tensor = self.autoencoder.encode(given.unsqueeze(2)).latent_dist.mode()[:, :, 0]
+        return latent.to(pixels.dtype) * self.latent_scale
+
+    def decode(self, latent: Feature) -> Pixels:
+        given = (latent / self.latent_scale).to(self.autoencoder.dtype).unsqueeze(2)
+        pixels: Pixels = self.autoencoder.decode(given).sample[:, :, 0].to(latent.dtype).add(1).div(2)
+        return pixels
+
+    def still(self, latent: Feature) -> Feature:
+        return latent.unsqueeze(1).expand(-1, self.frames, -1, -1, -1)
+
+    def encode_video(self, frames: torch.Tensor) -> Feature:
+        wanted = (self.frames - 1) * int(self.autoencoder.config.temporal_compression_ratio) + 1
+        frames = torch.cat([frames, frames[-1:].expand(max(0, wanted - len(frames)), -1, -1, -1)])[:wanted]
+        given = self.normalised(frames).to(self.autoencoder.dtype).movedim(0, 1).unsqueeze(0)
+        latents: torch.Tensor = self.autoencoder.encode(given).latent_dist.mode()
+        return latents.movedim(2, 1).to(frames.dtype) * self.latent_scale
+
+    def diffuse(self, reference: Feature, draw: Draw) -> tuple[Feature, Feature]:
+        level = self.alphas[draw["timestep"]].view(-1, 1, 1, 1, 1).to(reference.dtype)
+        noise, signal, rest = draw["noise"].to(reference), level.sqrt(), (1 - level).sqrt()
+        return signal * reference + rest * noise, signal * noise - rest * reference
+
+    def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, draw: Draw) -> Feature:
+        dtype, batch = self.denoiser.dtype, len(pixels)
+        first = (latent * (self._condition_scale / self.latent_scale)).unsqueeze(1)
+        condition = torch.cat([first, first.new_zeros(batch, self.frames - 1, *first.shape[2:])], 1)
+        given = torch.cat([noisy, condition], 2).to(dtype)
+        prediction: torch.Tensor = self.denoiser(
+            given,
+            as_batch(draw["text"].to(dtype), batch),
+            draw["timestep"],
+            ofs=None if self._settings.ofs_embed_dim is None else given.new_full((1,), OFS),
+            image_rotary_emb=self._turning(noisy.shape[-2], noisy.shape[-1], draw),
+            return_dict=False,
+        )[0]
+        return prediction
+
+    def _turning(self, height: int, width: int, draw: Draw) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """The rotary tables of one size, made once; an exported graph is given them as inputs."""
+        if not self._settings.use_rotary_positional_embeddings:
+            return None
+        if "cosine" in draw:
+            return draw["cosine"].flatten(0, 2), draw["sine"].flatten(0, 2)
+        if (height, width) not in self._rotary:
+            self._rotary[height, width] = self._tables(height // self._patch, width // self._patch)
+        cosine, sine = self._rotary[height, width]
+        return cosine, sine
+
+    def _tables(self, rows: int, columns: int) -> tuple[torch.Tensor, torch.Tensor]:
+        from diffusers.models.embeddings import get_3d_rotary_pos_embed
+        from diffusers.pipelines.cogvideo import pipeline_cogvideox_image2video as pipeline
+
+        full = (self._settings.sample_height // self._patch, self._settings.sample_width // self._patch)
+        where = self.alphas.device
+        if self._time_patch:
+            found = get_3d_rotary_pos_embed(
+                self._settings.attention_head_dim,
+                None,
+                (rows, columns),
+                self.frames // self._time_patch,
+                grid_type="slice",
+                max_size=full,
+                device=where,
+            )
+        else:
+            crop = pipeline.get_resize_crop_region_for_grid((rows, columns), full[1], full[0])  # type: ignore[no-untyped-call]  # diffusers
+            found = get_3d_rotary_pos_embed(
+                self._settings.attention_head_dim, crop, (rows, columns), self.frames, device=where
+            )
+        return found[0], found[1]
+
+
+def load(parts: Parts) -> CogVideoX:
+    """From a folder: transformer/, vae/, scheduler/, and text_encoder/ with tokenizer/ for the caption."""
+    denoiser: Any = parts.load("transformer", ["CogVideoXTransformer3DModel"])
+    length = int(denoiser.config.max_text_seq_length)
+
+    def encode() -> dict[str, torch.Tensor]:
+        return {"text": t5_embedding(parts, length)}
+
+    text = embedded_caption(parts.folder, parts.caption, encode, kind=f"t5 {length}")
+    return CogVideoX(
+        parts.load("vae", ["AutoencoderKLCogVideoX"]),
+        denoiser,
+        parts.info,
+        alphas_of(parts.scheduler()),
+        context={name: value.to(parts.device) for name, value in text.items()},
+        **parts.options,
+    )
+
+
+def alphas_of(settings: Mapping[str, Any]) -> torch.Tensor:
+    """The cumulative products of alpha, one a timestep, as diffusers' CogVideoX schedulers make them."""
+    from diffusers import CogVideoXDDIMScheduler
+
+    kind: Any = CogVideoXDDIMScheduler
+    alphas: torch.Tensor = kind.from_config(dict(settings)).alphas_cumprod
+    return alphas

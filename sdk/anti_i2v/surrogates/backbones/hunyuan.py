@@ -1,0 +1,203 @@
+"""HunyuanVideo I2V: the photo's latent beside the noisy video's channels, or in place of its first frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, ClassVar, final
+
+import torch
+from torch import nn
+
+from anti_i2v._types import Feature, Pixels
+from anti_i2v.errors import SurrogateError
+from anti_i2v.surrogates.backbones.base import Backbone, as_batch
+from anti_i2v.surrogates.backbones.loading import Parts, settings_of
+from anti_i2v.surrogates.backbones.prompts import embedded_caption, tokenized
+from anti_i2v.surrogates.backbones.wan import clip_view
+from anti_i2v.surrogates.base import Draw
+from anti_i2v.surrogates.info import Random, SurrogateInfo
+
+__all__ = ["HunyuanVideo", "load"]
+
+GUIDANCE = 6.0
+"""What the weights with a distilled guidance are told, as the pipeline's example does."""
+
+CAPTION_TOKENS = 77
+"""Of CLIP's; LLaVA reads up to 256 and the photo."""
+
+EVERY = {"latent_concat": 2, "token_replace": 4}
+"""How the photo enters -> which of LLaVA's tokens of it the denoiser reads: every second, or every fourth."""
+
+ROOM = 2 * 2**30
+"""Bytes that LLaVA needs beside its weights, generously."""
+
+Describe = Callable[[Pixels], Mapping[str, torch.Tensor]]
+
+
+@final
+class HunyuanVideo(Backbone):
+    """AutoencoderKLHunyuanVideo and HunyuanVideoTransformer3DModel (Kong et al. 2024, arXiv 2412.03603).
+
+    Videos are (B, C, frames, h, w). Training asks for noise - video, the velocity of the straight path
+    (1 - level) video + level noise, with levels from a logit-normal distribution (flow matching). Ours, by choice: that
+    distribution is the standard one, moved by the shift of the scheduler.
+
+    The photo's latent enters in one of two ways, as the weights ask. "latent_concat": beside the channels of the noisy
+    video, zero-padded over time, under a mask of what is known. "token_replace": in place of the first frame, at
+    timestep 0; the loss leaves that frame out.
+
+    The photo enters a second time, through LLaVA, which reads it before the caption. That embedding is made once of the
+    clean photo and no gradient flows through it: LLaVA is as large as half the denoiser, and it reads 336 x 336 pixels.
+    It is not kept on disk, as captions are, because it says what the photo shows.
+
+    Args:
+        shift: of the noise levels.
+        describe: photos -> LLaVA's "text" (B, L, D), which holds the photo and the caption, and its "text_mask" (B, L).
+    """
+
+    block_lists: ClassVar[tuple[str, ...]] = ("transformer_blocks", "single_transformer_blocks")
+
+    def __init__(
+        self,
+        autoencoder: nn.Module,
+        denoiser: nn.Module,
+        info: SurrogateInfo,
+        shift: float,
+        describe: Describe,
+        **options: Any,
+    ) -> None:
+        super().__init__(autoencoder, denoiser, info, **options)
+        known, self._settings = self.autoencoder.config, self.denoiser.config
+        self._in_place = self._settings.image_condition_type == "token_replace"
+        if self._in_place and self.frames < 2:
+            raise SurrogateError(f"{info.name} needs 2 latent frames or more: the first one is the photo itself")
+        self._shift, self._describe = shift, describe
+        self.multiple = int(known.spatial_compression_ratio) * self._settings.patch_size
+        self.latent_scale = float(known.scaling_factor)
+        side = f"/{known.spatial_compression_ratio}"
+        shape = ("B", known.latent_channels, self.frames, f"H{side}", f"W{side}")
+        self.draws = {
+            "level": Random(kind="normal", shape=("B",)),  # the logit of the noise level, before its shift
+            "noise": Random(kind="normal", shape=shape),
+        }
+
+    def encode(self, pixels: Pixels) -> Feature:
+        return self._latents(pixels.unsqueeze(2))[:, :, 0]
+
+    def decode(self, latent: Feature) -> Pixels:
+        given = (latent / self.latent_scale).to(self.autoencoder.dtype).unsqueeze(2)
+        pixels: Pixels = self.autoencoder.decode(given).sample[:, :, 0].to(latent.dtype).add(1).div(2)
+        return pixels
+
+    def still(self, latent: Feature) -> Feature:
+        return latent.unsqueeze(2).expand(-1, -1, self.frames, -1, -1)
+
+    def encode_video(self, frames: torch.Tensor) -> Feature:
+        count = (self.frames - 1) * int(self.autoencoder.config.temporal_compression_ratio) + 1
+        wanted = frames[torch.arange(count).clamp_max(len(frames) - 1)]
+        return self._latents(wanted.movedim(0, 1).unsqueeze(0))
+
+    def settle(self, clean: Pixels) -> Draw:
+        """The reference latents and LLaVA's words on a clean photo."""
+        return {**super().settle(clean), **self._describe(clean)}
+
+    def diffuse(self, reference: Feature, draw: Draw) -> tuple[Feature, Feature]:
+        level = self._level(draw).view(-1, 1, 1, 1, 1).to(reference.dtype)
+        noise = draw["noise"].to(reference)
+        return (1 - level) * reference + level * noise, (noise - reference)[:, :, int(self._in_place) :]
+
+    def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, draw: Draw) -> Feature:
+        dtype, batch = self.denoiser.dtype, len(pixels)
+        first = latent.unsqueeze(2)
+        if self._in_place:
+            given = torch.cat([first, noisy[:, :, 1:]], 2)
+        else:
+            later = self.frames - 1, *first.shape[3:]
+            condition = torch.cat([first, first.new_zeros(*first.shape[:2], *later)], 2)
+            mask = torch.cat([torch.ones_like(first[:, :1]), first.new_zeros(batch, 1, *later)], 2)
+            given = torch.cat([noisy, condition, mask], 1)
+        told = self._settings.guidance_embeds
+        prediction: torch.Tensor = self.denoiser(
+            given.to(dtype),
+            self._level(draw) * 1000,
+            as_batch(draw["text"].to(dtype), batch),
+            as_batch(draw["text_mask"].to(dtype), batch),
+            as_batch(draw["pooled"].to(dtype), batch),
+            guidance=given.new_full((batch,), GUIDANCE * 1000, dtype=dtype) if told else None,
+            return_dict=False,
+        )[0]
+        return prediction[:, :, int(self._in_place) :]
+
+    def _latents(self, video: torch.Tensor) -> torch.Tensor:
+        """Of (B, 3, T, H, W) in [0, 1]."""
+        given = (video * 2 - 1).to(self.autoencoder.dtype)
+        latents: torch.Tensor = self.autoencoder.encode(given).latent_dist.mode()
+        return latents.to(video.dtype) * self.latent_scale
+
+    def _level(self, draw: Draw) -> torch.Tensor:
+        even = draw["level"].sigmoid()
+        return self._shift * even / (1 + (self._shift - 1) * even)
+
+
+def load(parts: Parts) -> HunyuanVideo:
+    """From a folder: transformer/, vae/, scheduler/, text_encoder/ (LLaVA) with tokenizer/ and image_processor/,
+    text_encoder_2/ (CLIP) with tokenizer_2/.
+
+    Raises:
+        SurrogateError: a text-to-video model, too.
+    """
+    denoiser: Any = parts.load("transformer", ["HunyuanVideoTransformer3DModel"])
+    if denoiser.config.image_condition_type not in EVERY:
+        raise SurrogateError(f"{parts.folder} makes videos of text alone: its denoiser takes no photo")
+    view = settings_of(parts.folder / "image_processor" / "preprocessor_config.json")
+    settings_of(parts.folder / "text_encoder" / "config.json")  # needed once a photo comes: what is missing is said now
+    tokenized(parts.folder / "tokenizer", parts.caption, CAPTION_TOKENS)
+
+    def encode() -> dict[str, torch.Tensor]:
+        tokens = tokenized(parts.folder / "tokenizer_2", parts.caption, CAPTION_TOKENS)
+        encoder: Any = parts.load("text_encoder_2", ["CLIPTextModel"], "transformers")
+        return {"pooled": encoder(tokens["input_ids"].to(parts.device)).pooler_output}
+
+    pooled = embedded_caption(parts.folder, parts.caption, encode, kind=f"clip pooled {CAPTION_TOKENS}")
+    return HunyuanVideo(
+        parts.load("vae", ["AutoencoderKLHunyuanVideo"]),
+        denoiser,
+        parts.info,
+        float(parts.scheduler().get("shift", 1.0)),
+        lambda clean: _described(parts, view, EVERY[denoiser.config.image_condition_type], clean),
+        context={name: value.to(parts.device) for name, value in pooled.items()},
+        **parts.options,
+    )
+
+
+def _described(parts: Parts, view: Mapping[str, Any], every: int, clean: Pixels) -> dict[str, torch.Tensor]:
+    """What LLaVA makes of photos and the caption, as the pipeline words, cuts and thins it. LLaVA goes afterwards."""
+    from diffusers.pipelines.hunyuan_video import pipeline_hunyuan_video_image2video as pipeline
+    from transformers import AutoTokenizer
+
+    where = _with_room(parts)
+    llava = replace(parts, device=where).load("text_encoder", ["LlavaForConditionalGeneration"], "transformers")
+    reader = SimpleNamespace(  # all that the pipeline's method looks at
+        text_encoder=llava,
+        tokenizer=AutoTokenizer.from_pretrained(parts.folder / "tokenizer", local_files_only=True),
+        image_processor=lambda photo, return_tensors: SimpleNamespace(pixel_values=clip_view(photo, view)),
+    )
+    read: Any = pipeline.HunyuanVideoImageToVideoPipeline._get_llama_prompt_embeds
+    template = pipeline.DEFAULT_PROMPT_TEMPLATE
+    with torch.no_grad():
+        found = [
+            read(reader, photo, parts.caption, template, device=where, dtype=parts.dtype, image_embed_interleave=every)
+            for photo in clean.split(1)
+        ]
+    text, mask = (torch.cat(tensors).to(parts.device) for tensors in zip(*found, strict=True))
+    return {"text": text, "text_mask": mask}
+
+
+def _with_room(parts: Parts) -> torch.device:
+    """The GPU where LLaVA fits beside the denoiser, else the CPU: a minute instead of a second, once a photo."""
+    if parts.device.type != "cuda":
+        return parts.device
+    size = sum(file.stat().st_size for file in (parts.folder / "text_encoder").glob("*.safetensors"))
+    return parts.device if size + ROOM < torch.cuda.mem_get_info(parts.device)[0] else torch.device("cpu")

@@ -1,0 +1,175 @@
+"""Image-to-video models from a folder in the hub's layout: model_index.json, and a folder for each part.
+
+Safetensors alone are read, never a pickle. What a folder holds is compared with the SHA-256 sums that `surrogates pull`
+wrote beside it (see `locks`).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from anti_i2v.errors import SurrogateError
+from anti_i2v.surrogates.backbones.base import Backbone
+from anti_i2v.surrogates.backbones.locks import check_lock
+from anti_i2v.surrogates.info import SurrogateInfo
+from anti_i2v.surrogates.models import INDEX
+
+__all__ = ["FAMILIES", "Parts", "load_backbone", "settings_of"]
+
+FAMILIES = {
+    "CogVideoXImageToVideoPipeline": "cogvideox",
+    "HunyuanVideoImageToVideoPipeline": "hunyuan",
+    "I2VGenXLPipeline": "i2vgenxl",
+    "LTXImageToVideoPipeline": "ltx",
+    "LTXPipeline": "ltx",  # the same weights: Lightricks' folder says so
+    "StableVideoDiffusionPipeline": "svd",
+    "WanImageToVideoPipeline": "wan",
+    "WanPipeline": "wan",  # 2.2 TI2V 5B makes both; those of text alone are refused
+}
+"""Class of the pipeline, as model_index.json says it -> the module here whose `load(parts)` builds the family."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a family builds itself from.
+
+    Attributes:
+        folder: in the hub's layout.
+        info: where it comes from.
+        caption: what the video is to show, for the text encoder.
+        device, dtype: of the models.
+        options: for `Backbone`: hooks, frames, checkpointing.
+    """
+
+    folder: Path
+    info: SurrogateInfo
+    caption: str = ""
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    dtype: torch.dtype = torch.float32
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def load(self, part: str, kinds: Sequence[str], library: str = "diffusers") -> nn.Module:
+        """One model of the folder, frozen, on the device.
+
+        Raises:
+            SurrogateError: it is missing, of another class, or its weights are truncated or incomplete.
+        """
+        kind = settings_of(self.folder / part / "config.json").get("_class_name") or _architecture(self.folder / part)
+        if kind not in kinds:
+            raise SurrogateError(f"{self.folder / part} holds a {kind or 'model of unknown class'}, not {kinds[0]}")
+        model = _pretrained(library, kind, self.folder / part, self.dtype)
+        return model.eval().requires_grad_(False).to(self.device)
+
+    def scheduler(self) -> Mapping[str, Any]:
+        """The scheduler's settings, whose noise levels training used."""
+        return settings_of(self.folder / "scheduler" / "scheduler_config.json")
+
+
+def load_backbone(
+    folder: Path,
+    *,
+    name: str | None = None,
+    source: str | None = None,
+    licence: str = "unknown",
+    caption: str = "",
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    **options: Any,
+) -> Backbone:
+    """A model of any family in `FAMILIES`.
+
+    Args:
+        folder: in the hub's layout.
+        caption: of the photo; its embedding is computed once and cached on disk, and the text encoder freed.
+        device, dtype: where and how it runs; bfloat16 on a GPU.
+        options: of `Backbone`: hooks, frames, checkpointing.
+
+    Raises:
+        SurrogateError: diffusers is missing; the folder, a part of it or a weight file is missing, truncated or not
+            what was pulled; the family is not read; the GPU is too small. The message says what to do.
+    """
+    kind = str(settings_of(folder / INDEX).get("_class_name", ""))
+    if kind not in FAMILIES:
+        raise SurrogateError(
+            f"{folder} holds a {kind or 'model of unknown class'}: this version reads {', '.join(FAMILIES)}"
+        )
+    device = torch.device(device)
+    digest = check_lock(folder)
+    _fits(folder, device, dtype)
+    info = SurrogateInfo(
+        name=name or folder.name, kind=kind, source=source or folder.name, fingerprint=digest, licence=licence
+    )
+    family: Callable[[Parts], Backbone] = import_module(f"anti_i2v.surrogates.backbones.{FAMILIES[kind]}").load
+    return family(Parts(folder, info, caption, device, dtype, options)).to(device)
+
+
+def settings_of(file: Path) -> dict[str, Any]:
+    """A JSON object of the folder. Raises SurrogateError."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SurrogateError(
+            f"{file.parent} has no {file.name}: a model's folder has the hub's layout, model_index.json with a folder "
+            "for each part"
+        ) from None
+    except (OSError, ValueError):
+        found = None
+    if not isinstance(found, dict):
+        raise SurrogateError(f"{file} is not a JSON object: pull it again")
+    return found
+
+
+def _architecture(folder: Path) -> str:
+    names = settings_of(folder / "config.json").get("architectures") or [""]
+    return str(names[0])
+
+
+def _pretrained(library: str, kind: str, folder: Path, dtype: torch.dtype) -> nn.Module:
+    try:
+        package = import_module(library)
+    except ImportError:
+        raise SurrogateError(f'{folder} needs {library}: pip install "anti-i2v-sdk[backbones]"') from None
+    logging.getLogger(library).setLevel(logging.ERROR)  # they warn of settings that they ignore
+    if not any(folder.glob("*.safetensors")):
+        raise SurrogateError(f"{folder} has no safetensors weights (pickles are never read): pull it again")
+    try:
+        model, loading = getattr(package, kind).from_pretrained(
+            folder, torch_dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
+        )
+    except (OSError, TypeError, ValueError, RuntimeError, KeyError) as problem:
+        first_line = (str(problem).strip() or type(problem).__name__).splitlines()[0]
+        raise SurrogateError(f"{folder} cannot be loaded as {kind}: {first_line}") from None
+    except Exception as problem:
+        if type(problem).__name__ != "SafetensorError":
+            raise
+        raise SurrogateError(f"a weight file in {folder} is truncated or damaged: pull it again") from None
+    if loading["missing_keys"]:  # it would go on with random numbers in their place
+        raise SurrogateError(f"{folder} lacks {min(loading['missing_keys'])!r}, which {kind} needs: pull it again")
+    loaded: nn.Module = model
+    return loaded
+
+
+DENOISERS = ("transformer", "transformer_2", "unet", "vae", "image_encoder")
+"""What stays on the device while photos are protected; text encoders go once the caption is embedded."""
+
+
+def _fits(folder: Path, device: torch.device, dtype: torch.dtype) -> None:
+    """Whether the weights fit the device's free memory. Raises SurrogateError."""
+    if device.type != "cuda":
+        return
+    size = sum(file.stat().st_size for part in DENOISERS for file in (folder / part).glob("*.safetensors"))
+    free, _ = torch.cuda.mem_get_info(device)
+    if size > free:
+        raise SurrogateError(
+            f"{folder.name} has {size / 2**30:.0f} GiB of weights and {device} has {free / 2**30:.0f} GiB free: use a "
+            "larger GPU, a smaller model, or --device cpu"
+        )

@@ -1,0 +1,134 @@
+"""LTX-Video I2V: the photo's latent is the video's first frame, at timestep 0, among tokens that carry their own."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, final
+
+import torch
+from torch import nn
+
+from anti_i2v._types import Feature, Pixels
+from anti_i2v.errors import SurrogateError
+from anti_i2v.surrogates.backbones.base import Backbone, as_batch
+from anti_i2v.surrogates.backbones.loading import Parts
+from anti_i2v.surrogates.backbones.prompts import embedded_caption, tokenized
+from anti_i2v.surrogates.base import Draw
+from anti_i2v.surrogates.info import Random, SurrogateInfo
+
+__all__ = ["LTXVideo", "load"]
+
+LENGTH = 128
+"""Tokens of a caption."""
+
+FRAME_RATE = 25
+"""Frames a second: the pipeline's default, by which it stretches positions in time."""
+
+SHIFT = ((1024, 0.95), (4096, 2.05))
+"""Two points (tokens, shift) of the line by which long videos are trained on more noise."""
+
+
+@final
+class LTXVideo(Backbone):
+    """AutoencoderKLLTXVideo and LTXVideoTransformer3DModel (HaCohen et al. 2024, arXiv 2501.00103).
+
+    Videos are (B, C, frames, h, w), and (B, frames h w, C) for the denoiser. Training asks for noise - video, the
+    velocity of the straight path (1 - level) video + level noise (rectified flow). Levels are Lightricks' own
+    (LTX-Video-Trainer, ShiftedLogitNormalTimestepSampler): logit-normal, with a shift that grows with the tokens.
+    Its loss leaves out the first frame, which is given; so does this one.
+    """
+
+    block_lists: ClassVar[tuple[str, ...]] = ("transformer_blocks",)
+
+    def __init__(self, autoencoder: nn.Module, denoiser: nn.Module, info: SurrogateInfo, **options: Any) -> None:
+        super().__init__(autoencoder, denoiser, info, **options)
+        if self.frames < 2:
+            raise SurrogateError(f"{info.name} needs 2 latent frames or more: the first one is the photo itself")
+        self._space = int(self.autoencoder.spatial_compression_ratio)
+        self._time = int(self.autoencoder.temporal_compression_ratio)
+        self.multiple = self._space
+        side = f"/{self._space}"
+        shape = ("B", self.autoencoder.config.latent_channels, self.frames, f"H{side}", f"W{side}")
+        self.draws = {
+            "timestep": Random(kind="normal", shape=("B",)),  # the logit of the noise level, before its shift
+            "noise": Random(kind="normal", shape=shape),
+        }
+        for block in self.autoencoder.decoder.modules():
+            if hasattr(block, "per_channel_scale1"):  # noise in the decoder: a photo would decode to another each time
+                block.per_channel_scale1 = block.per_channel_scale2 = None
+
+    def encode(self, pixels: Pixels) -> Feature:
+        return self._latents(self.normalised(pixels).unsqueeze(2))[:, :, 0]
+
+    def decode(self, latent: Feature) -> Pixels:
+        mean, deviation = self._statistics(latent)
+        given = (latent.unsqueeze(2) * deviation + mean).to(self.autoencoder.dtype)
+        timestep = given.new_zeros(len(given)) if self.autoencoder.config.timestep_conditioning else None
+        pixels: Pixels = self.autoencoder.decode(given, timestep).sample[:, :, 0].to(latent.dtype).add(1).div(2)
+        return pixels
+
+    def still(self, latent: Feature) -> Feature:
+        return latent.unsqueeze(2).expand(-1, -1, self.frames, -1, -1)
+
+    def encode_video(self, frames: torch.Tensor) -> Feature:
+        wanted = (self.frames - 1) * self._time + 1
+        frames = torch.cat([frames, frames[-1:].expand(max(0, wanted - len(frames)), -1, -1, -1)])[:wanted]
+        return self._latents(self.normalised(frames).movedim(0, 1).unsqueeze(0))
+
+    def diffuse(self, reference: Feature, draw: Draw) -> tuple[Feature, Feature]:
+        noise = draw["noise"].to(reference)
+        level = self._level(draw, noise).view(-1, 1, 1, 1, 1).to(reference.dtype)
+        return (1 - level) * reference + level * noise, (noise - reference)[:, :, 1:]
+
+    def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, draw: Draw) -> Feature:
+        dtype, batch = self.denoiser.dtype, len(pixels)
+        _, _, frames, height, width = noisy.shape
+        given = torch.cat([latent.unsqueeze(2), noisy[:, :, 1:]], 2)
+        known = torch.arange(frames * height * width, device=noisy.device) < height * width
+        timestep = self._level(draw, noisy).mul(1000).unsqueeze(1).masked_fill(known, 0)
+        prediction: torch.Tensor = self.denoiser(
+            given.flatten(2).mT.to(dtype),
+            as_batch(draw["text"].to(dtype), batch),
+            timestep,
+            as_batch(draw["mask"], batch),
+            num_frames=frames,
+            height=height,
+            width=width,
+            rope_interpolation_scale=(self._time / FRAME_RATE, self._space, self._space),
+            return_dict=False,
+        )[0]
+        return prediction.mT.unflatten(2, (frames, height, width))[:, :, 1:]
+
+    def _level(self, draw: Draw, video: Feature) -> torch.Tensor:
+        """Noise levels in (0, 1), (B,)."""
+        (few, low), (many, high) = SHIFT
+        shift = low + (high - low) * (video[0, 0].numel() - few) / (many - few)
+        return torch.sigmoid(draw["timestep"] + shift)
+
+    def _latents(self, video: torch.Tensor) -> torch.Tensor:
+        """Of (B, 3, T, H, W) in [-1, 1], standardised a channel."""
+        latents: torch.Tensor = self.autoencoder.encode(video.to(self.autoencoder.dtype)).latent_dist.mode()
+        mean, deviation = self._statistics(video)
+        return (latents.to(video.dtype) - mean) / deviation
+
+    def _statistics(self, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        mean, deviation = self.autoencoder.latents_mean, self.autoencoder.latents_std
+        return mean.view(1, -1, 1, 1, 1).to(like), deviation.view(1, -1, 1, 1, 1).to(like)
+
+
+def load(parts: Parts) -> LTXVideo:
+    """From a folder: transformer/, vae/, and text_encoder/ with tokenizer/ for the caption."""
+    text = embedded_caption(parts.folder, parts.caption, lambda: _text(parts), kind=f"t5 mask {LENGTH}")
+    return LTXVideo(
+        parts.load("vae", ["AutoencoderKLLTXVideo"]),
+        parts.load("transformer", ["LTXVideoTransformer3DModel"]),
+        parts.info,
+        context={name: value.to(parts.device) for name, value in text.items()},
+        **parts.options,
+    )
+
+
+def _text(parts: Parts) -> dict[str, torch.Tensor]:
+    """The caption through T5, padded to 128 tokens, and which tokens are its own."""
+    tokens = tokenized(parts.folder / "tokenizer", parts.caption, LENGTH)
+    encoder: Any = parts.load("text_encoder", ["T5EncoderModel"], "transformers")
+    return {"text": encoder(tokens["input_ids"].to(parts.device))[0], "mask": tokens["attention_mask"]}

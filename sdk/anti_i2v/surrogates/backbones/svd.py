@@ -1,0 +1,150 @@
+"""Stable Video Diffusion: the photo's latent beside every noisy frame, and its CLIP embedding in cross-attention."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar, final
+
+import torch
+from torch import nn
+
+from anti_i2v._types import Feature, Pixels
+from anti_i2v.errors import SurrogateError
+from anti_i2v.surrogates.backbones.base import Backbone
+from anti_i2v.surrogates.backbones.loading import Parts, settings_of
+from anti_i2v.surrogates.backbones.unets import BLOCKS, matching
+from anti_i2v.surrogates.backbones.wan import clip_view
+from anti_i2v.surrogates.base import Draw, Features
+from anti_i2v.surrogates.info import Random, SurrogateInfo
+
+__all__ = ["StableVideoDiffusion", "load"]
+
+LEVEL_MEAN, LEVEL_DEVIATION = 0.7, 1.6
+"""Of the noise level's logarithm: what public trainers of the image-to-video model take (SVD_Xtend's train_svd.py)."""
+
+FPS, MOTION, AUGMENTATION = 7, 127, 0.02
+"""The pipeline's own wishes: frames a second, "motion bucket", and the noise put on the photo, whose scale is [-1, 1].
+
+Training drew the noise anew (log-normal, about 0.05); whoever generates leaves it where it is, so it stays here."""
+
+CLIP_SIDE = 224
+"""What the pipeline resizes the photo to, whatever the feature extractor says."""
+
+
+@final
+class StableVideoDiffusion(Backbone):
+    """AutoencoderKLTemporalDecoder and UNetSpatioTemporalConditionModel (Blattmann et al. 2023, arXiv 2311.15127).
+
+    Videos are (B, frames, C, h, w). Training follows EDM (Karras et al. 2022, arXiv 2206.00364) with preconditioners
+    and a weight under which the loss is the plain squared error of v on a video scaled to unit variance:
+    noisy = (video + sigma noise) / sqrt(sigma^2 + 1), v = (noise - sigma video) / sqrt(sigma^2 + 1). The U-Net is told
+    log(sigma) / 4.
+
+    The photo enters twice, and gradients flow through both: with a little noise through the autoencoder, whose latent
+    (not scaled, unlike the video's) stands beside every frame, and without noise through CLIP. With a draw, "latent" is
+    that of the photo with noise.
+
+    Args:
+        image_encoder: transformers' CLIPVisionModelWithProjection.
+        view: settings of the feature extractor before it, which only normalises here.
+    """
+
+    block_lists: ClassVar[tuple[str, ...]] = BLOCKS
+    image_encoder: Any
+
+    def __init__(
+        self,
+        autoencoder: nn.Module,
+        denoiser: nn.Module,
+        info: SurrogateInfo,
+        image_encoder: nn.Module,
+        view: Mapping[str, Any],
+        **options: Any,
+    ) -> None:
+        super().__init__(autoencoder, denoiser, info, **options)
+        self.image_encoder = image_encoder.eval().requires_grad_(False)
+        known, self._view = self.autoencoder.config, {**view, "do_resize": False, "do_center_crop": False}
+        self.multiple = 2 ** (len(known.block_out_channels) - 1)
+        self._video_scale = float(known.scaling_factor)
+        side = f"/{self.multiple}"
+        self.draws = {
+            "level": Random(kind="normal", shape=("B",)),
+            "noise": Random(kind="normal", shape=("B", self.frames, known.latent_channels, f"H{side}", f"W{side}")),
+            "augmentation": Random(kind="normal", shape=("B", 3, "H", "W")),
+        }
+
+    def features(self, pixels: Pixels, draw: Draw | None = None) -> Features:
+        if draw is None:
+            return super().features(pixels)
+        known = {**draw, "image": self._embedding(pixels)}  # CLIP reads the photo without the noise put on it
+        noise = draw["augmentation"].to(pixels) * (AUGMENTATION / 2)
+        return super().features(pixels + noise, known)
+
+    def encode(self, pixels: Pixels) -> Feature:
+        given = self.normalised(pixels).to(self.autoencoder.dtype)
+        latent: torch.Tensor = self.autoencoder.encode(given).latent_dist.mode()
+        return latent.to(pixels.dtype)
+
+    def decode(self, latent: Feature) -> Pixels:
+        decoded = self.autoencoder.decode(latent.to(self.autoencoder.dtype), num_frames=1).sample
+        pixels: Pixels = decoded.to(latent.dtype).add(1).div(2)
+        return pixels
+
+    def still(self, latent: Feature) -> Feature:
+        return (latent * self._video_scale).unsqueeze(1).expand(-1, self.frames, -1, -1, -1)
+
+    def encode_video(self, frames: torch.Tensor) -> Feature:
+        wanted = frames[torch.arange(self.frames).clamp_max(len(frames) - 1)]
+        latents = torch.cat([self.encode(frame) for frame in wanted.split(1)])  # no more memory than a photo takes
+        return latents.unsqueeze(0) * self._video_scale
+
+    def diffuse(self, reference: Feature, draw: Draw) -> tuple[Feature, Feature]:
+        sigma = _logarithm(draw).to(reference).exp().view(-1, 1, 1, 1, 1)
+        noise, size = draw["noise"].to(reference), (sigma.square() + 1).sqrt()
+        return (reference + sigma * noise) / size, (noise - sigma * reference) / size
+
+    def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, draw: Draw) -> Feature:
+        dtype, batch = self.denoiser.dtype, len(pixels)
+        given = torch.cat([noisy, latent.unsqueeze(1).expand(-1, self.frames, -1, -1, -1)], 2)
+        wishes = pixels.new_tensor([FPS - 1, MOTION, AUGMENTATION])  # it was trained on one frame a second less
+        prediction: torch.Tensor = self.denoiser(
+            given.to(dtype),
+            _logarithm(draw) / 4,
+            draw["image"].to(dtype),
+            added_time_ids=wishes.to(dtype).expand(batch, 3),
+            return_dict=False,
+        )[0]
+        return prediction
+
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        return matching(self.layers)
+
+    def _embedding(self, pixels: Pixels) -> torch.Tensor:
+        """CLIP's embedding of the photo, (B, 1, D)."""
+        from diffusers.pipelines.stable_video_diffusion import pipeline_stable_video_diffusion as pipeline
+
+        small = pipeline._resize_with_antialiasing(pixels * 2 - 1, (CLIP_SIDE, CLIP_SIDE)).add(1).div(2)
+        given = clip_view(small, self._view).to(self.image_encoder.dtype)
+        embedding: torch.Tensor = self.image_encoder(given).image_embeds.unsqueeze(1)
+        return embedding
+
+
+def _logarithm(draw: Draw) -> torch.Tensor:
+    return LEVEL_MEAN + LEVEL_DEVIATION * draw["level"]
+
+
+def load(parts: Parts) -> StableVideoDiffusion:
+    """From a folder: unet/, vae/, image_encoder/, feature_extractor/, scheduler/. It reads no caption."""
+    asked = parts.scheduler().get("prediction_type")
+    if asked != "v_prediction":
+        raise SurrogateError(f"{parts.folder} was trained to predict {asked}, not v_prediction: it is no SVD")
+    half = parts.dtype == torch.float16  # in which this autoencoder overflows, as its configuration says
+    return StableVideoDiffusion(
+        (replace(parts, dtype=torch.float32) if half else parts).load("vae", ["AutoencoderKLTemporalDecoder"]),
+        parts.load("unet", ["UNetSpatioTemporalConditionModel"]),
+        parts.info,
+        parts.load("image_encoder", ["CLIPVisionModelWithProjection"], "transformers"),
+        settings_of(parts.folder / "feature_extractor" / "preprocessor_config.json"),
+        **parts.options,
+    )

@@ -1,0 +1,231 @@
+"""Wan I2V: the photo's latents beside the noisy video's channels (2.1, 2.2 A14B) or for its first frame (2.2 5B)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, final
+
+import torch
+from torch import nn
+
+from anti_i2v._types import Feature, Pixels
+from anti_i2v.errors import SurrogateError
+from anti_i2v.surrogates.backbones.base import Backbone, as_batch
+from anti_i2v.surrogates.backbones.loading import Parts, settings_of
+from anti_i2v.surrogates.backbones.prompts import embedded_caption, tokenized
+from anti_i2v.surrogates.base import Draw
+from anti_i2v.surrogates.info import Random, SurrogateInfo
+from anti_i2v.surrogates.models import INDEX
+
+__all__ = ["Wan", "clip_view", "levels_of", "load"]
+
+LENGTH = 512
+"""Tokens of a caption: the transformer of 2.1 tells text from image by this number."""
+
+STAGES = {"high": "transformer", "low": "transformer_2"}
+"""The denoisers of 2.2 A14B: noise levels from `boundary_ratio` up are the first one's, all others the second one's."""
+
+
+@final
+class Wan(Backbone):
+    """AutoencoderKLWan and WanTransformer3DModel (Team Wan 2025, arXiv 2503.20314).
+
+    Videos are (B, C, frames, h, w). Training asks for noise - video, the velocity of the straight path
+    (1 - level) video + level noise (section 4.2.2: rectified flow). The paper draws levels from a logit-normal
+    distribution whose parameters it does not give. Ours, by choice: uniformly from the scheduler's own shifted levels,
+    as DiffSynth-Studio fine-tunes these models, and of two denoisers only from the one's range that was loaded.
+
+    The causal autoencoder sees the photo and gray frames after it, and remembers: all latent frames of the condition
+    depend on the photo, so all are encoded, and differentiated, in every step. Where the photo stands in place of the
+    first frame (5B) a single frame is encoded.
+
+    Args:
+        levels: what is drawn from: noise levels in (0, 1], one a timestep.
+        in_place: the photo's latent is the first frame of the video, at timestep 0 (`expand_timesteps`).
+        image_encoder: CLIP's vision model of 2.1: its penultimate layer is read.
+        view: settings of the image processor before it.
+        steps: timestep of level 1.
+    """
+
+    block_lists: ClassVar[tuple[str, ...]] = ("blocks",)
+    levels: torch.Tensor
+    mean: torch.Tensor
+    deviation: torch.Tensor
+
+    def __init__(
+        self,
+        autoencoder: nn.Module,
+        denoiser: nn.Module,
+        info: SurrogateInfo,
+        levels: torch.Tensor,
+        *,
+        in_place: bool = False,
+        image_encoder: nn.Module | None = None,
+        view: Mapping[str, Any] | None = None,
+        steps: int = 1000,
+        **options: Any,
+    ) -> None:
+        super().__init__(autoencoder, denoiser, info, **options)
+        if in_place and self.frames < 2:
+            raise SurrogateError(f"{info.name} needs 2 latent frames or more: the first one is the photo itself")
+        known, self._settings = self.autoencoder.config, self.denoiser.config
+        self._in_place, self._view, self._steps = in_place, view, steps
+        self.image_encoder: Any = None if image_encoder is None else image_encoder.eval().requires_grad_(False)
+        self._time, self._patch = int(known.scale_factor_temporal), self._settings.patch_size[1]
+        self.multiple = int(known.scale_factor_spatial) * self._patch
+        side = f"/{known.scale_factor_spatial}"
+        self.draws = {
+            "timestep": Random(kind="integers", shape=("B",), low=0, high=len(levels)),
+            "noise": Random(kind="normal", shape=("B", known.z_dim, self.frames, f"H{side}", f"W{side}")),
+        }
+        self.register_buffer("levels", levels.float(), persistent=False)
+        for name, values in (("mean", known.latents_mean), ("deviation", known.latents_std)):
+            self.register_buffer(name, torch.tensor(values).view(1, -1, 1, 1, 1), persistent=False)
+
+    def encode(self, pixels: Pixels) -> Feature:
+        return self._latents(self.normalised(pixels).unsqueeze(2))[:, :, 0]
+
+    def decode(self, latent: Feature) -> Pixels:
+        from diffusers.models.autoencoders.autoencoder_kl_wan import unpatchify
+
+        own = latent.unsqueeze(2) * self.deviation.to(latent.dtype) + self.mean.to(latent.dtype)
+        given = self.autoencoder.post_quant_conv(own.to(self.autoencoder.dtype))
+        # Its `decode` clamps, which ends gradients; of a single frame nothing is to be remembered.
+        decoded = self.autoencoder.decoder(given, first_chunk=True)
+        pixels: Pixels = unpatchify(decoded, self.autoencoder.config.patch_size or 1)
+        return pixels[:, :, 0].to(latent.dtype).add(1).div(2)
+
+    def still(self, latent: Feature) -> Feature:
+        return latent.unsqueeze(2).expand(-1, -1, self.frames, -1, -1)
+
+    def encode_video(self, frames: torch.Tensor) -> Feature:
+        wanted = (self.frames - 1) * self._time + 1
+        frames = torch.cat([frames, frames[-1:].expand(max(0, wanted - len(frames)), -1, -1, -1)])[:wanted]
+        return self._latents(self.normalised(frames).movedim(0, 1).unsqueeze(0))
+
+    def diffuse(self, reference: Feature, draw: Draw) -> tuple[Feature, Feature]:
+        level = self.levels[draw["timestep"]].view(-1, 1, 1, 1, 1).to(reference.dtype)
+        noise = draw["noise"].to(reference)
+        return (1 - level) * reference + level * noise, (noise - reference)[:, :, int(self._in_place) :]
+
+    def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, draw: Draw) -> Feature:
+        dtype, batch = self.denoiser.dtype, len(pixels)
+        timestep = self.levels[draw["timestep"]] * self._steps
+        if self._in_place:
+            given = torch.cat([latent.unsqueeze(2), noisy[:, :, 1:]], 2)
+            tokens = noisy.shape[-2] * noisy.shape[-1] // self._patch**2
+            known = torch.arange(self.frames * tokens, device=noisy.device) < tokens
+            timestep = timestep.unsqueeze(1).masked_fill(known, 0)
+        else:
+            given = torch.cat([noisy, self._condition(pixels)], 1)
+        prediction: torch.Tensor = self.denoiser(
+            given.to(dtype),
+            timestep,
+            as_batch(draw["text"].to(dtype), batch),
+            None if self.image_encoder is None else self._seen(pixels).to(dtype),
+            return_dict=False,
+        )[0]
+        return prediction[:, :, int(self._in_place) :]
+
+    def _latents(self, video: torch.Tensor) -> torch.Tensor:
+        """Of (B, 3, T, H, W) in [-1, 1], standardised a channel."""
+        latents: torch.Tensor = self.autoencoder.encode(video.to(self.autoencoder.dtype)).latent_dist.mode()
+        return (latents.to(video.dtype) - self.mean.to(video.dtype)) / self.deviation.to(video.dtype)
+
+    def _condition(self, pixels: Pixels) -> torch.Tensor:
+        """A mask of what is known, and the latents of the photo with gray frames after it, (B, 4 + C, frames, h, w)."""
+        photo = self.normalised(pixels).unsqueeze(2)
+        gray = photo.new_zeros(()).expand(*photo.shape[:2], (self.frames - 1) * self._time, *photo.shape[3:])
+        latents = self._latents(torch.cat([photo, gray], 2))
+        mask = latents.new_zeros(len(latents), self._time, *latents.shape[2:])
+        mask[:, :, 0] = 1
+        return torch.cat([mask, latents], 1)
+
+    def _seen(self, pixels: Pixels) -> torch.Tensor:
+        """CLIP's tokens of the photo."""
+        given = clip_view(pixels, self._view or {}).to(self.image_encoder.dtype)
+        tokens: torch.Tensor = self.image_encoder(given, output_hidden_states=True).hidden_states[-2]
+        return tokens
+
+
+def clip_view(pixels: Pixels, settings: Mapping[str, Any]) -> torch.Tensor:
+    """A photo as CLIPImageProcessor shows it, (B, 3, h, w), but not rounded to 8 bits: gradients live.
+
+    Args:
+        settings: of preprocessor_config.json; what is missing is CLIP's.
+    """
+    if settings.get("do_resize", True):
+        size, sides = settings.get("size", {"shortest_edge": 224}), pixels.shape[-2:]
+        if "shortest_edge" in size:
+            short = min(sides)
+            wanted = [int(size["shortest_edge"] * side / short) for side in sides]
+        else:
+            wanted = [size["height"], size["width"]]
+        mode = {2: "bilinear", 3: "bicubic"}[settings.get("resample", 3)]
+        pixels = nn.functional.interpolate(pixels, wanted, mode=mode, antialias=True).clamp(0, 1)
+    if settings.get("do_center_crop", True):
+        crop = settings.get("crop_size", {"height": 224, "width": 224})
+        top, left = (pixels.shape[-2] - crop["height"]) // 2, (pixels.shape[-1] - crop["width"]) // 2
+        pixels = pixels[..., top : top + crop["height"], left : left + crop["width"]]
+    mean = settings.get("image_mean", (0.48145466, 0.4578275, 0.40821073))
+    deviation = settings.get("image_std", (0.26862954, 0.26130258, 0.27577711))
+    return (pixels - pixels.new_tensor(mean).view(3, 1, 1)) / pixels.new_tensor(deviation).view(3, 1, 1)
+
+
+def levels_of(settings: Mapping[str, Any]) -> torch.Tensor:
+    """The scheduler's shifted noise levels, one a training timestep, rising to 1."""
+    count = int(settings.get("num_train_timesteps", 1000))
+    shift = float(settings.get("flow_shift", settings.get("shift", 1.0)))  # UniPC, or Euler
+    even = torch.arange(1, count + 1, dtype=torch.float64) / count
+    return shift * even / (1 + (shift - 1) * even)
+
+
+def load(parts: Parts) -> Wan:
+    """From a folder: transformer/, vae/, scheduler/, text_encoder/, tokenizer/; 2.1: image_encoder/, image_processor/.
+
+    The folder of A14B holds transformer/ and transformer_2/, of which one is loaded: the option `stage`, "high" (the
+    default: it starts from noise alone and takes all of the scene from the photo) or "low". Two surrogates make both.
+
+    Raises:
+        SurrogateError: a text-to-video model, one that needs a last frame, or a stage that there is not.
+    """
+    index, options, scheduler = settings_of(parts.folder / INDEX), dict(parts.options), parts.scheduler()
+    levels, boundary, stage = levels_of(scheduler), index.get("boundary_ratio"), str(options.pop("stage", "high"))
+    if stage not in STAGES or (boundary is None and stage != "high"):
+        raise SurrogateError(
+            f"{parts.folder} has no stage {stage!r}: "
+            + ("it has a single denoiser" if boundary is None else f"choose from {', '.join(STAGES)}")
+        )
+    if boundary is not None:
+        levels = levels[(levels >= boundary) == (stage == "high")]
+    autoencoder: Any = parts.load("vae", ["AutoencoderKLWan"])
+    denoiser: Any = parts.load(STAGES[stage], ["WanTransformer3DModel"])
+    in_place, settings = bool(index.get("expand_timesteps")), denoiser.config
+    beside = 2 * autoencoder.config.z_dim + autoencoder.config.scale_factor_temporal
+    if settings.in_channels != (autoencoder.config.z_dim if in_place else beside):
+        raise SurrogateError(f"{parts.folder} makes videos of text alone: its denoiser takes no photo")
+    if settings.pos_embed_seq_len is not None:
+        raise SurrogateError(f"{parts.folder} needs a first and a last frame: choose a model that takes one photo")
+    sees = settings.image_dim is not None
+    text = embedded_caption(parts.folder, parts.caption, lambda: {"text": _text(parts)}, kind=f"umt5 {LENGTH}")
+    return Wan(
+        autoencoder,
+        denoiser,
+        parts.info,
+        levels,
+        in_place=in_place,
+        image_encoder=parts.load("image_encoder", ["CLIPVisionModel"], "transformers") if sees else None,
+        view=settings_of(parts.folder / "image_processor" / "preprocessor_config.json") if sees else None,
+        steps=int(scheduler.get("num_train_timesteps", 1000)),
+        context={name: value.to(parts.device) for name, value in text.items()},
+        **options,
+    )
+
+
+def _text(parts: Parts) -> torch.Tensor:
+    """The caption through UMT5, zero after its end, (1, 512, D)."""
+    tokens = tokenized(parts.folder / "tokenizer", " ".join(parts.caption.split()), LENGTH)
+    encoder: Any = parts.load("text_encoder", ["UMT5EncoderModel"], "transformers")
+    mask = tokens["attention_mask"].to(parts.device)
+    embedding: torch.Tensor = encoder(tokens["input_ids"].to(parts.device), mask)[0]
+    return embedding * mask.unsqueeze(-1)
