@@ -117,7 +117,8 @@ def _url(settings: Settings) -> str:
 
 def _tell_code(server: Server, settings: Settings, tell: Callable[[str], None]) -> None:
     code = server.pairing.open()
-    tell(f"Pairing code: {code}  (once, within {CODE_SECONDS / 60:.0f} minutes, {TRIES} tries; Enter makes a new one)")
+    again = "; Enter makes a new one" if sys.stdin is not None and sys.stdin.isatty() else ""
+    tell(f"Pairing code: {code}  (once, within {CODE_SECONDS / 60:.0f} minutes, {TRIES} tries{again})")
     if settings.host.strip("[]") in (*LOOPBACK, "::1"):
         tell(f"Or open {_url(settings)}/#code={code}")
 

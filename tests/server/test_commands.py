@@ -100,3 +100,14 @@ def test_a_token_file_that_others_can_read_is_told() -> None:
     result = run("tokens", "list")
     assert result.exit_code == 1
     assert "chmod 600" in result.stderr
+
+
+def test_a_token_file_is_read_and_held_to_the_same_rules(tmp_path: Path) -> None:
+    secret = tmp_path / "token"
+    secret.write_text("short\n")
+    assert "at least 20 characters" in run("serve", "--token-file", str(secret)).stderr
+    assert "cannot be read as a token" in run("serve", "--token-file", str(tmp_path / "none")).stderr
+    secret.write_text("x" * 32)
+    both = run("serve", "--token-file", str(secret), "--token", "y" * 32)
+    assert "not from both" in both.stderr
+    assert "x" * 32 not in both.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -29,6 +30,10 @@ def serve(
             show_envvar=True,
             help="A token for clients, beside those that are paired; better from the environment.",
         ),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", readable=False, help="Holds the token: a container's or systemd's secret."),
     ] = None,
     allow_host: Annotated[
         list[str] | None,
@@ -64,6 +69,7 @@ def serve(
     from anti_i2v_server.security import check_binding
     from anti_i2v_server.settings import Settings
 
+    token = _read_token(token_file, token)
     check_binding(host, token, token_urlsafe(32))
     for name in device or []:
         check_device(name)
@@ -84,6 +90,17 @@ def serve(
         job_timeout=job_timeout,
     )
     run(settings, token, lambda line: typer.echo(line))
+
+
+def _read_token(file: Path | None, token: str | None) -> str | None:
+    if file is None:
+        return token
+    if token is not None:
+        raise RecipeError("a token comes from --token (or ANTI_I2V_TOKEN) or from --token-file, not from both")
+    try:
+        return file.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        raise RecipeError(f"{file} cannot be read as a token: it must be a file of one line of letters") from None
 
 
 def _need_packages() -> None:
