@@ -1,0 +1,65 @@
+/** Jobs at the server and whose they are, so that a closed tab, or a page that was left, frees the server. */
+import type { JobEvent, Requests } from '../messages';
+import { refuse } from '../problems';
+import { readSettings } from '../settings';
+import { count, map, number, object } from '../shape';
+import { presetFor } from '../sites';
+import * as api from './api';
+import { server } from './pairing';
+import { stored } from './stored';
+
+/** A frame of a tab; `tab` is -1 for a page of the extension outside of tabs. */
+export interface Place {
+  tab: number;
+  frame: number;
+}
+
+const jobs = stored('session', 'jobs', map(object({ tab: number, frame: count })), {});
+
+export async function submit(photo: Blob, site: string, place: Place): Promise<Requests['submit']['reply']> {
+  const [paired, settings] = await Promise.all([server(), readSettings()]);
+  const preset = presetFor(site, settings.presets, settings.fallback);
+  const { recipe, deadline } = settings;
+  const job = await api.submit(paired, photo, { recipe, preset, deadline });
+  await jobs.change((all) => ({ ...all, [job]: { tab: place.tab, frame: place.frame } }));
+  return { job, deadline };
+}
+
+/** Throws a Refusal where the job is not of that tab: nobody reads another tab's photos. */
+export async function follow(job: string, after: number, place: Place): Promise<JobEvent[]> {
+  await own(job, place);
+  return api.follow(await server(), job, after);
+}
+
+export async function result(job: string, place: Place): Promise<Awaited<ReturnType<typeof api.result>>> {
+  await own(job, place);
+  return api.result(await server(), job);
+}
+
+/** Never fails. */
+export async function cancel(job: string, place: Place): Promise<void> {
+  const all = await jobs.read();
+  if (all[job]?.tab === place.tab) await drop([job]);
+}
+
+/** Those of a tab, or of one of its frames alone. */
+export async function cancelAll(tab: number, frame?: number): Promise<void> {
+  const all = Object.entries(await jobs.read());
+  await drop(all.filter(([, at]) => at.tab === tab && (frame ?? at.frame) === at.frame).map(([job]) => job));
+}
+
+/** How many photos of a tab are with the server. */
+export async function countOf(tab: number): Promise<number> {
+  return Object.values(await jobs.read()).filter((at) => at.tab === tab).length;
+}
+
+async function own(job: string, place: Place): Promise<void> {
+  if ((await jobs.read())[job]?.tab !== place.tab) throw refuse('gone', 'This photo is no longer with the server.');
+}
+
+async function drop(dropped: string[]): Promise<void> {
+  if (dropped.length === 0) return;
+  await jobs.change((all) => Object.fromEntries(Object.entries(all).filter(([job]) => !dropped.includes(job))));
+  // A server that cannot be told forgets by itself, in minutes.
+  await Promise.allSettled(dropped.map(async (job) => api.cancel(await server(), job)));
+}

@@ -1,0 +1,197 @@
+/** Every request, who may make it, and who answers it. */
+import { browser, type Browser } from 'wxt/browser';
+import type { Payload, Reply, RequestName, Requests, Settings } from '../messages';
+import { pack, unpack } from '../payload';
+import { no, ok, refuse, Refusal, TOO_LARGE } from '../problems';
+import { blob, record } from '../shape';
+import { changesFrom, KEY, readSettings, settingsFrom } from '../settings';
+import { among, siteOf } from '../sites';
+import { repaint } from './badge';
+import { BODIES } from './bodies';
+import * as jobs from './jobs';
+import { choices, pair, serverState } from './pairing';
+import { saveSource } from './save';
+import { reachable, stateOf, tell } from './tabs';
+import * as uploads from './uploads';
+
+/** Who asks, as the browser tells it. */
+export interface Sender extends jobs.Place {
+  /** A page of this extension; else a content script. */
+  ours: boolean;
+  /** Of the tab's top frame. */
+  url: string;
+  document: string | undefined;
+}
+
+type Handlers = {
+  [Name in RequestName]: (body: Requests[Name]['request'], from: Sender) => Promise<Requests[Name]['reply']>;
+};
+
+/** What concerns a whole browser is for the extension's own pages; what concerns a hold, for the bridges. */
+const ONLY_PAGES: readonly RequestName[] = [
+  'overview',
+  'settings',
+  'change',
+  'pair',
+  'server',
+  'choices',
+  'saveSource',
+];
+const ONLY_BRIDGES: readonly RequestName[] = ['state', 'show', 'decide', 'settled'];
+
+const HANDLERS: Handlers = {
+  async state({ fresh }, from) {
+    if (fresh === true) void jobs.cancelAll(from.tab, from.frame === 0 ? undefined : from.frame);
+    if (from.frame === 0) void repaint(from.tab);
+    return stateOf(from.url, await readSettings());
+  },
+
+  async clones({ probe }) {
+    return { clones: blob(probe) };
+  },
+
+  async submit({ photo }, from) {
+    const { presets } = await readSettings();
+    const reply = await jobs.submit(unpack(photo), from.ours ? '' : siteOf(from.url, presets), from);
+    if (!(await isThere(from))) {
+      await jobs.cancel(reply.job, from);
+      throw refuse('gone', 'The page was left.');
+    }
+    void repaint(from.tab);
+    return reply;
+  },
+
+  async follow({ job, after }, from) {
+    return { events: await jobs.follow(job, after, from) };
+  },
+
+  async result({ job, base64 }, from) {
+    const { file, receipt } = await jobs.result(job, from);
+    return { file: await packed(file, base64), receipt };
+  },
+
+  async cancel({ job }, from) {
+    await jobs.cancel(job, from);
+    void repaint(from.tab);
+    return null;
+  },
+
+  async show({ view, hold }, from) {
+    const heard = await tell(from.tab, { kind: 'show', frame: from.frame, hold, view }, { frameId: 0 });
+    if (heard !== true) throw refuse('internal', 'The top frame of this tab has no script of ours.');
+    return null;
+  },
+
+  async settled({ photos }, from) {
+    const { presets } = await readSettings();
+    await uploads.record(from.tab, siteOf(from.url, presets), photos);
+    return null;
+  },
+
+  async decide({ decision, frame }, from) {
+    if (from.frame !== 0) throw refuse('internal', 'Only the top frame shows decisions.');
+    await tell(from.tab, { kind: 'decide', decision }, { frameId: frame });
+    return null;
+  },
+
+  async overview({ tab, url }) {
+    const [settings, server, known, here] = await Promise.all([
+      readSettings(),
+      serverState(),
+      uploads.ofTab(tab),
+      reachable(tab),
+    ]);
+    const site = siteOf(url, settings.presets);
+    const enabledHere = !among(site, settings.off);
+    return { site, enabled: settings.enabled, enabledHere, reachable: here, server, ...known };
+  },
+
+  async settings() {
+    return readSettings();
+  },
+
+  async change(asked) {
+    const { changes, bad } = changesFrom(asked);
+    if (bad.length > 0) throw refuse('refused', `These settings cannot be taken: ${bad.join(', ')}.`);
+    return change(changes);
+  },
+
+  async pair(wish) {
+    return pair(wish);
+  },
+
+  async server() {
+    return serverState();
+  },
+
+  async choices() {
+    return choices();
+  },
+
+  async saveSource({ key, base64 }) {
+    const { file, name } = await saveSource(key);
+    return { file: await packed(file, base64), name };
+  },
+};
+
+/** The answer to a message; undefined for what is none of ours. Never throws. */
+export async function answer(message: unknown, sender: Browser.runtime.MessageSender): Promise<Reply<unknown>> {
+  if (sender.id !== browser.runtime.id) return no('internal', 'This is not for others.');
+  if (!record(message) || typeof message['name'] !== 'string' || !Object.hasOwn(HANDLERS, message['name'])) {
+    return no('internal', 'No such request.');
+  }
+  const name = message['name'] as RequestName;
+  const from = senderOf(sender);
+  if ((from.ours ? ONLY_BRIDGES : ONLY_PAGES).includes(name)) return no('internal', 'This is not for you to ask.');
+  return run(name, message['body'], from);
+}
+
+async function run<Name extends RequestName>(name: Name, body: unknown, from: Sender): Promise<Reply<unknown>> {
+  if (!BODIES[name](body)) return no('internal', `The request ${name} cannot be read.`);
+  try {
+    return ok(await HANDLERS[name](body, from));
+  } catch (error) {
+    if (error instanceof Refusal) return { ok: false, problem: error.problem };
+    return no('internal', `Something went wrong in the extension: ${error instanceof Error ? error.name : 'unknown'}.`);
+  }
+}
+
+function senderOf(sender: Browser.runtime.MessageSender): Sender {
+  const url = sender.url ?? '';
+  const frame = sender.frameId ?? 0;
+  return {
+    ours: url.startsWith(browser.runtime.getURL('/')),
+    tab: sender.tab?.id ?? -1,
+    frame,
+    // While a tab moves on, its own word on where it is comes late: the top frame's is exact.
+    url: frame === 0 ? url : (sender.tab?.url ?? ''),
+    document: sender.documentId,
+  };
+}
+
+/** Whether the page that asked is still open. Firefox cannot address one document. */
+async function isThere(from: Sender): Promise<boolean> {
+  if (from.ours) return true;
+  const to =
+    from.document === undefined || import.meta.env.FIREFOX ? { frameId: from.frame } : { documentId: from.document };
+  return (await tell(from.tab, { kind: 'ping' }, to)) === true;
+}
+
+async function packed(file: Blob, base64 = false): Promise<Payload> {
+  const found = await pack(file, base64);
+  if (found === undefined) throw new Refusal(TOO_LARGE);
+  return found;
+}
+
+let turn: Promise<unknown> = Promise.resolve();
+
+/** One change after the other, or the second would undo the first. */
+function change(changes: Partial<Settings>): Promise<Settings> {
+  const changed = turn.then(async () => {
+    const settings = settingsFrom({ ...(await readSettings()), ...changes });
+    await browser.storage.local.set({ [KEY]: settings });
+    return settings;
+  });
+  turn = changed.catch(() => undefined);
+  return changed;
+}

@@ -1,0 +1,54 @@
+/** The tabs: how each is to be treated, and messages to their bridges. */
+import { browser } from 'wxt/browser';
+import type { BridgeState, Settings, ToBridge } from '../messages';
+import { readSettings } from '../settings';
+import { among, siteOf } from '../sites';
+import { paint } from './badge';
+
+export function stateOf(url: string, settings: Settings): BridgeState {
+  const site = siteOf(url, settings.presets);
+  return {
+    enabled: settings.enabled && !among(site, settings.off),
+    trusted: !among(site, settings.untrusted),
+    others: settings.others,
+    site,
+  };
+}
+
+/** "" for a tab that is gone, or whose address is not ours to know. */
+export async function siteOfTab(tab: number): Promise<string> {
+  const [settings, url] = await Promise.all([
+    readSettings(),
+    browser.tabs.get(tab).then(
+      (found) => found.url ?? '',
+      () => '',
+    ),
+  ]);
+  return siteOf(url, settings.presets);
+}
+
+/** After a change of the settings: every frame of every tab is told. */
+export async function push(settings: Settings): Promise<void> {
+  const tabs = await browser.tabs.query({});
+  await Promise.all(
+    tabs.map(async ({ id, url }) => {
+      if (id === undefined) return;
+      await tell(id, { kind: 'state', state: stateOf(url ?? '', settings) });
+      await paint(id, url ?? '', settings);
+    }),
+  );
+}
+
+/** The answer of a tab's bridges, or of one frame's; undefined where none listens. */
+export async function tell(tab: number, message: ToBridge, to: { frameId?: number; documentId?: string } = {}) {
+  try {
+    return (await browser.tabs.sendMessage(tab, message, to)) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether the top frame of a tab has a bridge. */
+export async function reachable(tab: number): Promise<boolean> {
+  return (await tell(tab, { kind: 'ping' }, { frameId: 0 })) === true;
+}

@@ -1,0 +1,50 @@
+/** "Protect and save", from the context menu: one image, protected, to be saved under a new name. */
+import { ask } from '../../ask';
+import { clones, unpack } from '../../payload';
+import { el } from '../../ui/dom';
+import { JobCard } from '../../ui/job-card';
+import { brand, page } from '../../ui/page';
+import { savedName } from '../../ui/saved-name';
+import { text } from '../../ui/text';
+
+void draw(page('save_title'));
+
+async function draw(main: HTMLElement): Promise<void> {
+  const heading = el('h1', {}, text('save_title'));
+  const intro = el('p', { className: 'intro' }, text('save_intro'));
+  const place = el('section', { className: 'card', 'aria-label': text('save_title') });
+  main.append(brand(), heading, intro, place);
+  place.append(el('p', { className: 'quiet', role: 'status' }, text('save_fetching')));
+  const key = location.hash.slice(1);
+  const source = key === '' ? null : await ask('saveSource', { key, base64: !(await clones()) });
+  if (source?.ok === true) await protect(place, unpack(source.value.file), source.value.name);
+  else choose(place, source === null ? '' : source.problem.detail);
+}
+
+async function protect(place: HTMLElement, photo: Blob, name: string): Promise<void> {
+  const job = new JobCard(photo, name === '' ? text('unnamed') : name, (result) => link(result, name));
+  place.replaceChildren(el('h2', {}, name === '' ? text('unnamed') : name), job.element);
+  await job.run();
+}
+
+/** Where the image cannot be had from its page, the person may have it as a file. */
+function choose(place: HTMLElement, why: string): void {
+  const input = el('input', {
+    type: 'file',
+    id: 'file',
+    accept: 'image/jpeg,image/png,image/webp,image/avif,image/heic',
+  });
+  input.addEventListener('change', () => {
+    const [file] = input.files ?? [];
+    if (file !== undefined) void protect(place, file, file.name);
+  });
+  const field = el('div', { className: 'field' }, el('label', { htmlFor: 'file' }, text('save_choose')), input);
+  place.replaceChildren(...(why === '' ? [] : [el('p', { className: 'notice bad', role: 'alert' }, why)]), field);
+}
+
+/** A link that saves it: the person's click is the permission, so that the extension needs none. */
+function link(file: Blob, name: string): HTMLElement {
+  const saved = savedName(name, file.type);
+  const anchor = el('a', { className: 'button main', href: URL.createObjectURL(file), download: saved }, text('save'));
+  return el('div', { className: 'buttons' }, anchor, el('span', { className: 'quiet' }, saved));
+}

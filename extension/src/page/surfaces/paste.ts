@@ -1,0 +1,122 @@
+/** Paste: taken back, and pasted again with protected photos. Text alone passes untouched. */
+import type { Engine, Outcome } from '../engine';
+import { addItem, carrier, isOtherImage, mayBePhoto } from '../files';
+import type { Gate } from '../gate';
+import {
+  defineProperty,
+  dispatch,
+  getter,
+  isConnected,
+  isElement,
+  isFile,
+  listOf,
+  method,
+  preventDefault,
+  realmOf,
+} from '../natives';
+import type { Roots } from '../roots';
+import { untilReachable } from '../reachable';
+import type { Trust } from '../trust';
+import { caretIn, editableAround, insertImages } from './editable';
+
+const clipboardOf = getter(ClipboardEvent.prototype, 'clipboardData');
+const transferFiles = getter(DataTransfer.prototype, 'files');
+const typesOf = getter(DataTransfer.prototype, 'types');
+const readText = method(DataTransfer.prototype, 'getData');
+const command = method(Document.prototype, 'execCommand');
+
+export class Pastes {
+  readonly #engine: Engine;
+  readonly #gate: Gate;
+  readonly #trust: Trust;
+  readonly #roots: Roots;
+
+  constructor(engine: Engine, gate: Gate, trust: Trust, roots: Roots) {
+    this.#engine = engine;
+    this.#gate = gate;
+    this.#trust = trust;
+    this.#roots = roots;
+    gate.on(['paste'], (event) => this.#take(event as ClipboardEvent));
+  }
+
+  #take(event: ClipboardEvent): boolean {
+    const clipboard = clipboardOf(event);
+    const files = clipboard === null ? [] : listOf(transferFiles(clipboard));
+    if (clipboard === null || !files.some((file) => this.#mustHold(file))) {
+      this.#engine.tellOthers(files);
+      return false;
+    }
+    const texts: [string, string][] = [];
+    for (const type of typesOf(clipboard)) {
+      const text = type === 'Files' ? '' : readText(clipboard, type);
+      // HTML may bring the very photo along, as a data: URL or as nothing but a picture.
+      if (text !== '' && !(type === 'text/html' && carriesPicture(text))) texts.push([type, text]);
+    }
+    const target = this.#roots.innermost(event, null, (root) => root.activeElement);
+    preventDefault(event);
+    const caret = isElement(target) ? caretIn(editableAround(target)) : null;
+    void this.#again(target, files, texts, caret);
+    return true;
+  }
+
+  #mustHold(file: File): boolean {
+    return mayBePhoto(file) || (this.#engine.refusesOthers && isOtherImage(file));
+  }
+
+  async #again(
+    target: EventTarget | null,
+    files: File[],
+    texts: [string, string][],
+    caret: Range | null,
+  ): Promise<void> {
+    const outcomes = await this.#engine.settle('paste', files).outcomes.catch((): Outcome[] => []);
+    const given: File[] = [];
+    for (const outcome of outcomes) if (outcome !== null && isFile(outcome)) given.push(outcome);
+    if (given.length === 0 && texts.length === 0) return;
+    const at = isElement(target) && isConnected(target) ? target : (document.activeElement ?? document.body);
+    await untilReachable(() => at === document.body || at.contains(document.activeElement));
+    const clipboard = carrier(at, given);
+    for (const [type, text] of texts) addItem(clipboard.items, text, type);
+    const replay = new (realmOf(at).ClipboardEvent)('paste', {
+      bubbles: true,
+      cancelable: true,
+      composed: true,
+      clipboardData: clipboard,
+    });
+    if (replay.clipboardData !== clipboard) defineProperty(replay, 'clipboardData', { value: clipboard });
+    this.#gate.markReplay(replay);
+    this.#trust.wrapAttributes(this.#roots.lineOf(at), 'paste');
+    if (dispatch(at, replay)) this.#default(at, given, new Map(texts), caret);
+  }
+
+  /** What the browser does with a paste that no listener took. */
+  #default(at: HTMLElement | Element, given: File[], texts: Map<string, string>, caret: Range | null): void {
+    const owner = at.ownerDocument;
+    const editable = editableAround(at);
+    const plain = texts.get('text/plain');
+    if (editable === null) {
+      if (plain !== undefined) command(owner, 'insertText', false, plain);
+      return;
+    }
+    const html = texts.get('text/html');
+    if (html !== undefined && insertHtml(owner, html)) return;
+    if (given.length > 0) void insertImages(editable, given, caret);
+    else if (plain !== undefined) command(owner, 'insertText', false, plain);
+  }
+}
+
+function carriesPicture(html: string): boolean {
+  return (
+    /data:image\//i.test(html) ||
+    /^(\s|<meta[^>]*>|<!--[^]*?-->|<\/?(html|body)>)*<img[^>]*>(\s|<!--[^]*?-->|<\/(html|body)>)*$/i.test(html)
+  );
+}
+
+/** False where Trusted Types forbid it. */
+function insertHtml(owner: Document, html: string): boolean {
+  try {
+    return command(owner, 'insertHTML', false, html);
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,73 @@
+/** XMLHttpRequest: `send` waits for the verdict. One that cannot wait, as it is synchronous, does not send unknown photos. */
+import { apply, WeakTable, type Realm } from '../natives';
+import { shimMethod } from '../shims';
+import type { Bodies } from './network';
+
+interface Opened {
+  method: unknown;
+  asynchronous: boolean;
+}
+
+export function guardXhr(bodies: Bodies, realm: Realm): void {
+  const prototype = realm.XMLHttpRequest.prototype;
+  const nativeOpen = prototype.open as (...args: unknown[]) => void;
+  const nativeSend = prototype.send as (...args: unknown[]) => void;
+  const opened = new WeakTable<XMLHttpRequest, Opened>();
+  /** Sent, as far as the site knows. */
+  const waiting = new WeakTable<XMLHttpRequest, { drop: () => void }>();
+
+  const forget = (request: XMLHttpRequest): void => {
+    waiting.get(request)?.drop();
+    waiting.delete(request);
+  };
+
+  shimMethod<XMLHttpRequest>(prototype, 'open', (native, self, args) => {
+    apply(native, self, args);
+    forget(self);
+    opened.set(self, { method: args[0], asynchronous: args.length < 3 || Boolean(args[2]) });
+  });
+
+  shimMethod<XMLHttpRequest>(prototype, 'send', (native, self, args) => {
+    const [body] = args;
+    const invalid = (): never => {
+      throw new realm.DOMException("The object's state must be OPENED.", 'InvalidStateError');
+    };
+    if (waiting.has(self)) invalid();
+    // Not opened: the browser says so.
+    if (bodies.isClear(body) || self.readyState !== 1) return apply(native, self, args);
+    if (opened.get(self)?.asynchronous === false) {
+      throw new realm.DOMException('Failed to send: the photo is not protected.', 'NetworkError');
+    }
+    const { settled, drop } = bodies.settle(body);
+    const turn = { drop };
+    waiting.set(self, turn);
+    void settled.then((outcome) => {
+      if (waiting.get(self) !== turn) return;
+      waiting.delete(self);
+      if (outcome === null) fail(self);
+      else apply(native, self, [outcome.body]);
+    });
+    return undefined;
+  });
+
+  /** As a request that never reached its server: with all the events of that, in the browser's own order. */
+  function fail(request: XMLHttpRequest): void {
+    apply(nativeOpen, request, [opened.get(request)?.method ?? 'POST', 'about:invalid', true]);
+    apply(nativeSend, request, []);
+  }
+
+  shimMethod<XMLHttpRequest>(prototype, 'setRequestHeader', (native, self, args) => {
+    if (waiting.has(self)) throw new realm.DOMException("The object's state must be OPENED.", 'InvalidStateError');
+    return apply(native, self, args);
+  });
+
+  shimMethod<XMLHttpRequest>(prototype, 'abort', (native, self, args) => {
+    const pending = waiting.has(self);
+    forget(self);
+    if (!pending) return apply(native, self, args);
+    // The browser does not know that it was sent, and would fire nothing.
+    apply(native, self, args);
+    for (const type of ['abort', 'loadend']) self.dispatchEvent(new realm.ProgressEvent(type));
+    return undefined;
+  });
+}

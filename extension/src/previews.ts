@@ -1,0 +1,35 @@
+/** Small pictures for the eye: never what is uploaded. */
+import { dataUrl } from './payload';
+
+/** Longest edges, in pixels. */
+export const THUMBNAIL = 160;
+export const PREVIEW = 1024;
+
+/** data: URLs of the picture, each at most that long; "" where the browser cannot draw the format. */
+export async function previews<const Edges extends readonly number[]>(
+  bytes: Blob,
+  edges: Edges,
+): Promise<{ [At in keyof Edges]: string }> {
+  const none = edges.map(() => '') as { [At in keyof Edges]: string };
+  try {
+    const picture = await createImageBitmap(bytes);
+    const drawn = await Promise.all(edges.map((edge) => draw(picture, edge)));
+    picture.close();
+    return drawn as { [At in keyof Edges]: string };
+  } catch {
+    return none;
+  }
+}
+
+async function draw(picture: ImageBitmap, edge: number): Promise<string> {
+  const scale = Math.min(1, edge / Math.max(picture.width, picture.height));
+  const size = (length: number): number => Math.max(1, Math.round(length * scale));
+  const canvas = new OffscreenCanvas(size(picture.width), size(picture.height));
+  const pen = canvas.getContext('2d');
+  if (pen === null) return '';
+  pen.imageSmoothingQuality = 'high';
+  pen.fillStyle = 'white'; // JPEG has no transparency
+  pen.fillRect(0, 0, canvas.width, canvas.height);
+  pen.drawImage(picture, 0, 0, canvas.width, canvas.height);
+  return dataUrl(await canvas.convertToBlob({ type: 'image/jpeg', quality: 0.85 }));
+}

@@ -1,0 +1,66 @@
+import { describe, expect, test } from 'vitest';
+import { among, hostFrom, presetFor, siteOf, SITES } from './sites';
+
+describe('a site is named by the table where it stands there, else by its host', () => {
+  test.each([
+    ['https://www.instagram.com/p/1', 'instagram.com'],
+    ['https://m.facebook.com/', 'facebook.com'],
+    ['https://web.whatsapp.com/', 'whatsapp.com'],
+    ['https://X.com./home', 'x.com'],
+    ['https://notx.com/', 'notx.com'],
+    ['https://facebook.com.evil.example/', 'facebook.com.evil.example'],
+    ['https://www.example.org:8443/a', 'example.org'],
+    ['http://[::1]:8000/', '[::1]'],
+    ['file:///home/a/photo.jpg', 'file:'],
+    ['about:blank', 'about:'],
+    ['', ''],
+    ['no url', ''],
+  ])('%s is %s', (url, site) => {
+    expect(siteOf(url)).toBe(site);
+  });
+  test('a host that the person added names its own subdomains', () => {
+    expect(siteOf('https://media.example.social/', { 'example.social': 'mastodon' })).toBe('example.social');
+  });
+});
+
+describe('the preset follows from the site', () => {
+  test.each([
+    ['instagram.com', {}, 'instagram'],
+    ['twitter.com', {}, 'x'],
+    ['linkedin.com', {}, 'any'],
+    ['example.org', {}, 'any'],
+    ['example.social', { 'example.social': 'mastodon' }, 'mastodon'],
+    ['instagram.com', { 'instagram.com': 'x' }, 'x'],
+    ['instagram.com', { 'instagram.com': null }, 'any'],
+    ['business.facebook.com', { 'business.facebook.com': 'any' }, 'any'],
+    ['constructor', {}, 'any'],
+  ])('%s with %o is %s', (site, changed, preset) => {
+    expect(presetFor(site, changed as Record<string, string | null>, 'any')).toBe(preset);
+  });
+  test('no fallback means no preset, and the table still counts', () => {
+    expect(presetFor('example.org', {}, null)).toBeNull();
+    expect(presetFor('x.com', {}, null)).toBe('x');
+  });
+});
+
+test('a site that is off switches off what lies under it, and nothing that merely ends like it', () => {
+  expect(among('m.example.org', ['example.org'])).toBe(true);
+  expect(among('badexample.org', ['example.org'])).toBe(false);
+  expect(among('org', ['example.org'])).toBe(false);
+});
+
+test.each([
+  ['Example.ORG', 'example.org'],
+  [' https://example.org/path?q ', 'example.org'],
+  ['example.org:8080', 'example.org'],
+  ['bücher.example', 'xn--bcher-kva.example'],
+  ['file:', 'file:'],
+  ['', undefined],
+  ['a b', undefined],
+])('what a person types, %o, is the host %o', (typed, host) => {
+  expect(hostFrom(typed)).toBe(host);
+});
+
+test('every host of the table is a host as browsers write it', () => {
+  for (const host of Object.keys(SITES)) expect(hostFrom(host)).toBe(host);
+});
