@@ -15,6 +15,7 @@ import torch
 
 from anti_i2v._types import PerImage, Pixels
 from anti_i2v.errors import RecipeError
+from anti_i2v.metrics.clip import Clip
 from anti_i2v.metrics.latents import mean_square, relative_shift, squared_shift
 from anti_i2v.metrics.perceptual import Lpips
 from anti_i2v.recipes import Recipe, terms_of
@@ -30,6 +31,7 @@ __all__ = [
     "Denoising",
     "Displacement",
     "Objective",
+    "Semantics",
     "bind",
     "ensemble",
     "objectives_of",
@@ -224,6 +226,23 @@ class Auxiliary(Objective):
         return -seen
 
 
+@final
+class Semantics(Objective):
+    """The auxiliary term on CLIP (method: L_aux): minus one, plus the cosine of the candidate's embedding to the clean
+    photo's. Like `Auxiliary` it does not look at the surrogate.
+    """
+
+    def __init__(self, clip: Clip) -> None:
+        self.clip = clip
+
+    def bind(self, surrogate: Surrogate, clean: Pixels, draw: Draw | None = None) -> Bound:
+        return {"clean": self.clip(clean)}
+
+    def __call__(self, surrogate: Surrogate, features: Features, bound: Bound) -> PerImage:
+        likeness: PerImage = torch.nn.functional.cosine_similarity(self.clip(features["pixels"]), bound["clean"])
+        return likeness - 1
+
+
 def weigh(
     objectives: Sequence[Objective],
     surrogate: Surrogate,
@@ -303,15 +322,22 @@ def bind(
     return BoundLoss(objectives, surrogate, clean, seed, draws)
 
 
-def objectives_of(recipe: Recipe, lpips: Lpips | None, target: Pixels) -> dict[Objective, float]:
+def objectives_of(
+    recipe: Recipe, lpips: Lpips | None, target: Pixels, clip: Clip | None = None
+) -> dict[Objective, float]:
     """The recipe's objectives with their weights, in the order of `recipes.terms_of`.
 
     Args:
         target: the unrelated photo of the anchor term.
 
     Raises:
-        RecipeError: the auxiliary term without LPIPS weights.
+        RecipeError: the auxiliary term without LPIPS weights, or the clip term without CLIP's.
     """
+    if recipe.terms.clip and clip is None:
+        raise RecipeError(
+            "the clip term needs a CLIP image encoder: put its folder in the hub's layout at perceptual/clip into "
+            "ANTI_I2V_HOME, and pip install transformers"
+        )
     if recipe.terms.auxiliary and lpips is None:
         raise RecipeError(
             "the auxiliary term needs LPIPS weights: put perceptual/lpips_alex.safetensors into ANTI_I2V_HOME"
@@ -322,6 +348,7 @@ def objectives_of(recipe: Recipe, lpips: Lpips | None, target: Pixels) -> dict[O
         "decoded": DecodedDamage,
         "collapse": Collapse,
         "denoising": Denoising,
+        "clip": lambda: Semantics(clip),  # type: ignore[arg-type]  # checked above
         "auxiliary": lambda: Auxiliary(lpips),  # type: ignore[arg-type]  # checked above
     }
     return {made[term](): weight for term, weight in terms_of(recipe).items()}

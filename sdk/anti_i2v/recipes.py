@@ -18,7 +18,7 @@ TransformName = Literal["identity", "jpeg", "resize", "blur", "noise", "crop"]
 
 
 class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Weights of the objectives; 0 leaves one out. See `objectives`: the last two need a denoiser."""
+    """Weights of the objectives; 0 leaves one out. See `objectives`: collapse and denoising need a denoiser."""
 
     displacement: float = 0.0
     anchor: float = 0.0
@@ -26,6 +26,7 @@ class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     auxiliary: float = 0.0
     collapse: float = 0.0
     denoising: float = 0.0
+    clip: float = 0.0
 
 
 def _no_eot() -> dict[TransformName, float]:

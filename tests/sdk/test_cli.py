@@ -69,6 +69,7 @@ def test_these_are_the_commands() -> None:
     assert [" ".join(command) for command in ALL] == [
         "check",
         "export",
+        "layers",
         "presets",
         "protect",
         "recipes",
@@ -187,7 +188,7 @@ def test_the_lists_name_everything_that_there_is() -> None:
     for command, names in (
         (["recipes"], anti_i2v.recipe_names()),
         (["presets"], ["instagram", "x", "any"]),
-        (["surrogates", "list"], ["embedded", "taesd", "taesdxl", "taef1", "taesd3"]),
+        (["surrogates", "list"], ["embedded", "taesd", "taesdxl", "taef1", "taesd3", "wan2.2-5b", "svd"]),
         (["surrogates"], ["embedded", "taesd"]),
     ):
         result = run(*command)
@@ -196,7 +197,7 @@ def test_the_lists_name_everything_that_there_is() -> None:
         assert max(map(len, result.stdout.splitlines())) <= 100
 
 
-@pytest.mark.parametrize("name", ["embedded", "taesd", "taesd3"])
+@pytest.mark.parametrize("name", ["embedded", "taesd", "taesd3", "svd"])
 def test_info_tells_a_surrogates_licence_and_role(name: str) -> None:
     result = run("surrogates", "info", name)
     assert result.exit_code == 0
@@ -400,7 +401,7 @@ def test_the_entry_point_protects_and_keeps_the_terminal_clean() -> None:
 def test_the_entry_point_fails_with_one_line() -> None:
     done = start(ENTRY, "protect", "photo.jpg", "--recipe", "nope")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "anti-i2v: unknown recipe 'nope': choose from draft, balanced, strong\n"
+    assert done.stderr == "anti-i2v: unknown recipe 'nope': choose from draft, balanced, strong, full\n"
 
 
 def test_a_file_name_that_is_not_text_does_not_end_the_batch() -> None:

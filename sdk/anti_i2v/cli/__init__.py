@@ -6,7 +6,7 @@ A command is a plain function in a module here, registered below. Such a module 
 extra, inside its functions: all of them are imported at every start.
 """
 
-from anti_i2v.cli import check, export, lists, protect, serve, surrogates, tokens
+from anti_i2v.cli import check, export, layers, lists, protect, serve, surrogates, tokens
 from anti_i2v.cli._app import app, main
 
 __all__ = ["app", "main"]
@@ -17,6 +17,7 @@ app.command()(check.check)
 app.command()(lists.recipes)
 app.command()(lists.presets)
 app.command()(export.export)
+app.command()(layers.layers)
 app.command()(serve.serve)
 app.add_typer(surrogates.group, name="surrogates")
 app.add_typer(tokens.group, name="tokens")

@@ -16,6 +16,7 @@ from anti_i2v.engines.base import Judge, Perceptual, Pixels
 from anti_i2v.eot import apply_change
 from anti_i2v.errors import RecipeError
 from anti_i2v.home import find
+from anti_i2v.metrics.clip import Clip
 from anti_i2v.metrics.perceptual import Lpips
 from anti_i2v.objectives import BoundLoss, bind, ensemble, objectives_of
 from anti_i2v.optimise import RULES, advance, better, value_and_gradient
@@ -31,6 +32,7 @@ from anti_i2v.visibility import begin
 __all__ = ["LPIPS_WEIGHTS", "TorchEngine", "TorchJudge", "TorchPhoto"]
 
 LPIPS_WEIGHTS = "perceptual/lpips_alex.safetensors"
+CLIP_FOLDER = "perceptual/clip"
 
 
 @final
@@ -69,6 +71,7 @@ class TorchPhoto:
         *,
         target: torch.Tensor | None = None,
         lpips: Lpips | None = None,
+        clip: Clip | None = None,
         seed: int = 0,
     ) -> None:
         blind = [surrogate.info.name for surrogate in surrogates if not surrogate.decodes]
@@ -81,7 +84,7 @@ class TorchPhoto:
         if target is None:
             target = torch.from_numpy(anchor_target(height, width)).to(clean)
         self._clean, self._radius, self._seed, self._draws = clean, radius, seed, recipe.draws
-        self._models, self._objectives = surrogates, objectives_of(recipe, lpips, target)
+        self._models, self._objectives = surrogates, objectives_of(recipe, lpips, target, clip)
         self._losses: dict[int, BoundLoss] = {}
         self._fresh = np.random.default_rng([seed, 1])  # draws of the steps; `seed` itself draws for comparisons
         self._rule = RULES[recipe.algorithm]
@@ -189,6 +192,11 @@ class TorchEngine:
         weights = find(LPIPS_WEIGHTS)
         return Lpips.load(weights).to(self._device) if weights else None
 
+    @cached_property
+    def _clip(self) -> Clip | None:
+        folder = find(CLIP_FOLDER)
+        return Clip.load(folder).to(self._device) if folder else None
+
     @property
     def device(self) -> str:
         return str(self._device)
@@ -224,6 +232,7 @@ class TorchEngine:
             recipe,
             target=None if target is None else self._tensor(target),
             lpips=self._lpips if self._needs_lpips else None,
+            clip=self._clip if recipe.terms.clip else None,
             seed=seed,
         )
 

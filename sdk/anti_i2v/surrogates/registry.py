@@ -131,7 +131,7 @@ def load_surrogate(
         model = models().get(str(name_or_folder))
         told = {} if model is None else {"name": model.name, "source": model.hub, "licence": model.licence}
         return load_backbone(folder, hooks=hooks, device=device, dtype=precision, **told, **backbone)
-    if denoising := {"early", "late", "prediction"} & set(hooks):
+    if denoising := {"all", "early", "late", "prediction"} & set(hooks):
         raise SurrogateError(f"{folder.name} is an encoder and has no {min(denoising)!r} layers: name a video model")
     precision, entry = dtype or torch.float32, entries().get(str(name_or_folder))
     if entry is None:

@@ -42,7 +42,7 @@ def seeded() -> Callable[[Callable[[], Any]], Any]:
 
 @pytest.fixture(scope="session")
 def hub_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Writes parts (name -> model, tokenizer or settings) and the pipeline's settings as a hub repository holds them."""
+    """Writes parts (name -> model, tokenizer or settings) and a pipeline's settings as a hub repository holds them."""
 
     def write(pipeline: str, parts: Mapping[str, Any], **settings: Any) -> Path:
         folder = tmp_path_factory.mktemp("models") / pipeline.lower()
@@ -116,9 +116,25 @@ def cogvideox15_folder(cogvideox_folder: Path, seeded: Callable[..., Any], hub_f
 
     old = diffusers.CogVideoXImageToVideoPipeline.from_pretrained(cogvideox_folder)
     vae = seeded(lambda: diffusers.AutoencoderKLCogVideoX.from_config(old.vae.config, invert_scale_latents=True))
-    changes = {"patch_size_t": 2, "ofs_embed_dim": 8, "patch_bias": False}
+    changes = {"patch_size_t": 2, "ofs_embed_dim": 8, "patch_bias": False, "sample_width": 32}
     transformer = seeded(lambda: diffusers.CogVideoXTransformer3DModel.from_config(old.transformer.config, **changes))
     return hub_folder("CogVideoXImageToVideoPipeline", {**old.components, "vae": vae, "transformer": transformer})
+
+
+@pytest.fixture(scope="session")
+def cogvideox_learned_folder(
+    cogvideox_folder: Path, seeded: Callable[..., Any], hub_folder: Callable[..., Path]
+) -> Path:
+    """The 5B I2V of 1.0: places that were learned for one size and number of frames."""
+    import diffusers
+
+    old = diffusers.CogVideoXImageToVideoPipeline.from_pretrained(cogvideox_folder)
+    changes = {"use_learned_positional_embeddings": True, "sample_frames": 5, "temporal_compression_ratio": 2}
+    transformer = seeded(lambda: diffusers.CogVideoXTransformer3DModel.from_config(old.transformer.config, **changes))
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        transformer.patch_embed.pos_embedding.normal_()
+    return hub_folder("CogVideoXImageToVideoPipeline", {**old.components, "transformer": transformer})
 
 
 WAN = {"base_dim": 8, "dim_mult": [1, 1, 1], "num_res_blocks": 1, "temperal_downsample": [True, True]}

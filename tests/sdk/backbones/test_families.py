@@ -55,9 +55,10 @@ def test_the_gradient_reaches_the_whole_photo_and_is_the_slope_of_the_loss(folde
     _, gradient = value_and_gradient(loss_fn, near)
     assert (gradient != 0).any(1).double().mean() >= 0.99
     direction = gradient / gradient.norm()
-    step = 1e-4
+    step = 1e-3  # far above rounding: some families' blocks compute in float32 whatever they are given
     with torch.no_grad():
-        slope = (loss_fn(near + step * direction) - loss_fn(near - step * direction)) / (2 * step)
+        around = [loss_fn(near + times * step * direction) for times in (-2, -1, 1, 2)]
+    slope = (around[0] - 8 * around[1] + 8 * around[2] - around[3]) / (12 * step)  # exact for curves up to order four
     torch.testing.assert_close(slope[0], gradient.norm(), rtol=1e-3, atol=0)
 
 
@@ -130,4 +131,4 @@ def test_two_photos_at_once_are_as_one_by_one(folder: Path) -> None:
         }
         alone = model.features(both[index : index + 1], own)
         for name, value in alone.items():
-            torch.testing.assert_close(together[name][index : index + 1], value, rtol=1e-6, atol=1e-8)
+            torch.testing.assert_close(together[name][index : index + 1], value, rtol=1e-4, atol=1e-6)  # float32

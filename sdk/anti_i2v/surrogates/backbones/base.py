@@ -22,7 +22,7 @@ __all__ = ["PREDICTION", "TARGET", "Backbone", "as_batch", "named_layers"]
 PREDICTION, TARGET = "prediction", "target"
 """Hook points of the denoising loss: what the denoiser says, and what its training asks for, shaped alike."""
 
-EARLY, LATE = "early", "late"
+EARLY, LATE, ALL = "early", "late", "all"
 
 
 class _Enough(Exception):  # no error: how a forward pass ends once its last hook point was seen
@@ -134,7 +134,7 @@ class Backbone(Surrogate):
         except _Enough:
             pass
         captured, self._captured = self._captured, {}
-        return found | {name: _by_photo(captured[name], len(pixels)).to(pixels.dtype) for name in self.watched}
+        return found | {name: _by_photo(captured[name], pixels.shape[0]).to(pixels.dtype) for name in self.watched}
 
     def settle(self, clean: Pixels) -> Draw:
         """The reference latents of a clean photo, encoded once."""
@@ -156,11 +156,13 @@ class Backbone(Surrogate):
         return tuple((each, early) for each in late)
 
     def resolve(self, layer: str) -> tuple[str, ...]:
-        """The hook points that a recipe's name stands for: "late" and "early" are those of `pairs`.
+        """The hook points that a name stands for: "late" and "early" are those of `pairs`, "all" is every block.
 
         Raises:
             SurrogateError: there is no such block.
         """
+        if layer == ALL:
+            return self.layers
         if layer in (LATE, EARLY):
             return tuple(dict.fromkeys(pair[layer == EARLY] for pair in self.pairs()))
         if layer in self.layers or layer in ("latent", PREDICTION):
@@ -182,8 +184,8 @@ class Backbone(Surrogate):
 
 
 def _by_photo(feature: torch.Tensor, batch: int) -> torch.Tensor:
-    """(B, ...): video U-Nets fold the frames into the batch."""
-    return feature if len(feature) == batch else feature.reshape(batch, -1, *feature.shape[1:])
+    """(B, ...): video U-Nets fold the frames into the batch. By `shape`, not `len`: a graph's batch varies."""
+    return feature if feature.shape[0] == batch else feature.reshape(batch, -1, *feature.shape[1:])
 
 
 def named_layers(denoiser: nn.Module, lists: Sequence[str]) -> dict[str, nn.Module]:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from anti_i2v._types import Feature, Pixels
+from anti_i2v.errors import SurrogateError
 from anti_i2v.surrogates.backbones.base import Backbone, as_batch
 from anti_i2v.surrogates.backbones.loading import Parts
 from anti_i2v.surrogates.backbones.prompts import embedded_caption, t5_embedding
@@ -55,6 +56,13 @@ class CogVideoX(Backbone):
         }
         self.register_buffer("alphas", alphas.float(), persistent=False)
         self._rotary: dict[tuple[int, int], Any] = {}
+        self._learned: torch.Tensor | None = None
+        self._placed = False
+        if self._settings.use_learned_positional_embeddings:
+            self._learned = self.denoiser.patch_embed.pos_embedding
+            most = (self._settings.sample_frames - 1) // self._settings.temporal_compression_ratio + 1
+            if self.frames > most:
+                raise SurrogateError(f"{info.name} learned places for {most} latent frames: ask for no more")
 
     def encode(self, pixels: Pixels) -> Feature:
         given = self.normalised(pixels).to(self.autoencoder.dtype)
@@ -82,7 +90,8 @@ class CogVideoX(Backbone):
         return signal * reference + rest * noise, signal * noise - rest * reference
 
     def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, draw: Draw) -> Feature:
-        dtype, batch = self.denoiser.dtype, len(pixels)
+        dtype, batch = self.denoiser.dtype, pixels.shape[0]
+        self._place(noisy.shape[-2], noisy.shape[-1])
         first = (latent * (self._condition_scale / self.latent_scale)).unsqueeze(1)
         condition = torch.cat([first, first.new_zeros(batch, self.frames - 1, *first.shape[2:])], 1)
         given = torch.cat([noisy, condition], 2).to(dtype)
@@ -95,6 +104,26 @@ class CogVideoX(Backbone):
             return_dict=False,
         )[0]
         return prediction
+
+    def _place(self, height: int, width: int) -> None:
+        """Fit learned places (the 5B I2V of 1.0) to this size: the first frames' tables, scaled bilinearly.
+
+        diffusers runs such a model at its training size alone, and at another number of frames leaves what was learned
+        without a word. At the training size and all frames this is the table itself.
+        """
+        embed = self.denoiser.patch_embed
+        if self._learned is None or (embed.sample_height, embed.sample_width, self._placed) == (height, width, True):
+            return
+        known, patch = self._settings, self._patch
+        words = known.max_text_seq_length
+        shape = (-1, known.sample_height // patch, known.sample_width // patch, self._learned.shape[-1])
+        places = self._learned[0, words:].reshape(shape)[: self.frames].movedim(-1, 1).float()
+        scaled = torch.nn.functional.interpolate(places, (height // patch, width // patch), mode="bilinear")
+        flat = scaled.movedim(1, -1).flatten(0, 2)[None].to(self._learned)
+        embed.pos_embedding = torch.cat([self._learned[:, :words], flat], 1)
+        embed.sample_height, embed.sample_width = height, width
+        embed.sample_frames = (self.frames - 1) * known.temporal_compression_ratio + 1
+        self._placed = True
 
     def _turning(self, height: int, width: int, draw: Draw) -> tuple[torch.Tensor, torch.Tensor] | None:
         """The rotary tables of one size, made once; an exported graph is given them as inputs."""

@@ -15,7 +15,7 @@ from anti_i2v.errors import SurrogateError
 from anti_i2v.surrogates.backbones.base import Backbone, as_batch
 from anti_i2v.surrogates.backbones.loading import Parts, settings_of
 from anti_i2v.surrogates.backbones.prompts import embedded_caption, tokenized
-from anti_i2v.surrogates.backbones.wan import clip_view
+from anti_i2v.surrogates.backbones.views import clip_view
 from anti_i2v.surrogates.base import Draw
 from anti_i2v.surrogates.info import Random, SurrogateInfo
 
@@ -49,8 +49,9 @@ class HunyuanVideo(Backbone):
     timestep 0; the loss leaves that frame out.
 
     The photo enters a second time, through LLaVA, which reads it before the caption. That embedding is made once of the
-    clean photo and no gradient flows through it: LLaVA is as large as half the denoiser, and it reads 336 x 336 pixels.
-    It is not kept on disk, as captions are, because it says what the photo shows.
+    clean photo and no gradient flows through it: ours, by choice, for LLaVA is more than half as large as the denoiser.
+    Without the photo's tokens the denoiser would see what it never saw in training. They are not kept on disk, as
+    captions are, because they say what the photo shows.
 
     Args:
         shift: of the noise levels.
@@ -189,7 +190,7 @@ def _described(parts: Parts, view: Mapping[str, Any], every: int, clean: Pixels)
     with torch.no_grad():
         found = [
             read(reader, photo, parts.caption, template, device=where, dtype=parts.dtype, image_embed_interleave=every)
-            for photo in clean.split(1)
+            for photo in clean.unsqueeze(1).unbind()
         ]
     text, mask = (torch.cat(tensors).to(parts.device) for tensors in zip(*found, strict=True))
     return {"text": text, "text_mask": mask}

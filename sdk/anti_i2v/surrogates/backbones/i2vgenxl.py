@@ -16,7 +16,7 @@ from anti_i2v.surrogates.backbones.base import Backbone, as_batch
 from anti_i2v.surrogates.backbones.loading import Parts, settings_of
 from anti_i2v.surrogates.backbones.prompts import embedded_caption, tokenized
 from anti_i2v.surrogates.backbones.unets import BLOCKS, matching
-from anti_i2v.surrogates.backbones.wan import clip_view
+from anti_i2v.surrogates.backbones.views import clip_view
 from anti_i2v.surrogates.base import Draw
 from anti_i2v.surrogates.info import Random, SurrogateInfo
 
@@ -97,7 +97,8 @@ class I2VGenXL(Backbone):
 
     def encode_video(self, frames: torch.Tensor) -> Feature:
         wanted = frames[torch.arange(self.frames).clamp_max(len(frames) - 1)]
-        latents = torch.cat([self.encode(frame) for frame in wanted.split(1)])  # no more memory than a photo takes
+        # One by one: no more memory than a photo takes.
+        latents = torch.cat([self.encode(frame) for frame in wanted.unsqueeze(1).unbind()])
         return latents.movedim(0, 1).unsqueeze(0)
 
     def diffuse(self, reference: Feature, draw: Draw) -> tuple[Feature, Feature]:
@@ -142,8 +143,13 @@ def _central_square(pixels: Pixels) -> Pixels:
     scale = min(1.0, height / width)
     rows, columns = round(height // scale), round(width // scale)
     top, left = (rows - width) // 2, (columns - width) // 2
-    enlarged = interpolate(pixels, (rows, columns), mode="nearest-exact")
+    enlarged = pixels[..., _nearest(height, rows).to(pixels.device), :][..., _nearest(width, columns).to(pixels.device)]
     return pad(enlarged, (-left, left + width - columns, -top, top + width - rows))
+
+
+def _nearest(size: int, wanted: int) -> torch.Tensor:
+    """The indices that Pillow's box filter takes where it enlarges; torch's own differ where two are equally near."""
+    return ((torch.arange(wanted, dtype=torch.float64) + 0.5) * (size / wanted)).long()
 
 
 def _recomputed(block: nn.Module) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import nn
 
 from anti_i2v.errors import SurrogateError
@@ -139,6 +141,7 @@ def _pretrained(library: str, kind: str, folder: Path, dtype: torch.dtype) -> nn
     except ImportError:
         raise SurrogateError(f'{folder} needs {library}: pip install "anti-i2v-sdk[backbones]"') from None
     logging.getLogger(library).setLevel(logging.ERROR)  # they warn of settings that they ignore
+    package.utils.logging.disable_progress_bar()  # ours tells how a photo gets on
     if not any(folder.glob("*.safetensors")):
         raise SurrogateError(f"{folder} has no safetensors weights (pickles are never read): pull it again")
     try:
@@ -166,10 +169,21 @@ def _fits(folder: Path, device: torch.device, dtype: torch.dtype) -> None:
     """Whether the weights fit the device's free memory. Raises SurrogateError."""
     if device.type != "cuda":
         return
-    size = sum(file.stat().st_size for part in DENOISERS for file in (folder / part).glob("*.safetensors"))
+    sizes = {part: _bytes(folder / part, dtype) for part in DENOISERS}
+    sizes["transformer"] = max(sizes["transformer"], sizes.pop("transformer_2"))  # one of Wan's two is loaded
+    size = sum(sizes.values())
     free, _ = torch.cuda.mem_get_info(device)
     if size > free:
         raise SurrogateError(
             f"{folder.name} has {size / 2**30:.0f} GiB of weights and {device} has {free / 2**30:.0f} GiB free: use a "
             "larger GPU, a smaller model, or --device cpu"
         )
+
+
+def _bytes(part: Path, dtype: torch.dtype) -> int:
+    """What a part's weights take at the precision at which they are loaded."""
+    total = 0
+    for file in part.glob("*.safetensors"):
+        with safe_open(file, framework="pt") as tensors:
+            total += sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118  # no dict
+    return total * dtype.itemsize

@@ -89,14 +89,14 @@ class LTXVideo(Backbone):
             given.flatten(2).mT.to(dtype),
             as_batch(draw["text"].to(dtype), batch),
             timestep,
-            as_batch(draw["mask"], batch),
+            as_batch(draw["mask"].bool(), batch),
             num_frames=frames,
             height=height,
             width=width,
             rope_interpolation_scale=(self._time / FRAME_RATE, self._space, self._space),
             return_dict=False,
         )[0]
-        return prediction.mT.unflatten(2, (frames, height, width))[:, :, 1:]
+        return prediction.mT.reshape(batch, -1, frames, height, width)[:, :, 1:]
 
     def _level(self, draw: Draw, video: Feature) -> torch.Tensor:
         """Noise levels in (0, 1), (B,)."""

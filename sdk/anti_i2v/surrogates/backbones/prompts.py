@@ -47,7 +47,7 @@ def embedded_caption(
             return load_file(kept)
         except SafetensorError:  # damaged: made again below
             pass
-    with torch.inference_mode():
+    with torch.no_grad():
         made = {name: tensor.detach().float().cpu().contiguous() for name, tensor in encode().items()}
     kept.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(kept, save(made), overwrite=True)

@@ -14,7 +14,7 @@ from anti_i2v.errors import SurrogateError
 from anti_i2v.surrogates.backbones.base import Backbone
 from anti_i2v.surrogates.backbones.loading import Parts, settings_of
 from anti_i2v.surrogates.backbones.unets import BLOCKS, matching
-from anti_i2v.surrogates.backbones.wan import clip_view
+from anti_i2v.surrogates.backbones.views import clip_view
 from anti_i2v.surrogates.base import Draw, Features
 from anti_i2v.surrogates.info import Random, SurrogateInfo
 
@@ -42,8 +42,8 @@ class StableVideoDiffusion(Backbone):
     log(sigma) / 4.
 
     The photo enters twice, and gradients flow through both: with a little noise through the autoencoder, whose latent
-    (not scaled, unlike the video's) stands beside every frame, and without noise through CLIP. With a draw, "latent" is
-    that of the photo with noise.
+    (not scaled, unlike the video's) stands beside every frame, and without noise through CLIP. Where the denoiser runs,
+    "latent" is that of the photo with noise.
 
     Args:
         image_encoder: transformers' CLIPVisionModelWithProjection.
@@ -75,7 +75,7 @@ class StableVideoDiffusion(Backbone):
         }
 
     def features(self, pixels: Pixels, draw: Draw | None = None) -> Features:
-        if draw is None:
+        if draw is None or not (self.watched or self._predicts):
             return super().features(pixels)
         known = {**draw, "image": self._embedding(pixels)}  # CLIP reads the photo without the noise put on it
         noise = draw["augmentation"].to(pixels) * (AUGMENTATION / 2)
@@ -96,7 +96,8 @@ class StableVideoDiffusion(Backbone):
 
     def encode_video(self, frames: torch.Tensor) -> Feature:
         wanted = frames[torch.arange(self.frames).clamp_max(len(frames) - 1)]
-        latents = torch.cat([self.encode(frame) for frame in wanted.split(1)])  # no more memory than a photo takes
+        # One by one: no more memory than a photo takes.
+        latents = torch.cat([self.encode(frame) for frame in wanted.unsqueeze(1).unbind()])
         return latents.unsqueeze(0) * self._video_scale
 
     def diffuse(self, reference: Feature, draw: Draw) -> tuple[Feature, Feature]:
@@ -124,7 +125,8 @@ class StableVideoDiffusion(Backbone):
         """CLIP's embedding of the photo, (B, 1, D)."""
         from diffusers.pipelines.stable_video_diffusion import pipeline_stable_video_diffusion as pipeline
 
-        small = pipeline._resize_with_antialiasing(pixels * 2 - 1, (CLIP_SIDE, CLIP_SIDE)).add(1).div(2)
+        resize: Any = pipeline._resize_with_antialiasing
+        small = resize(pixels * 2 - 1, (CLIP_SIDE, CLIP_SIDE)).add(1).div(2)
         given = clip_view(small, self._view).to(self.image_encoder.dtype)
         embedding: torch.Tensor = self.image_encoder(given).image_embeds.unsqueeze(1)
         return embedding

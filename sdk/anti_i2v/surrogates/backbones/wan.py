@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any, ClassVar, final
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from anti_i2v._types import Feature, Pixels
 from anti_i2v.errors import SurrogateError
 from anti_i2v.surrogates.backbones.base import Backbone, as_batch
 from anti_i2v.surrogates.backbones.loading import Parts, settings_of
 from anti_i2v.surrogates.backbones.prompts import embedded_caption, tokenized
+from anti_i2v.surrogates.backbones.views import clip_view
 from anti_i2v.surrogates.base import Draw
 from anti_i2v.surrogates.info import Random, SurrogateInfo
 from anti_i2v.surrogates.models import INDEX
 
-__all__ = ["Wan", "clip_view", "levels_of", "load"]
+__all__ = ["Wan", "levels_of", "load"]
 
 LENGTH = 512
 """Tokens of a caption: the transformer of 2.1 tells text from image by this number."""
+
+EYES = ("CLIPVisionModel", "CLIPVisionModelWithProjection")
 
 STAGES = {"high": "transformer", "low": "transformer_2"}
 """The denoisers of 2.2 A14B: noise levels from `boundary_ratio` up are the first one's, all others the second one's."""
@@ -31,13 +36,13 @@ class Wan(Backbone):
     """AutoencoderKLWan and WanTransformer3DModel (Team Wan 2025, arXiv 2503.20314).
 
     Videos are (B, C, frames, h, w). Training asks for noise - video, the velocity of the straight path
-    (1 - level) video + level noise (section 4.2.2: rectified flow). The paper draws levels from a logit-normal
-    distribution whose parameters it does not give. Ours, by choice: uniformly from the scheduler's own shifted levels,
-    as DiffSynth-Studio fine-tunes these models, and of two denoisers only from the one's range that was loaded.
+    (1 - level) video + level noise (rectified flow). The paper draws levels from a logit-normal distribution whose
+    parameters it does not give. Ours, by choice: uniformly from the scheduler's own shifted levels, as DiffSynth-Studio
+    fine-tunes these models, and of two denoisers only from the range of the one that was loaded.
 
     The causal autoencoder sees the photo and gray frames after it, and remembers: all latent frames of the condition
-    depend on the photo, so all are encoded, and differentiated, in every step. Where the photo stands in place of the
-    first frame (5B) a single frame is encoded.
+    depend on the photo, so all are encoded, and differentiated, in every step; `checkpointing` spares most of the
+    memory that this takes. Where the photo stands in place of the first frame (5B) a single frame is encoded.
 
     Args:
         levels: what is drawn from: noise levels in (0, 1], one a timestep.
@@ -70,6 +75,7 @@ class Wan(Backbone):
             raise SurrogateError(f"{info.name} needs 2 latent frames or more: the first one is the photo itself")
         known, self._settings = self.autoencoder.config, self.denoiser.config
         self._in_place, self._view, self._steps = in_place, view, steps
+        self._saves_memory = bool(options.get("checkpointing"))
         self.image_encoder: Any = None if image_encoder is None else image_encoder.eval().requires_grad_(False)
         self._time, self._patch = int(known.scale_factor_temporal), self._settings.patch_size[1]
         self.multiple = int(known.scale_factor_spatial) * self._patch
@@ -92,7 +98,7 @@ class Wan(Backbone):
         given = self.autoencoder.post_quant_conv(own.to(self.autoencoder.dtype))
         # Its `decode` clamps, which ends gradients; of a single frame nothing is to be remembered.
         decoded = self.autoencoder.decoder(given, first_chunk=True)
-        pixels: Pixels = unpatchify(decoded, self.autoencoder.config.patch_size or 1)
+        pixels: Pixels = unpatchify(decoded, self.autoencoder.config.patch_size or 1)  # type: ignore[no-untyped-call]  # diffusers
         return pixels[:, :, 0].to(latent.dtype).add(1).div(2)
 
     def still(self, latent: Feature) -> Feature:
@@ -129,8 +135,34 @@ class Wan(Backbone):
 
     def _latents(self, video: torch.Tensor) -> torch.Tensor:
         """Of (B, 3, T, H, W) in [-1, 1], standardised a channel."""
-        latents: torch.Tensor = self.autoencoder.encode(video.to(self.autoencoder.dtype)).latent_dist.mode()
+        given = video.to(self.autoencoder.dtype)
+        if self._saves_memory and given.requires_grad:
+            latents = self._frame_by_frame(given)
+        else:
+            latents = self.autoencoder.encode(given).latent_dist.mode()
         return (latents.to(video.dtype) - self.mean.to(video.dtype)) / self.deviation.to(video.dtype)
+
+    def _frame_by_frame(self, video: torch.Tensor) -> torch.Tensor:
+        """What `autoencoder.encode` gives; each latent frame is computed anew in the backward pass.
+
+        Four latent frames of 480x832 in bfloat16 keep 31 GiB of activations, and about 12 so; the photo alone keeps 3.5
+        (counted on tensors without data).
+        """
+        from diffusers.models.autoencoders.autoencoder_kl_wan import patchify
+
+        def encode(frames: torch.Tensor, memory: list[Any]) -> tuple[torch.Tensor, list[Any]]:
+            memory = list(memory)
+            return self.autoencoder.encoder(frames, memory, [0]), memory
+
+        video = patchify(video, self.autoencoder.config.patch_size or 1)  # type: ignore[no-untyped-call]  # diffusers
+        memory: list[Any] = [None] * len(list(self.autoencoder.encoder.modules()))  # a place for each convolution
+        moments = []
+        for start in range(1 - self._time, video.shape[2], self._time):
+            frames = video[:, :, max(0, start) : start + self._time]
+            found, memory = checkpoint(encode, frames, memory, use_reentrant=False, preserve_rng_state=False)
+            moments.append(found)
+        latents: torch.Tensor = self.autoencoder.quant_conv(torch.cat(moments, 2)).chunk(2, 1)[0]
+        return latents
 
     def _condition(self, pixels: Pixels) -> torch.Tensor:
         """A mask of what is known, and the latents of the photo with gray frames after it, (B, 4 + C, frames, h, w)."""
@@ -146,30 +178,6 @@ class Wan(Backbone):
         given = clip_view(pixels, self._view or {}).to(self.image_encoder.dtype)
         tokens: torch.Tensor = self.image_encoder(given, output_hidden_states=True).hidden_states[-2]
         return tokens
-
-
-def clip_view(pixels: Pixels, settings: Mapping[str, Any]) -> torch.Tensor:
-    """A photo as CLIPImageProcessor shows it, (B, 3, h, w), but not rounded to 8 bits: gradients live.
-
-    Args:
-        settings: of preprocessor_config.json; what is missing is CLIP's.
-    """
-    if settings.get("do_resize", True):
-        size, sides = settings.get("size", {"shortest_edge": 224}), pixels.shape[-2:]
-        if "shortest_edge" in size:
-            short = min(sides)
-            wanted = [int(size["shortest_edge"] * side / short) for side in sides]
-        else:
-            wanted = [size["height"], size["width"]]
-        mode = {2: "bilinear", 3: "bicubic"}[settings.get("resample", 3)]
-        pixels = nn.functional.interpolate(pixels, wanted, mode=mode, antialias=True).clamp(0, 1)
-    if settings.get("do_center_crop", True):
-        crop = settings.get("crop_size", {"height": 224, "width": 224})
-        top, left = (pixels.shape[-2] - crop["height"]) // 2, (pixels.shape[-1] - crop["width"]) // 2
-        pixels = pixels[..., top : top + crop["height"], left : left + crop["width"]]
-    mean = settings.get("image_mean", (0.48145466, 0.4578275, 0.40821073))
-    deviation = settings.get("image_std", (0.26862954, 0.26130258, 0.27577711))
-    return (pixels - pixels.new_tensor(mean).view(3, 1, 1)) / pixels.new_tensor(deviation).view(3, 1, 1)
 
 
 def levels_of(settings: Mapping[str, Any]) -> torch.Tensor:
@@ -189,6 +197,8 @@ def load(parts: Parts) -> Wan:
     Raises:
         SurrogateError: a text-to-video model, one that needs a last frame, or a stage that there is not.
     """
+    if find_spec("accelerate") is None:  # diffusers keeps parts of this transformer in float32, and needs it for that
+        raise SurrogateError(f'{parts.folder} needs accelerate: pip install "anti-i2v-sdk[backbones]"')
     index, options, scheduler = settings_of(parts.folder / INDEX), dict(parts.options), parts.scheduler()
     levels, boundary, stage = levels_of(scheduler), index.get("boundary_ratio"), str(options.pop("stage", "high"))
     if stage not in STAGES or (boundary is None and stage != "high"):
@@ -214,7 +224,7 @@ def load(parts: Parts) -> Wan:
         parts.info,
         levels,
         in_place=in_place,
-        image_encoder=parts.load("image_encoder", ["CLIPVisionModel"], "transformers") if sees else None,
+        image_encoder=parts.load("image_encoder", EYES, "transformers") if sees else None,
         view=settings_of(parts.folder / "image_processor" / "preprocessor_config.json") if sees else None,
         steps=int(scheduler.get("num_train_timesteps", 1000)),
         context={name: value.to(parts.device) for name, value in text.items()},

@@ -1,0 +1,52 @@
+"""CLIP image embeddings (Radford et al. 2021), from a folder in the hub's layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self, final
+
+import torch
+from torch import nn
+
+from anti_i2v._types import Pixels
+from anti_i2v.errors import SurrogateError
+
+__all__ = ["Clip"]
+
+MEAN, DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+
+
+@final
+class Clip(nn.Module):
+    """Pixels (B, 3, H, W) in [0, 1] to embeddings (B, D), differentiable.
+
+    The photo is scaled to the model's square, antialiased, as video models' image encoders do; nothing is cropped.
+    """
+
+    model: Any  # transformers' stubs do not know what it returns
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model.eval().requires_grad_(False)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """A CLIP or CLIP vision model. Raises SurrogateError."""
+        try:
+            from transformers import CLIPVisionModelWithProjection
+        except ImportError:
+            raise SurrogateError(f'{folder} needs transformers: pip install "anti-i2v-sdk[backbones]"') from None
+        kind: Any = CLIPVisionModelWithProjection
+        try:
+            return cls(kind.from_pretrained(folder, local_files_only=True, use_safetensors=True))
+        except (OSError, ValueError, RuntimeError, KeyError) as problem:
+            first_line = (str(problem).strip() or type(problem).__name__).splitlines()[0]
+            raise SurrogateError(f"{folder} cannot be loaded as a CLIP image encoder: {first_line}") from None
+
+    def forward(self, pixels: Pixels) -> torch.Tensor:
+        side = int(self.model.config.image_size)
+        square = nn.functional.interpolate(pixels, (side, side), mode="bicubic", antialias=True)
+        mean, deviation = (pixels.new_tensor(values).view(1, 3, 1, 1) for values in (MEAN, DEVIATION))
+        given = ((square - mean) / deviation).to(self.model.dtype)
+        embedding: torch.Tensor = self.model(given).image_embeds.to(pixels.dtype)
+        return embedding
