@@ -12,6 +12,7 @@ HERE = Path(__file__).parent
 
 
 def main(chromium: str) -> None:
+    """Draw every size. `chromium`: the browser to draw with."""
     svg = (HERE / "icon.svg").read_text(encoding="utf-8")
     target = HERE.parent / "public" / "icon"
     target.mkdir(parents=True, exist_ok=True)

@@ -88,7 +88,7 @@ BAD = {
     "half a turn": ({"turn_weights": {"taesd": 1.5}}, "Expected `int`, got `float` - at `$.turn_weights[...]`"),
     "an unknown setting": ({"bugdet": 8}, "a recipe has no setting `bugdet`"),
     "an unknown transform": ({"eot": {"fax": 1.0}}, "Invalid enum value 'fax' - at `key` in `$.eot`"),
-    "an unknown term": ({"terms": {"clip": 1.0}}, "clip"),
+    "an unknown term": ({"terms": {"colour": 1.0}}, "colour"),
 }
 
 

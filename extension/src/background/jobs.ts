@@ -27,13 +27,13 @@ export async function submit(photo: Blob, site: string, place: Place): Promise<R
 
 /** Throws a Refusal where the job is not of that tab: nobody reads another tab's photos. */
 export async function follow(job: string, after: number, place: Place): Promise<JobEvent[]> {
-  await own(job, place);
-  return api.follow(await server(), job, after);
+  const [paired] = await Promise.all([server(), own(job, place)]);
+  return api.follow(paired, job, after);
 }
 
 export async function result(job: string, place: Place): Promise<Awaited<ReturnType<typeof api.result>>> {
-  await own(job, place);
-  return api.result(await server(), job);
+  const [paired] = await Promise.all([server(), own(job, place)]);
+  return api.result(paired, job);
 }
 
 /** Never fails. */

@@ -10,7 +10,7 @@ export interface Around {
   under: string;
   site: string;
   works: Works;
-  screen: Pick<Screen, 'show'>;
+  screen: Pick<Screen, 'show' | 'close'>;
   verdict(verdicts: Record<string, Verdict>, settled: Settled[]): void;
   /** The last view was shown. */
   over(): void;
@@ -20,13 +20,15 @@ export interface Around {
 const MOST_PICTURES = 24;
 /** Milliseconds for the pictures of a hold that is over. */
 const LAST_PICTURES = 3000;
+/** Milliseconds before a photo is drawn small: a hold that ends sooner needs no picture of what it waits for. */
+const FIRST_PICTURE = 150;
 
 export class Held {
   private state: State;
   private readonly files: Map<string, Blob>;
   private readonly leave = new Map<string, () => void>();
   private pictures: Promise<unknown> = Promise.resolve();
-  private readonly before = new Map<string, string>();
+  private readonly results = new Map<string, Blob>();
   private dropped = false;
 
   constructor(
@@ -37,7 +39,9 @@ export class Held {
     const opened = open(hold, around.site, Date.now());
     this.state = opened.state;
     this.show(true);
-    for (const { id, file } of hold.photos) this.draw(() => this.drawBefore(id, file));
+    setTimeout(() => {
+      for (const { id, file } of hold.photos) this.draw(() => this.drawThumbnail(id, file));
+    }, FIRST_PICTURE);
     for (const effect of opened.effects) this.carryOut(effect);
   }
 
@@ -56,7 +60,7 @@ export class Held {
     const before = this.state;
     const { state, effects } = step(before, happening, Date.now());
     this.state = state;
-    if (state !== before) this.show(true);
+    if (state !== before && !state.over) this.show(true);
     for (const effect of effects) this.carryOut(effect);
   }
 
@@ -88,16 +92,19 @@ export class Held {
         this.leave.delete(photo);
         if (!reply.ok) return this.happen({ is: 'failed', photo, problem: reply.problem });
         const { file, receipt } = reply.value;
-        this.draw(() => this.drawAfter(photo, file)); // before the verdict: the last view waits for it
+        this.results.set(photo, file);
         this.happen({ is: 'protected', photo, file, receipt });
       },
     });
     this.leave.set(photo, leave);
   }
 
-  /** The verdict is given; the person sees the last of it, with its pictures. */
+  /** The verdict is given, and the page is free; then the person sees the last of it, with its pictures. */
   private async end(): Promise<void> {
-    if (!this.dropped && this.state.photos.some(({ stage }) => stage.at === 'done')) {
+    if (!this.dropped) this.around.screen.close(this.around.under);
+    const done = this.state.photos.filter(({ stage }) => stage.at === 'done');
+    for (const { id } of done) this.draw(() => this.drawBoth(id));
+    if (!this.dropped && done.length > 0) {
       await Promise.race([this.pictures, new Promise((resolve) => setTimeout(resolve, LAST_PICTURES))]);
     }
     this.show(false);
@@ -109,19 +116,21 @@ export class Held {
     this.pictures = this.pictures.then(() => (this.dropped ? undefined : drawing()));
   }
 
-  private async drawBefore(photo: string, file: Blob): Promise<void> {
-    if (this.files.size > MOST_PICTURES) {
-      const [thumbnail] = await previews(file, [THUMBNAIL]);
-      return this.happen({ is: 'thumbnail', photo, thumbnail });
-    }
-    const [thumbnail, before] = await previews(file, [THUMBNAIL, PREVIEW]);
-    this.before.set(photo, before);
+  private async drawThumbnail(photo: string, file: Blob): Promise<void> {
+    if (this.state.over) return;
+    const [thumbnail] = await previews(file, [THUMBNAIL]);
     this.happen({ is: 'thumbnail', photo, thumbnail });
   }
 
-  private async drawAfter(photo: string, file: Blob): Promise<void> {
-    if (this.files.size > MOST_PICTURES) return;
-    const [after] = await previews(file, [PREVIEW]);
-    this.happen({ is: 'previews', photo, before: this.before.get(photo) ?? '', after });
+  /** Once nothing waits for it any more: drawing large photos takes the page's own time. */
+  private async drawBoth(photo: string): Promise<void> {
+    const [original, result] = [this.files.get(photo), this.results.get(photo)];
+    if (original === undefined || result === undefined) return;
+    const few = this.files.size <= MOST_PICTURES;
+    const [thumbnail, before] = await previews(original, [THUMBNAIL, few ? PREVIEW : THUMBNAIL]);
+    this.happen({ is: 'thumbnail', photo, thumbnail });
+    if (!few) return;
+    const [after] = await previews(result, [PREVIEW]);
+    this.happen({ is: 'previews', photo, before, after });
   }
 }

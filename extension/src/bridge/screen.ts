@@ -8,6 +8,8 @@ import { makeOverlay, type Overlay } from './overlay';
 
 /** Milliseconds in which changes of one hold are gathered. */
 const GATHER = 100;
+/** Milliseconds before a hold first shows: what ends sooner must not flash. */
+const FIRST = 200;
 
 export class Screen {
   private overlay: Overlay | null = null;
@@ -15,6 +17,7 @@ export class Screen {
   private readonly top = window === window.top;
   /** The top frame did not answer. */
   private alone = false;
+  private readonly shown = new Set<string>();
   private sent = new Set<string>();
   private seen = new Map<string, HoldView>();
 
@@ -28,8 +31,18 @@ export class Screen {
       waiting.view = view;
       return;
     }
-    const entry = { view, timer: setTimeout(() => this.flushOne(hold), GATHER) };
+    const wait = this.shown.has(hold) ? GATHER : FIRST;
+    this.shown.add(hold);
+    const entry = { view, timer: setTimeout(() => this.flushOne(hold), wait) };
     this.due.set(hold, entry);
+  }
+
+  /** Closes what is shown of a hold, now: the page must be free when it gets its photos. */
+  close(hold: string): void {
+    clearTimeout(this.due.get(hold)?.timer);
+    this.due.delete(hold);
+    for (const name of this.sent) if (name.startsWith(`${hold} `)) this.sent.delete(name); // the last view brings its own
+    if (this.shown.has(hold)) this.present(hold, null);
   }
 
   /** From another frame, through the background. */
@@ -50,6 +63,11 @@ export class Screen {
     clearTimeout(due?.timer);
     this.due.delete(hold);
     const view = due?.view ?? null;
+    if (view?.holding !== true) this.shown.delete(hold);
+    this.present(hold, view);
+  }
+
+  private present(hold: string, view: HoldView | null): void {
     if (this.top || this.alone) return this.draw(hold, view, 0);
     void this.relay(hold, view);
   }

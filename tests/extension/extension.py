@@ -1,0 +1,38 @@
+"""The extension in a browser, spoken to through its own pages, by the messages that they send."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playwright.sync_api import BrowserContext, Page
+
+from .serving import Serving
+
+FAST = {"recipe": "draft", "deadline": 5}
+
+
+class Extension:
+    def __init__(self, context: BrowserContext) -> None:
+        self.context = context
+        workers = context.service_workers
+        worker = workers[0] if workers else context.wait_for_event("serviceworker")
+        self.id = worker.url.split("/")[2]
+        self.page: Page = context.new_page()
+        self.page.goto(self.address("options.html"))
+
+    def address(self, path: str) -> str:
+        return f"chrome-extension://{self.id}/{path}"
+
+    def ask(self, name: str, body: Any = None) -> Any:
+        """The answer. Raises AssertionError where it is a problem."""
+        reply = self.page.evaluate("(asked) => chrome.runtime.sendMessage(asked)", {"name": name, "body": body})
+        assert reply["ok"], reply
+        return reply["value"]
+
+    def pair(self, server: Serving) -> None:
+        state = self.ask("pair", {"address": server.address, "code": server.code()})
+        assert state["paired"], state
+        assert state["problem"] is None, state
+
+    def change(self, **settings: Any) -> None:
+        self.ask("change", settings)

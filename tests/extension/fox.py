@@ -1,0 +1,155 @@
+"""Firefox by WebDriver BiDi, without a driver between: the extension is installed, files are set as by a person."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from .browsers import firefox
+from .wire import Refused, Wire
+
+PREFERENCES = """
+user_pref("browser.shell.checkDefaultBrowser", false);
+user_pref("browser.startup.homepage_override.mstone", "ignore");
+user_pref("datareporting.policy.dataSubmissionEnabled", false);
+user_pref("toolkit.telemetry.enabled", false);
+user_pref("app.update.disabledForTesting", true);
+user_pref("network.captive-portal-service.enabled", false);
+user_pref("network.connectivity-service.enabled", false);
+user_pref("extensions.webextOptionalPermissionPrompts", false);
+user_pref("remote.log.level", "Error");
+user_pref("extensions.webextensions.uuids", "{\\"anti-i2v@anti-i2v.invalid\\": \\"%s\\"}");
+"""
+
+HOME = str(uuid4())
+"""Where the extension's pages are: Firefox would draw it by lot."""
+
+
+class Fox:
+    """One tab of Firefox at a time."""
+
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
+        wire.ask("session.new", capabilities={"alwaysMatch": {"unhandledPromptBehavior": {"default": "ignore"}}})
+        wire.ask("session.subscribe", events=["input.fileDialogOpened", "log.entryAdded"])
+        self.tab = wire.ask("browsingContext.getTree")["contexts"][0]["context"]
+
+    def install(self, folder: Path) -> str:
+        """The extension's id."""
+        data = {"type": "path", "path": str(folder)}
+        return str(self.wire.ask("webExtension.install", extensionData=data)["extension"])
+
+    def ask(self, name: str, body: Any = None) -> Any:
+        """As a page of the extension asks its background. Raises AssertionError where the answer is a problem."""
+        self.open(f"moz-extension://{HOME}/options.html")
+        asked = json.dumps({"name": name, "body": body})
+        reply = json.loads(self.evaluate(f"browser.runtime.sendMessage({asked}).then(JSON.stringify)"))
+        self.close()
+        assert reply["ok"], reply
+        return reply["value"]
+
+    def open(self, address: str, wait: str = "complete") -> None:
+        self.tab = self.wire.ask("browsingContext.create", type="tab")["context"]
+        self.wire.ask("browsingContext.navigate", context=self.tab, url=address, wait=wait)
+
+    def close(self) -> None:
+        self.wire.ask("browsingContext.close", context=self.tab)
+
+    def evaluate(self, expression: str) -> Any:
+        """Of a JSON value. Raises Refused where it throws."""
+        answer = self.wire.ask(
+            "script.evaluate",
+            expression=expression,
+            target={"context": self.tab},
+            awaitPromise=True,
+            userActivation=True,
+        )
+        if answer["type"] == "exception":
+            raise Refused(answer["exceptionDetails"]["text"])
+        return answer["result"].get("value")
+
+    def press(self, selector: str, *frames: str) -> None:
+        """A click of a mouse in the middle of it. `frames`: the first frame of each document on the way there."""
+        context = self.inside(len(frames))
+        element = self.find(selector, context)
+        origin = {"type": "element", "element": {"sharedId": element}}
+        actions = [
+            {"type": "pointerMove", "x": 0, "y": 0, "origin": origin},
+            {"type": "pointerDown", "button": 0},
+            {"type": "pointerUp", "button": 0},
+        ]
+        mouse = {"type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}, "actions": actions}
+        self.wire.ask("input.performActions", context=context, actions=[mouse])
+
+    def find(self, selector: str, context: str) -> str:
+        found = self.wire.ask(
+            "browsingContext.locateNodes", context=context, locator={"type": "css", "value": selector}
+        )["nodes"]
+        assert found, f"no {selector}"
+        return str(found[0]["sharedId"])
+
+    def pick(self, files: Sequence[Path], selector: str, *frames: str) -> None:
+        """Press what opens the file dialog, and choose there."""
+        self.press(selector, *frames)
+        opened = self.wire.event(lambda event: event.get("method") == "input.fileDialogOpened")["params"]
+        self.wire.ask(
+            "input.setFiles",
+            context=opened["context"],
+            element=opened["element"],
+            files=[str(file) for file in files],
+        )
+
+    def inside(self, depth: int) -> str:
+        """The context of a frame."""
+        tree = self.wire.ask("browsingContext.getTree", root=self.tab)["contexts"][0]
+        for _ in range(depth):
+            tree = tree["children"][0]
+        return str(tree["context"])
+
+    def wait(self, milliseconds: float) -> None:
+        time.sleep(milliseconds / 1000)
+
+    def wait_for_title(self, title: str) -> None:
+        for _ in range(150):
+            if self.evaluate("document.title") == title:
+                return
+            self.wait(100)
+        raise TimeoutError(title)
+
+
+@contextmanager
+def foxing(profile: Path) -> Iterator[Fox]:
+    (profile / "user.js").write_text(PREFERENCES % HOME)
+    command = [
+        firefox(),
+        "--headless",
+        "--no-remote",
+        "--profile",
+        str(profile),
+        "--remote-debugging-port",
+        "0",
+        "--remote-allow-system-access",
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)  # noqa: S603  # a browser at a known place
+    wire = None
+    try:
+        for line in process.stderr or ():
+            if found := re.search(r"WebDriver BiDi listening on (ws://\S+)", line):
+                wire = Wire(f"{found[1]}/session")
+                break
+        assert wire is not None, "Firefox did not start"
+        yield Fox(wire)
+    finally:
+        if wire is not None:
+            wire.close()
+        process.terminate()
+        process.wait(20)
+        if process.stderr is not None:
+            process.stderr.close()

@@ -1,0 +1,4 @@
+import Dropzone from 'dropzone';
+
+/* global up */
+new Dropzone('#app', { url: up, paramName: 'photos', parallelUploads: 1 });

@@ -1,0 +1,103 @@
+"""Judges at the receiving site, by pixels: what arrived, and whether anything of the original did."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+
+import numpy as np
+
+from .brought import Brought, pixels_of
+from .receiving import Arrival, Run
+
+BUDGET = 8
+"""Levels of the recipe `draft`."""
+
+CODEC = {"image/png": 0, "image/webp": 40, "image/jpeg": 24, "image/avif": 40}
+"""Further levels that encoding anew may cost a pixel. PNG is judged exactly."""
+
+PIECE = 48
+"""Bytes that no other file has by chance: found anywhere, they are a piece of the original."""
+
+HEADER = 700
+"""Bytes that files of one format and quality may share: tables, profiles."""
+
+
+def pieces_of(data: bytes) -> Iterator[bytes]:
+    """Short pieces from all over a file, as they are and as base64 has them at each of its three offsets."""
+    for start in range(HEADER, max(HEADER + 1, len(data) - PIECE), max(1, len(data) // 12)):
+        piece = data[start : start + PIECE]
+        if len(piece) < PIECE:
+            return
+        yield piece
+        for shift in range(3):
+            whole = (len(piece) - shift) // 3 * 3
+            yield base64.b64encode(piece[shift : shift + whole])
+
+
+def leaks(run: Run, original: Brought) -> list[str]:
+    """Where the original, or a piece of it, reached the site."""
+    found = []
+    for request in run.requests:
+        if any(piece in request.body for piece in pieces_of(original.data)):
+            found.append(f"bytes of {original.path} in {request.method} {request.path}")
+    pixels = pixels_of(original.data)
+    for arrival in run.arrivals():
+        seen = pixels_of(arrival.data)
+        if seen is not None and pixels is not None and seen.shape == pixels.shape and np.array_equal(seen, pixels):
+            found.append(f"the pixels of {original.path} as {arrival.name or 'a body'}")
+    return found
+
+
+def why_not(arrival: Arrival, original: Brought) -> str:
+    """Empty where it is the protected photo: within the budget of the original, and not almost equal to it."""
+    seen, pixels = pixels_of(arrival.data), pixels_of(original.data)
+    if seen is None or pixels is None:
+        return f"no image: {arrival.data[:40]!r}"
+    if seen.shape != pixels.shape:
+        return f"{seen.shape} instead of {pixels.shape}"
+    levels = int(np.abs(seen - pixels).max())
+    allowed = BUDGET + CODEC[original.type]
+    if levels > allowed:
+        return f"{levels} levels away, {allowed} allowed"
+    mean = float(np.abs(seen - pixels).mean())
+    return "" if mean > 1 else f"almost the original: {mean:.2f} levels away in the mean"
+
+
+def judge(run: Run, brought: list[Brought], *, named: bool = True, order: bool = True) -> None:
+    """Every photo arrived protected and every other file as it was, with its name, type and place; nothing else did.
+
+    Args:
+        named: the way carries names and types.
+        order: it keeps the order.
+    """
+    arrivals = run.arrivals()
+    leaked = [leak for each in brought if each.photo for leak in leaks(run, each)]
+    assert not leaked, leaked
+    assert len(arrivals) == len(brought), [(each.name, len(each.data)) for each in arrivals]
+    if not order:
+        arrivals.sort(key=lambda each: each.name)
+        brought = sorted(brought, key=lambda each: each.name)
+    for arrival, original in zip(arrivals, brought, strict=True):
+        if named:
+            assert arrival.name in (original.name, original.path), (arrival.name, original.path)
+            assert arrival.type == original.type
+        if original.photo:
+            problem = why_not(arrival, original)
+            assert not problem, f"{original.path}: {problem}"
+            assert arrival.data[:4] == original.data[:4], f"{original.path} arrived as {arrival.data[:12]!r}"
+        else:
+            assert arrival.data == original.data, f"{original.path} was changed"
+
+
+def judge_baseline(run: Run, brought: list[Brought], *, named: bool = True) -> None:
+    """The originals arrived: the case shows what it is meant to show, and the judge sees it."""
+    arrivals = run.arrivals()
+    assert len(arrivals) == len(brought), [(each.name, len(each.data)) for each in arrivals]
+    for original in brought:
+        if original.photo:
+            assert leaks(run, original)
+        else:
+            assert any(arrival.data == original.data for arrival in arrivals)
+        if named:
+            assert any(arrival.name in (original.name, original.path) for arrival in arrivals)

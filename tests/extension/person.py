@@ -1,0 +1,120 @@
+"""A person at a page in Chromium: picks, drops and pastes that the browser itself takes for a person's."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from playwright.sync_api import BrowserContext, FileChooser, Locator, Page
+
+from .brought import Brought
+
+__all__ = ["Act", "Person", "drop", "paste", "pick", "press"]
+
+
+class Person:
+    """At one page. `frame`: selectors of frames, the outermost first."""
+
+    def __init__(self, page: Page, helper: Page | None = None) -> None:
+        self.page, self.helper = page, helper
+
+    def at(self, selector: str, *frames: str) -> Locator:
+        place = self.page.frame_locator(frames[0]) if frames else None
+        for frame in frames[1:]:
+            place = place.frame_locator(frame) if place else None
+        return place.locator(selector) if place else self.page.locator(selector)
+
+    def press(self, selector: str, *frames: str) -> None:
+        self.at(selector, *frames).click()
+
+    def pick(self, files: Sequence[Path], selector: str, *frames: str) -> None:
+        """Press what opens the file dialog, and choose there."""
+        with self.page.expect_file_chooser() as opened:
+            self.press(selector, *frames)
+        choose(opened.value, files)
+
+    def wait(self, milliseconds: float) -> None:
+        self.page.wait_for_timeout(milliseconds)
+
+    def wait_for_title(self, title: str) -> None:
+        self.page.wait_for_function("(title) => document.title === title", arg=title)
+
+    def drop(self, files: Sequence[Path], selector: str) -> None:
+        box = self.page.locator(selector).bounding_box()
+        assert box is not None
+        data = {"items": [], "files": [str(file) for file in files], "dragOperationsMask": 1}
+        session = self.page.context.new_cdp_session(self.page)
+        for kind in ("dragEnter", "dragOver", "drop"):
+            at = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+            session.send("Input.dispatchDragEvent", {"type": kind, **at, "data": data})
+        session.detach()
+
+    def copy(self, png: bytes) -> None:
+        """Put it into the clipboard, in another tab."""
+        assert self.helper is not None
+        self.helper.bring_to_front()
+        self.helper.evaluate(
+            """async (text) => {
+                const photo = await (await fetch('data:image/png;base64,' + text)).blob();
+                await navigator.clipboard.write([new ClipboardItem({ 'image/png': photo })]);
+            }""",
+            base64.b64encode(png).decode(),
+        )
+        self.page.bring_to_front()
+
+    def paste(self, png: bytes, selector: str) -> None:
+        self.copy(png)
+        self.page.locator(selector).click()
+        self.page.keyboard.press("Control+V")
+
+
+def choose(chooser: FileChooser, files: Sequence[Path]) -> None:
+    chooser.set_files([str(file) for file in files])
+
+
+def helper_page(context: BrowserContext, address: str) -> Page:
+    """A tab that may write to the clipboard."""
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.goto(address)
+    return page
+
+
+Act = Callable[[Person, list[Brought]], None]
+"""What the person does at a case's page, with what they brought."""
+
+
+def roots(brought: list[Brought]) -> list[Path]:
+    """The files; of a folder that was brought, the folder."""
+    tops = {}
+    for each in brought:
+        depth = each.path.count("/")
+        tops[each.place.parents[depth - 1] if depth else each.place] = None
+    return list(tops)
+
+
+def pick(selector: str = "#pick", *frames: str) -> Act:
+    return lambda person, brought: person.pick(roots(brought), selector, *frames)
+
+
+def drop(selector: str = "#drop") -> Act:
+    return lambda person, brought: person.drop(roots(brought), selector)
+
+
+def paste(selector: str = "#paste") -> Act:
+    return lambda person, brought: person.paste(brought[0].data, selector)
+
+
+def press(selector: str = "#go", *frames: str) -> Act:
+    return lambda person, _: person.press(selector, *frames)
+
+
+def copy_then_press(person: Person, brought: list[Brought]) -> None:
+    person.copy(brought[0].data)
+    person.press("#go")
+
+
+def pick_then_press(person: Person, brought: list[Brought]) -> None:
+    person.pick(roots(brought), "#pick")
+    person.press("#go")

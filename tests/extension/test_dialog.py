@@ -1,0 +1,111 @@
+"""The browser's real file dialog, for the one API whose dialog cannot be answered by a debugger."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Playwright
+
+from .brought import bring
+from .browsers import browsing
+from .extension import FAST, Extension
+from .judge import judge, judge_baseline
+from .receiving import Page, Site
+from .serving import Serving
+
+pytestmark = pytest.mark.slow
+
+TITLE = "^(Select a file|Open File)"
+"""Of the dialog, in English."""
+
+OPENS = Page(
+    "<button id=go></button>",
+    """find('#go').onclick = async () => {
+        const handles = await showOpenFilePicker();
+        post(await Promise.all(handles.map((handle) => handle.getFile())));
+    };""",
+)
+
+
+@pytest.fixture
+def display() -> Iterator[str]:
+    """A screen that nobody sees."""
+    for tool in ("Xvfb", "xdotool"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"needs {tool}: apt install xvfb xdotool")
+    reading, writing = os.pipe()
+    command = [
+        str(shutil.which("Xvfb")),
+        "-displayfd",
+        str(writing),
+        "-screen",
+        "0",
+        "1280x1024x24",
+        "-nolisten",
+        "tcp",
+    ]
+    process = subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL)  # noqa: S603  # a tool at a known place
+    os.close(writing)
+    try:
+        with os.fdopen(reading) as told:
+            yield f":{told.readline().strip()}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def xdotool(display: str, *command: str) -> str:
+    done = subprocess.run(  # noqa: S603  # a tool at a known place
+        [str(shutil.which("xdotool")), *command],
+        env={**os.environ, "DISPLAY": display},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip()
+
+
+def choose(display: str, file: Path) -> None:
+    """In the dialog: its path, and Open."""
+    until = time.monotonic() + 20
+    while not xdotool(display, "search", "--name", TITLE) and time.monotonic() < until:
+        time.sleep(0.2)
+    time.sleep(1)  # it takes keys a moment after it shows
+    window = xdotool(display, "search", "--name", TITLE).split()[-1]
+    xdotool(display, "windowfocus", window)
+    xdotool(display, "type", "--delay", "20", str(file))
+    time.sleep(0.5)
+    xdotool(display, "key", "alt+o")  # Open; Return is taken for Cancel where no window manager runs
+
+
+@pytest.mark.parametrize("guarded", [False, True], ids=["without", "with"])
+def test_a_photo_of_the_open_file_picker(
+    player: Playwright, chrome_build: Path, server: Serving, site: Site, display: str, tmp_path: Path, guarded: bool
+) -> None:
+    extension = chrome_build if guarded else None
+    brought = bring("picker", ("face.png",), tmp_path)
+    run = site.open(OPENS)
+    with browsing(player, tmp_path / "profile", extension, display=display) as context:
+        if guarded:
+            paired = Extension(context)
+            paired.pair(server)
+            paired.change(**FAST)
+        tab = context.new_page()
+        tab.goto(site.address(run))
+        tab.click("#go")
+        choose(display, brought[0].place)
+        for _ in range(100):
+            tab.wait_for_timeout(100)
+            if run.arrivals():
+                break
+        tab.wait_for_timeout(200)
+    if guarded:
+        judge(run, brought)
+    else:
+        judge_baseline(run, brought)

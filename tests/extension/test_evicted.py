@@ -1,0 +1,123 @@
+"""A service worker that the browser has put to sleep. A debugger keeps it awake: none is attached to it here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+pytest.importorskip("websocket", reason="needs websocket-client: pip install websocket-client")
+
+from .brought import bring
+from .browsers import QUIET, chromium
+from .extension import FAST
+from .judge import judge
+from .receiving import Page, Site
+from .serving import Serving
+from .wire import Wire
+
+pytestmark = pytest.mark.slow
+
+IDLE = 60.0
+"""Seconds in which Chromium has stopped a worker that has nothing to do; it says 30."""
+
+HELD = 12.0
+"""Seconds that the job lasts: less than the server's patience with a frozen worker."""
+
+POSTS = Page("<input id=pick type=file>", "find('#pick').onchange = (e) => post(e.target.files)")
+
+
+class Chrome:
+    """A browser of which only single tabs are attached to, and only while something is asked of them."""
+
+    def __init__(self, port: int) -> None:
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False)
+
+    def targets(self, kind: str) -> list[dict[str, Any]]:
+        return [each for each in self.http.get("/json/list").json() if each["type"] == kind]
+
+    @contextmanager
+    def tab(self, address: str) -> Iterator[Wire]:
+        target = self.http.put(f"/json/new?{urllib.parse.quote(address, safe='')}").json()
+        wire = Wire(target["webSocketDebuggerUrl"])
+        try:
+            wire.ask("Page.enable")
+            until = time.monotonic() + 10
+            while evaluated(wire, "document.readyState") != "complete" and time.monotonic() < until:
+                time.sleep(0.1)
+            yield wire
+        finally:
+            wire.close()
+            self.http.get(f"/json/close/{target['id']}")
+
+
+def evaluated(wire: Wire, expression: str) -> Any:
+    answer = wire.ask(
+        "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True, userGesture=True
+    )
+    assert "exceptionDetails" not in answer, answer
+    return answer["result"].get("value")
+
+
+def ask(wire: Wire, name: str, body: Any) -> None:
+    asked = json.dumps({"name": name, "body": body})
+    reply = evaluated(wire, f"chrome.runtime.sendMessage({asked})")
+    assert reply["ok"], reply
+
+
+@pytest.fixture
+def chrome(chrome_build: Path, tmp_path: Path) -> Iterator[Chrome]:
+    loaded = [f"--disable-extensions-except={chrome_build}", f"--load-extension={chrome_build}"]
+    shown = ["--headless=new", f"--user-data-dir={tmp_path / 'profile'}", "--remote-debugging-port=0", "about:blank"]
+    with subprocess.Popen(  # noqa: S603  # a browser at a known place
+        [chromium(), *QUIET, *loaded, *shown], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            file = tmp_path / "profile" / "DevToolsActivePort"
+            until = time.monotonic() + 30
+            while not (file.is_file() and file.read_text().strip()) and time.monotonic() < until:
+                time.sleep(0.1)
+            chrome = Chrome(int(file.read_text().split()[0]))
+            with chrome.http:
+                yield chrome
+        finally:
+            process.terminate()
+
+
+def test_a_worker_that_sleeps_wakes_for_a_photo(chrome: Chrome, server: Serving, site: Site, tmp_path: Path) -> None:
+    until = time.monotonic() + 30
+    while not (workers := chrome.targets("service_worker")) and time.monotonic() < until:
+        time.sleep(0.2)
+    origin = "/".join(workers[0]["url"].split("/")[:3])
+    with chrome.tab(f"{origin}/options.html") as options:
+        ask(options, "pair", {"address": server.address, "code": server.code()})
+        ask(options, "change", dict(FAST))
+    for page in chrome.targets("page"):
+        if page["url"].startswith(origin):
+            chrome.http.get(f"/json/close/{page['id']}")
+    run, brought = site.open(POSTS), bring("evicted", ("face.png",), tmp_path)
+    with chrome.tab(site.address(run)) as tab:
+        until = time.monotonic() + IDLE
+        while chrome.targets("service_worker") and time.monotonic() < until:
+            time.sleep(1)
+        assert not chrome.targets("service_worker"), "it never slept: this tests nothing"
+        server.freeze()
+        try:
+            tab.ask("Page.setInterceptFileChooserDialog", enabled=True)
+            evaluated(tab, "find('#pick').showPicker()")
+            opened = tab.event(lambda event: event.get("method") == "Page.fileChooserOpened")["params"]
+            files = [str(each.place) for each in brought]
+            tab.ask("DOM.setFileInputFiles", files=files, backendNodeId=opened["backendNodeId"])
+            time.sleep(HELD)
+        finally:
+            server.freeze(False)
+        run.wait(1, 40)
+        judge(run, brought)

@@ -1,0 +1,57 @@
+"""JSON over a web socket, as browsers are driven: one request at a time, events in between."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import websocket
+
+__all__ = ["Refused", "Wire"]
+
+
+class Refused(Exception):
+    """What the browser answered instead."""
+
+
+class Wire:
+    def __init__(self, address: str, seconds: float = 30.0) -> None:
+        self.socket = websocket.create_connection(address, timeout=seconds, suppress_origin=True)
+        self.seconds = seconds
+        self.number = 0
+        self.events: list[dict[str, Any]] = []
+
+    def ask(self, method: str, **params: Any) -> dict[str, Any]:
+        """The result. Raises Refused."""
+        return self.ask_in({}, method, **params)
+
+    def ask_in(self, session: dict[str, str], method: str, **params: Any) -> dict[str, Any]:
+        self.number += 1
+        self.socket.send(json.dumps({"id": self.number, "method": method, "params": params, **session}))
+        while (answer := self._next()).get("id") != self.number:
+            self.events.append(answer)
+        if "error" in answer:
+            raise Refused(f"{method}: {answer['error']} {answer.get('message', '')}")
+        result: dict[str, Any] = answer.get("result", {})
+        return result
+
+    def event(self, wanted: Callable[[dict[str, Any]], bool], seconds: float = 15.0) -> dict[str, Any]:
+        """The first one like that, come already or yet to come."""
+        until = time.monotonic() + seconds
+        while True:
+            for event in self.events:
+                if wanted(event):
+                    self.events.remove(event)
+                    return event
+            if time.monotonic() > until:
+                raise TimeoutError("no such event came")
+            self.events.append(self._next())
+
+    def _next(self) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self.socket.recv())
+        return answer
+
+    def close(self) -> None:
+        self.socket.close()
