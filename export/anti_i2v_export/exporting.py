@@ -7,13 +7,14 @@ from pathlib import Path
 
 from anti_i2v.artifacts import LPIPS, PARTS, Artifact, Graph, read_artifact
 from anti_i2v.engines.torch_engine import LPIPS_WEIGHTS
-from anti_i2v.errors import SurrogateError
+from anti_i2v.errors import RecipeError, SurrogateError
 from anti_i2v.home import find, home
 from anti_i2v.metrics.perceptual import Lpips
 from anti_i2v.recipes import Recipe, load_recipe, recipe_names
 from anti_i2v.surrogates.base import Surrogate
 from anti_i2v.surrogates.info import SurrogateInfo
-from anti_i2v.surrogates.registry import EMBEDDED, entries, load_surrogate
+from anti_i2v.surrogates.models import INDEX
+from anti_i2v.surrogates.registry import EMBEDDED, entries, load_surrogate, locate
 from anti_i2v_export.graphs import Draft, Tensors, lpips_drafts, part_drafts, surrogate_drafts
 from anti_i2v_export.verify import real_samples
 from anti_i2v_export.writing import Subject, check_artifact, write_artifact
@@ -72,8 +73,8 @@ def export_surrogate(
 
 
 def default_recipes() -> list[Recipe]:
-    """Every shipped recipe that takes steps, and the paper's dual space with balanced's loss and algorithm."""
-    shipped = [recipe for recipe in map(load_recipe, recipe_names()) if recipe.steps]
+    """Every shipped recipe that takes steps on encoders, and the dual space on balanced's loss and algorithm."""
+    shipped = [recipe for recipe in map(load_recipe, recipe_names(denoisers=False)) if recipe.steps]
     return [*shipped, load_recipe("balanced", spaces=["lab", "dct"])]
 
 
@@ -124,6 +125,15 @@ def _subject(
 
 
 def _load(name: str | Path, recipes: Sequence[Recipe]) -> Surrogate:
+    for recipe in recipes:
+        if recipe.needs_denoiser:
+            raise RecipeError(
+                f"recipe {recipe.name} needs a whole video model, and the ONNX engine runs encoders alone"
+            )
+    if name != EMBEDDED and (locate(name) / INDEX).is_file():
+        raise SurrogateError(
+            f"{name} is a whole video model: the ONNX engine runs encoders alone, so export its autoencoder's folder"
+        )
     layers = {layer for recipe in recipes if recipe.terms.anchor for layer in recipe.anchor_layers} - {"latent"}
     return load_surrogate(name, hooks=() if name == EMBEDDED else tuple(sorted(layers)))
 

@@ -35,8 +35,11 @@ export type FromPage =
   /** Told to the person: what passed unprotected and why, or what a form will now lack. */
   | { kind: 'notice'; notice: Notice; names: string[] };
 
-/** 'vector', 'animation': passed as they are. 'posted-without': a native form went out lacking the photo. */
-export type Notice = 'vector' | 'animation' | 'posted-without';
+/**
+ * 'vector', 'animation': passed as they are. 'posted-without': a native form went out lacking the photo. 'handle': a
+ * photo's file handle was kept from a worker.
+ */
+export type Notice = 'vector' | 'animation' | 'posted-without' | 'handle';
 
 /** What becomes of one photo. `original` only where the person asked for it, or where protection is off here. */
 export type Verdict = { kind: 'protected'; file: Blob } | { kind: 'original' } | { kind: 'nothing' };

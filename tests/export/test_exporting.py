@@ -565,3 +565,12 @@ def test_the_command_exports_and_replaces_only_when_asked(folder_of: Callable[[s
     replaced = read_artifact(out)
     assert replaced.precision == "fp16"
     assert not replaced.find("step", terms=["displacement"], space="rgb", algorithm="adam")
+
+
+def test_whole_video_models_and_their_recipe_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text("{}")
+    with pytest.raises(SurrogateError, match="is a whole video model: the ONNX engine runs encoders alone"):
+        export_surrogate(tmp_path, tmp_path / "out")
+    with pytest.raises(RecipeError, match="recipe full needs a whole video model"):
+        export_surrogate("embedded", tmp_path / "out", recipes=["full"])
+    assert not (tmp_path / "out").exists()

@@ -15,7 +15,7 @@ from .overlay import Overlay
 from .person import pick
 from .receiving import Page
 from .serving import Serving
-from .surfaces import form
+from .surfaces import FIELD, ON_DROP, drop, form
 
 POSTS = Page("<input id=pick type=file multiple>", "find('#pick').onchange = (e) => post(e.target.files)")
 FORM = Page(form(inside="<button id=go></button>"))
@@ -310,4 +310,24 @@ def test_a_form_that_goes_without_its_photo_says_so(guarded: Visits, fragile: Se
         overlay.wait_gone()
         visit.person.press("#go")
         overlay.wait("The form was sent without your photo")
+        nothing_arrives(visit)
+
+
+TO_WORKER = Page(
+    FIELD,
+    """const worker = new Worker("data:text/javascript,onmessage=async({data:[up,handle]})=>"""
+    """fetch(up,{method:'POST',body:await handle.getFile()})");"""
+    + ON_DROP
+    % "worker.postMessage([up, await e.dataTransfer.items[0].getAsFileSystemHandle()])",
+)
+
+
+def test_a_handle_that_a_worker_would_read_stays_and_the_person_is_told(guarded: Visits, bare: Visits) -> None:
+    with bare.open(TO_WORKER, "handle-to-worker-bare", PHOTO) as visit:
+        drop()(visit.person, visit.brought)
+        assert visit.run.wait(1)
+        assert any(leaks(visit.run, each) for each in visit.brought)
+    with guarded.open(TO_WORKER, "handle-to-worker", PHOTO) as visit:
+        drop()(visit.person, visit.brought)
+        Overlay(visit.person.page).wait("Your photo was kept from this site")
         nothing_arrives(visit)

@@ -45,7 +45,7 @@ export const view: Shape<HoldView> = object(
     photos: list(photo, MOST_PHOTOS),
     holding: flag,
   },
-  { notice: only('vector', 'animation', 'posted-without') },
+  { notice: only('vector', 'animation', 'posted-without', 'handle') },
 ) as Shape<unknown> as Shape<HoldView>;
 
 const decision = object({ hold: id, photo: or(id, only(null)), choice: only('retry', 'nothing', 'original') });

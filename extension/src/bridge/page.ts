@@ -15,7 +15,7 @@ const message: Shape<FromPage> = byTag('kind', {
     }),
   }),
   drop: object({ hold: id }),
-  notice: object({ notice: only('vector', 'animation', 'posted-without'), names: list(name, MOST) }),
+  notice: object({ notice: only('vector', 'animation', 'posted-without', 'handle'), names: list(name, MOST) }),
 });
 
 export class Page {

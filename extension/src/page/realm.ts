@@ -13,6 +13,7 @@ import { guardHandles } from './surfaces/handles';
 import { Inputs } from './surfaces/inputs';
 import { allowOwnMade } from './surfaces/made';
 import { Bodies, guardBeacon, guardFetch } from './surfaces/network';
+import { guardPosting } from './surfaces/posting';
 import { Pastes } from './surfaces/paste';
 import { guardXhr } from './surfaces/xhr';
 import { Trust } from './trust';
@@ -60,6 +61,7 @@ export class Page {
     });
     guardClipboard(this.engine, realm);
     guardHandles(this.engine, realm);
+    guardPosting(this.engine, realm);
     allowOwnMade(this.engine, realm);
     guardFetch(this.#bodies, realm);
     guardXhr(this.#bodies, realm);

@@ -18,6 +18,7 @@ const NOTICES: Record<Notice, { tone: Message['tone']; words: Key; more: Key; st
   vector: { tone: 'info', words: 'notice_vector', more: 'notice_vector_more', stays: false },
   animation: { tone: 'info', words: 'notice_animation', more: 'notice_animation_more', stays: false },
   'posted-without': { tone: 'warn', words: 'notice_posted', more: 'notice_posted_more', stays: true },
+  handle: { tone: 'warn', words: 'notice_handle', more: 'notice_handle_more', stays: true },
 };
 
 export function makeOverlay(decide: (decision: Decision, frame: number) => void): Overlay {

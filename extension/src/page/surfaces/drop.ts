@@ -28,6 +28,7 @@ import type { Trust } from '../trust';
 import { Entries } from './entries';
 import { settleFile } from './handles';
 import { caretAt, editableAround, insertImages } from './editable';
+import { rememberHandle } from './posting';
 
 const transferOf = getter(DragEvent.prototype, 'dataTransfer');
 const transferFiles = getter(DataTransfer.prototype, 'files');
@@ -82,7 +83,9 @@ export class Drops {
       return entry;
     });
     shimMethod<DataTransferItem>(prototype, 'getAsFileSystemHandle', (native, self, args) => {
-      return behindOf(self)?.handle ?? apply(native, self, args);
+      const handle = (behindOf(self)?.handle ?? apply(native, self, args)) as Promise<FileSystemHandle | null>;
+      void handle.then(rememberHandle, () => undefined);
+      return handle;
     });
   }
 
