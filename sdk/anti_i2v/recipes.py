@@ -72,7 +72,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     dct_cutoff: float = 0.25
     terms: Terms = Terms(displacement=1.0)
     anchor_layers: tuple[str, ...] = ("latent",)
-    draws: int = 8
+    draws: int = 0
     turns: Literal["one", "all"] = "one"
     turn_weights: dict[str, int] = msgspec.field(default_factory=dict)
     eot: dict[TransformName, float] = msgspec.field(default_factory=_no_eot)

@@ -25,18 +25,19 @@ from .serving import Serving
 from .surfaces import BUNDLES, Surface
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site() -> Iterator[Site]:
     with receiving() as site:
         yield site
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def framework_bundles(site: Site) -> None:
     site.scripts.update(bundles(BUNDLES))
 
 
-@pytest.fixture(scope="session")
+# Of the package, not of the session: while Playwright's own loop runs, no other test may start one.
+@pytest.fixture(scope="package")
 def player() -> Iterator[Playwright]:
     with sync_playwright() as player:
         yield player
@@ -83,14 +84,14 @@ class Visits:
         return self.open(surface.page, surface.id, surface.brings, surface.given)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def bare(player: Playwright, site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visits]:
     """A browser without the extension."""
     with browsing(player, tmp_path_factory.mktemp("bare"), None) as context:
         yield Visits(context, site, tmp_path_factory.mktemp("brought"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """Left running by all tests that use it."""
     pytest.importorskip("onnxruntime", reason="needs the server: pip install 'anti-i2v-sdk[server,cpu]'")
@@ -101,12 +102,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
         serving.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chrome_build() -> Path:
     return built("chrome")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def context(
     player: Playwright, chrome_build: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[BrowserContext]:
@@ -115,7 +116,7 @@ def context(
         yield context
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def extension(context: BrowserContext, server: Serving) -> Extension:
     """Paired, with a fast recipe."""
     extension = Extension(context)
@@ -124,7 +125,7 @@ def extension(context: BrowserContext, server: Serving) -> Extension:
     return extension
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def guarded(
     context: BrowserContext, extension: Extension, site: Site, tmp_path_factory: pytest.TempPathFactory
 ) -> Visits:

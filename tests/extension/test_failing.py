@@ -313,15 +313,17 @@ def test_a_form_that_goes_without_its_photo_says_so(guarded: Visits, fragile: Se
         nothing_arrives(visit)
 
 
+READS = "onmessage = async ({data: [up, handle]}) => fetch(up, {method: 'POST', body: await handle.getFile()})"
 TO_WORKER = Page(
     FIELD,
-    """const worker = new Worker("data:text/javascript,onmessage=async({data:[up,handle]})=>"""
-    """fetch(up,{method:'POST',body:await handle.getFile()})");"""
+    # Of the page's own origin: another one gets no handles at all.
+    f"const worker = new Worker(URL.createObjectURL(new Blob([`{READS}`])));"
     + ON_DROP
-    % "worker.postMessage([up, await e.dataTransfer.items[0].getAsFileSystemHandle()])",
+    % "worker.postMessage([new URL(up, location).href, await e.dataTransfer.items[0].getAsFileSystemHandle()])",
 )
 
 
+@pytest.mark.usefixtures("fragile")
 def test_a_handle_that_a_worker_would_read_stays_and_the_person_is_told(guarded: Visits, bare: Visits) -> None:
     with bare.open(TO_WORKER, "handle-to-worker-bare", PHOTO) as visit:
         drop()(visit.person, visit.brought)

@@ -172,3 +172,15 @@ def test_a_recipe_takes_its_steps_on_fresh_draws_and_compares_by_the_fixed_one()
     assert score == pytest.approx(float(bind({Displacement(): 1.0}, Noisy(), photo(), 0)(candidate)))
     assert torch.equal(candidate, run(0)[0])
     assert not torch.equal(candidate, run(1)[0])
+
+
+def test_a_bank_of_draws_is_bound_once_and_then_reused() -> None:
+    surrogate = Noisy()
+    bound = bind({Displacement(): 1.0}, surrogate, photo(), draws=2)
+    loss_fn = bound.with_fresh_draws(np.random.default_rng(4))
+    surrogate.seen.clear()
+    losses = [float(loss_fn(near())) for _ in range(12)]
+    assert len(surrogate.seen) == 12 + 2  # the clean photo once for each of the two
+    assert len(set(losses)) == 2
+    again = bind({Displacement(): 1.0}, Noisy(), photo(), draws=2).with_fresh_draws(np.random.default_rng(4))
+    assert [float(again(near())) for _ in range(12)] == losses

@@ -351,6 +351,9 @@ def test_a_surrogate_that_draws_gets_torchs_draws(turns: str, noisy_folder: Path
     expected, found = refine(on_torch, own, seed=3), refine(on_onnx, own, seed=3)
     assert equal_levels(on_torch.look(expected.candidate), on_onnx.look(found.candidate)) >= 0.99
     np.testing.assert_allclose(found.score, expected.score, rtol=0.02)
+    banked = load_recipe(own, draws=2)
+    with pytest.raises(RecipeError, match="draws noise and timestep anew in every step: set draws to 0"):
+        OnnxEngine([noisy_folder], own, "cpu").open(clean, start, radius, banked, None, 5)
     again = OnnxEngine([noisy_folder] * times, own, "cpu").open(clean, start, radius, own, None, 6)
     other = refine(again, own, seed=3)
     assert equal_levels(on_onnx.look(found.candidate), again.look(other.candidate)) < 0.99  # the draws matter

@@ -229,6 +229,8 @@ class OnnxPhoto:
         blind = [model.name for model in models if model.artifact.find("decode") is None]
         if recipe.terms.decoded and blind:
             raise RecipeError(f"recipe {recipe.name!r} looks through decoders and {blind[0]} has none: choose balanced")
+        if recipe.draws and any(model.artifact.draws for model in models):
+            raise RecipeError("the ONNX engine draws noise and timestep anew in every step: set draws to 0")
         batch, channels, height, width = clean.shape
         self.surrogates: Sequence[str] = [model.name for model in models]
         self.shape = (batch, channels, height, width)
