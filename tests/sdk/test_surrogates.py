@@ -397,7 +397,7 @@ def test_a_hub_name_is_downloaded_and_loaded(folder: Path, monkeypatch: pytest.M
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     surrogate = load_surrogate("somebody/tiny-encoder")
     assert surrogate.info.kind == "AutoencoderTiny"
-    assert asked == [("somebody/tiny-encoder", ["config.json", WEIGHTS])]
+    assert asked == [("somebody/tiny-encoder", ["config.json", WEIGHTS, "model_index.json"])]
 
 
 def test_a_hub_that_cannot_be_reached_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from anti_i2v.errors import SurrogateError
 from anti_i2v.home import home
 
-__all__ = ["INDEX", "Model", "model_folder", "models", "pull_model"]
+__all__ = ["INDEX", "UNWANTED", "WANTED", "Model", "model_folder", "models", "pull_model"]
 
 INDEX = "model_index.json"
 """Of a folder that holds a whole image-to-video model, and not an encoder alone."""

@@ -13,7 +13,7 @@ import msgspec
 
 from anti_i2v.errors import SurrogateError
 from anti_i2v.home import home
-from anti_i2v.surrogates.models import INDEX, model_folder, models
+from anti_i2v.surrogates.models import INDEX, UNWANTED, WANTED, model_folder, models
 
 if TYPE_CHECKING:
     import torch
@@ -82,7 +82,8 @@ def locate(name_or_folder: str | Path) -> Path:
 
 
 def _from_hub(repository: str) -> Path:
-    """A hub repository's config and weights in the hub client's cache, downloaded where they are not there."""
+    """A hub repository in the hub client's cache, downloaded where it is not there: an encoder's config and weights, or
+    all parts of a whole video model."""
     from anti_i2v.surrogates.autoencoders import WEIGHTS
 
     try:
@@ -90,7 +91,10 @@ def _from_hub(repository: str) -> Path:
     except ImportError:
         raise SurrogateError(f'{repository} needs huggingface-hub: pip install "anti-i2v-sdk[backbones]"') from None
     try:
-        return Path(snapshot_download(repository, allow_patterns=["config.json", WEIGHTS]))
+        folder = Path(snapshot_download(repository, allow_patterns=["config.json", WEIGHTS, INDEX]))
+        if (folder / INDEX).is_file():
+            folder = Path(snapshot_download(repository, allow_patterns=WANTED, ignore_patterns=UNWANTED))
+        return folder
     except Exception as problem:  # the hub's client has no common error for "cannot be reached"
         raise SurrogateError(
             f"{repository} is no folder, and no download from the hub ({type(problem).__name__}): check the name"

@@ -203,3 +203,20 @@ def test_a_hub_that_cannot_be_reached_keeps_nothing(tmp_path: Path, monkeypatch:
     with pytest.raises(SurrogateError, match=r"cannot be downloaded \(ConnectionError\): check the connection"):
         pull_model("svd")
     assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_a_hub_name_brings_all_parts_of_a_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    asked: list[list[str]] = []
+
+    def snapshot(repository: str, *, allow_patterns: list[str], **_: object) -> str:
+        asked.append(allow_patterns)
+        return str(folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    model = load_surrogate("somebody/video-model")
+    assert isinstance(model, Backbone)
+    assert "model_index.json" in asked[0]
+    assert "*/*.safetensors" not in asked[0]  # an encoder's repository may hold much else
+    assert "*/*.safetensors" in asked[1]
