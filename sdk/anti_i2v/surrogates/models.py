@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -13,7 +14,7 @@ import msgspec
 from anti_i2v.errors import SurrogateError
 from anti_i2v.home import home
 
-__all__ = ["INDEX", "UNWANTED", "WANTED", "Model", "model_folder", "models", "pull_model"]
+__all__ = ["INDEX", "UNWANTED", "WANTED", "Model", "model_folder", "models", "pull_model", "put_in_place"]
 
 INDEX = "model_index.json"
 """Of a folder that holds a whole image-to-video model, and not an encoder alone."""
@@ -58,14 +59,28 @@ def pull_model(name: str) -> Path:
     model = models().get(name)
     if model is None:
         raise SurrogateError(f"unknown model {name!r}: choose from {', '.join(models())}")
-    target = home() / "models" / name
+
+    def fetch(folder: Path) -> None:
+        write_lock(folder, model.hub, _download(model, folder))
+
+    return put_in_place(home() / "models" / name, fetch)
+
+
+def put_in_place(target: Path, fetch: Callable[[Path], None]) -> Path:
+    """A folder that appears whole or not at all, in place of one that was there.
+
+    Args:
+        fetch: fills a folder that it makes; what it raises leaves everything as it was.
+
+    Raises:
+        SurrogateError: it cannot be written.
+    """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            fresh = Path(scratch) / name
-            revision = _download(model, fresh)
+            fresh = Path(scratch) / target.name
+            fetch(fresh)
             shutil.rmtree(fresh / ".cache", ignore_errors=True)
-            write_lock(fresh, model.hub, revision)
             shutil.rmtree(target, ignore_errors=True)
             fresh.replace(target)
     except OSError as problem:

@@ -13,7 +13,7 @@ import msgspec
 
 from anti_i2v.errors import SurrogateError
 from anti_i2v.home import home
-from anti_i2v.surrogates.models import INDEX, UNWANTED, WANTED, model_folder, models
+from anti_i2v.surrogates.models import INDEX, UNWANTED, WANTED, model_folder, models, put_in_place
 
 if TYPE_CHECKING:
     import torch
@@ -161,27 +161,10 @@ def pull(name: str) -> Path:
     Raises:
         SurrogateError: unknown, not reachable, not the pinned weights, or the home folder cannot be written.
     """
-    import shutil
-    import tempfile
-
     entry = entries().get(name)
     if entry is None:
         raise SurrogateError(f"unknown surrogate {name!r}: choose from {', '.join(entries())}")
-    target = home() / "surrogates" / name
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            fresh = Path(scratch) / name
-            _download(entry, fresh)
-            shutil.rmtree(fresh / ".cache", ignore_errors=True)
-            shutil.rmtree(target, ignore_errors=True)
-            fresh.replace(target)
-    except OSError as problem:
-        raise SurrogateError(
-            f"{target} cannot be written ({problem.strerror}): check your permissions, or name another folder "
-            "in ANTI_I2V_HOME"
-        ) from None
-    return target
+    return put_in_place(home() / "surrogates" / name, lambda folder: _download(entry, folder))
 
 
 def _download(entry: Entry, folder: Path) -> None:
