@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from anti_i2v.encoding import check_holds, check_target
@@ -25,12 +25,14 @@ class Result:
     Attributes:
         path: of the photo.
         target: of the protected photo; written only where there is a receipt.
+        caption: see `Protection`.
     """
 
     path: Path
     target: Path
     receipt: Receipt | None = None
     error: AntiI2VError | None = None
+    caption: str | None = field(default=None, repr=False)
 
 
 def photos_in(folder: Path, output: Path, *, recursive: bool = False) -> list[Path]:
@@ -117,7 +119,7 @@ def protect_folder(
                 raise Cancelled("cancelled")
             _make_folder(goal.parent)
             receipt = protection.save(goal, quality=quality, keep_metadata=keep_metadata, overwrite=overwrite)
-            return Result(path, goal, receipt)
+            return Result(path, goal, receipt, caption=protection.caption)
         except Cancelled:
             raise
         except AntiI2VError as error:

@@ -9,17 +9,21 @@ import numpy as np
 import numpy.typing as npt
 
 from anti_i2v.errors import RecipeError
+from anti_i2v.presets import jpeg_with_tables
 from anti_i2v.recipes import Recipe
 
-__all__ = ["CHARTS", "chart_inputs", "dct_matrix", "low_frequencies"]
+__all__ = ["CHARTS", "TO_YCC", "chart_inputs", "dct_matrix", "low_frequencies", "luma_steps"]
 
 Matrix = npt.NDArray[np.float64]
 
-CHARTS = {"rgb": "rgb", "lab": "lab", "dct": "dct", "dct8": "dct"}
+CHARTS = {"rgb": "rgb", "lab": "lab", "dct": "dct", "dct8": "dct", "luma-dct8": "luma-dct8"}
 """A recipe's space -> the chart that it moves in; the block DCT is the same chart with other matrices."""
 
 BLOCK = 8
 """Side of a JPEG block in pixels."""
+
+TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
+"""RGB to Y'CbCr as JPEG has it (ITU-T T.871), without its offsets."""
 
 
 @lru_cache(maxsize=16)
@@ -60,10 +64,23 @@ def low_frequencies(
     return {"rows": matrices[0], "columns": matrices[1], "low": low}
 
 
+def luma_steps(height: int, width: int, quality: int) -> npt.NDArray[np.float32]:
+    """libjpeg's quantisation steps of luma at a quality, for each coefficient of whole blocks, (1, 1, height, width).
+
+    In units of the [0, 1] range.
+    """
+    _, tables = jpeg_with_tables(np.zeros((BLOCK, BLOCK, 3), np.uint8), quality)
+    steps = np.tile(tables[0], (height // BLOCK, width // BLOCK)) / np.float32(255)
+    return np.ascontiguousarray(steps[None, None], np.float32)
+
+
 def chart_inputs(space: str, recipe: Recipe, height: int, width: int) -> dict[str, npt.NDArray[np.float32]]:
     """The arrays that a recipe's space needs for photos of one size; none for RGB."""
     if space == "rgb":
         return {}
     if space == "lab":
         return {"shares": np.array(recipe.lab_shares, np.float32)}
+    if space == "luma-dct8":
+        inputs = low_frequencies(height, width, recipe.dct_cutoff, BLOCK)
+        return inputs | {"steps": luma_steps(height, width, recipe.luma_quality)}
     return low_frequencies(height, width, recipe.dct_cutoff, BLOCK if space == "dct8" else None)

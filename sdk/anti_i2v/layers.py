@@ -62,7 +62,7 @@ def look_at_layers(backbone: Backbone, pixels: Pixels, *, timestep: int | None =
     if timestep is not None:
         draw["timestep"] = torch.full_like(draw["timestep"], timestep)
     with torch.inference_mode():
-        draw = {**backbone.context, **backbone.settle(pixels), **draw}
+        draw = {**backbone.context, **backbone.settle(pixels, seed=seed), **draw}
         features = backbone.features(pixels, draw)
     late, early = backbone.resolve("late"), backbone.resolve("early")
     rows, columns = (side // backbone.multiple for side in pixels.shape[-2:])

@@ -19,6 +19,7 @@ from anti_i2v.metrics.clip import Clip
 from anti_i2v.metrics.latents import mean_square, relative_shift, squared_shift
 from anti_i2v.metrics.perceptual import Lpips
 from anti_i2v.recipes import Recipe, terms_of
+from anti_i2v.surrogates.backbones.base import Backbone
 from anti_i2v.surrogates.base import Draw, Features, Surrogate
 from anti_i2v.surrogates.info import draw_all
 
@@ -30,6 +31,8 @@ __all__ = [
     "DecodedDamage",
     "Denoising",
     "Displacement",
+    "Distillation",
+    "Norm",
     "Objective",
     "Semantics",
     "bind",
@@ -116,6 +119,21 @@ class Anchor(Objective):
 
 
 @final
+class Norm(Objective):
+    """The latent's norm, minimised (DCT-Shield's loss; PhotoGuard's published code), beside the clean photo's own.
+
+    1 at the clean photo, 0 where the latent says nothing.
+    """
+
+    def bind(self, surrogate: Surrogate, clean: Pixels, draw: Draw | None = None) -> Bound:
+        return {"scale": mean_square(surrogate.features(clean, draw)["latent"])}
+
+    def __call__(self, surrogate: Surrogate, features: Features, bound: Bound) -> PerImage:
+        norm: PerImage = mean_square(features["latent"]) / bound["scale"].clamp_min(1e-12)
+        return norm
+
+
+@final
 class Collapse(Objective):
     """Internal representation collapse (Anti-I2V's IRC): late features of the denoiser fall back onto early ones.
 
@@ -147,6 +165,56 @@ class Denoising(Objective):
 
     def __call__(self, surrogate: Surrogate, features: Features, bound: Bound) -> PerImage:
         return -0.5 * torch.log(_misprediction(surrogate, features) / bound["scale"].clamp_min(1e-12) + SHIFT_FLOOR**2)
+
+
+@final
+class Distillation(Objective):
+    """Score distillation on the photo's latent (Xue et al., ICLR 2024, arXiv 2311.12832): the denoiser's error is
+    pushed down without the denoiser's Jacobian.
+
+    There an image model denoises the photo's own latent. Here the photo is a condition, which the gradient would reach
+    through that very Jacobian alone. So what is noised is the photo's latent as a video that stands still, whatever the
+    reference; the photo is the condition as well, without a gradient. With z(t) that noisy video, the gradient is
+    (prediction - target) dz(t)/dlatent, as if the prediction were constant: no backward pass through the denoiser.
+    Whether a denoiser predicts noise or velocity scales the bracket by a positive number that depends on the noise
+    level alone, which the signs of one draw do not see.
+
+    The value is the squared error itself, beside the clean photo's: 1 at the clean photo. A positive weight descends,
+    the paper's SDS(-), which it recommends and which blurs; a negative one ascends, its SDS(+).
+    """
+
+    def bind(self, surrogate: Surrogate, clean: Pixels, draw: Draw | None = None) -> Bound:
+        _denoiser_of(surrogate)
+        given = {f"draw.{name}": value for name, value in (draw or {}).items() if name != "reference"}
+        _, error = _distilled(surrogate, surrogate.features(clean)["latent"], clean, given)
+        return given | {"scale": mean_square(error)}
+
+    def __call__(self, surrogate: Surrogate, features: Features, bound: Bound) -> PerImage:
+        scale = bound["scale"].clamp_min(1e-12)
+        noisy, error = _distilled(surrogate, features["latent"], features["pixels"], bound)
+        pull = (error * noisy).flatten(1).mean(1) / scale
+        value: PerImage = mean_square(error) / scale
+        return value + pull - pull.detach()
+
+
+def _denoiser_of(surrogate: Surrogate) -> Backbone:
+    if not isinstance(surrogate, Backbone):
+        raise RecipeError(f"{surrogate.info.name} has no denoiser to distil: choose a recipe for encoders")
+    return surrogate
+
+
+def _distilled(
+    surrogate: Surrogate, latent: torch.Tensor, pixels: Pixels, bound: Bound
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The noisy still video of a latent, with its gradient, and the denoiser's error about it, without."""
+    backbone = _denoiser_of(surrogate)
+    draw = {name.removeprefix("draw."): value for name, value in bound.items() if name.startswith("draw.")}
+    noisy, target = backbone.diffuse(backbone.still(latent), draw)
+    with torch.no_grad(), backbone.unwatched():
+        condition, told = backbone.condition(pixels.detach(), draw)
+        error = backbone.denoise(noisy.detach(), condition, pixels.detach(), told).to(latent.dtype) - target.detach()
+    # A first frame that is the photo itself, which no noise reaches, has no error.
+    return noisy[:, :, 1:] if backbone.in_place else noisy, error
 
 
 def _pairs(surrogate: Surrogate) -> tuple[tuple[str, str], ...]:
@@ -270,11 +338,19 @@ class BoundLoss:
     """
 
     def __init__(
-        self, objectives: Mapping[Objective, float], surrogate: Surrogate, clean: Pixels, seed: int, draws: int = 0
+        self,
+        objectives: Mapping[Objective, float],
+        surrogate: Surrogate,
+        clean: Pixels,
+        seed: int,
+        draws: int = 0,
+        settled: Draw | None = None,
     ) -> None:
         self._objectives, self._surrogate, self._clean = objectives, surrogate, clean
-        with torch.no_grad():
-            self._settled = surrogate.settle(clean)
+        if settled is None:
+            with torch.no_grad():
+                settled = surrogate.settle(clean, seed=seed)
+        self._settled = settled
         self._fixed = self._draw(np.random.default_rng(seed))
         self._bounds = self._bind(self._fixed)
         self._kept: list[tuple[Draw, list[Bound]] | None] = [None] * draws
@@ -316,10 +392,20 @@ class BoundLoss:
 
 
 def bind(
-    objectives: Mapping[Objective, float], surrogate: Surrogate, clean: Pixels, seed: int = 0, draws: int = 0
+    objectives: Mapping[Objective, float],
+    surrogate: Surrogate,
+    clean: Pixels,
+    seed: int = 0,
+    draws: int = 0,
+    settled: Draw | None = None,
 ) -> BoundLoss:
-    """Bind weighted objectives to one surrogate and clean photos, (B, 3, H, W). `draws`: see `BoundLoss`."""
-    return BoundLoss(objectives, surrogate, clean, seed, draws)
+    """Bind weighted objectives to one surrogate and clean photos, (B, 3, H, W).
+
+    Args:
+        draws: see `BoundLoss`.
+        settled: what the surrogate `settle`d for these photos, where that was done already.
+    """
+    return BoundLoss(objectives, surrogate, clean, seed, draws, settled)
 
 
 def objectives_of(
@@ -350,6 +436,8 @@ def objectives_of(
         "denoising": Denoising,
         "clip": lambda: Semantics(clip),  # type: ignore[arg-type]  # checked above
         "auxiliary": lambda: Auxiliary(lpips),  # type: ignore[arg-type]  # checked above
+        "norm": Norm,
+        "distillation": Distillation,
     }
     return {made[term](): weight for term, weight in terms_of(recipe).items()}
 

@@ -44,6 +44,7 @@ ON_STUDENT = (
     "and the student's own number flatters, for it judges what was made on it"
 )
 
+CAPTIONED = "a captioner made the caption; it is not kept here, for it says what the photo shows"
 
 OPTIMISE_SHARE = 0.7
 """Of the time that a deadline leaves, for the steps; the rest is for the receipt."""
@@ -57,11 +58,13 @@ class Protection:
         photo: the protected pixels, with the clean photo's alpha, format and safe metadata.
         clean: the clean pixels, (H, W, 3) uint8, for previews; they are dropped with this object.
         receipt: what it cost and what it did.
+        caption: what a captioner made of it, where one was asked; no file holds it.
     """
 
     photo: Photo
     clean: Rgb8 = field(repr=False)  # a photo never shows in a log by way of a repr
     receipt: Receipt = field(repr=False)
+    caption: str | None = field(default=None, repr=False)
 
     def encoded(self, format: str | None = None, quality: int | None = None, keep_metadata: bool = False) -> bytes:
         """The file's bytes, by default in the photo's own format. Raises OutputError."""
@@ -101,7 +104,7 @@ class Protector:
         surrogates: names or folders to optimise on; None takes the real encoders that are on this machine.
         engine: "torch", "onnx" (ONNX Runtime, on exported surrogates), or "auto": torch where it is installed.
         device: "auto" (CUDA where it is), "cpu", "cuda", "cuda:1", "mps" (torch alone).
-        video: what whole video models among the surrogates are told: caption, frames, a reference clip.
+        video: what whole video models among the surrogates are told: caption or captioner, frames, a reference clip.
         settings: replace settings of the recipe, such as `budget=6`.
 
     Raises:
@@ -212,7 +215,7 @@ class Protector:
             versions=versions(self._engine.libraries),
             notes=(*photo.notes, *made.notes, *_skipped(measured), *self._missing(effects), *self._engine.notes),
         )
-        return Protection(replace(photo, pixels=made.protected), photo.pixels, receipt)
+        return Protection(replace(photo, pixels=made.protected), photo.pixels, receipt, made.caption)
 
     def _make(
         self,
@@ -232,16 +235,21 @@ class Protector:
         candidate, radius = engine.begin(clean, laid, recipe.budget / 255, recipe.visual_floor)
         steps, stopped = 0, "steps"
         notes: tuple[str, ...] = ()
+        caption = None
         if engine.surrogates:
+            caption = engine.caption(clean)
             opened = engine.open(clean, candidate, radius, recipe, None, seed)
             outcome = refine(
                 opened, recipe, seed=seed, preset=platform, callback=on_step, deadline=until, cancel=cancel
             )
             candidate, steps, stopped = opened.look(outcome.candidate), outcome.steps, outcome.stopped
             notes = (ON_STUDENT,) if EMBEDDED in engine.surrogates else ()
+            notes += (CAPTIONED,) if caption is not None else ()
         elif recipe.steps:
             stopped, notes = "no surrogates", (engine.no_surrogates,)
-        return _Made(add_delta(photo.pixels, (candidate - clean)[0], recipe.budget), size, steps, stopped, notes)
+        return _Made(
+            add_delta(photo.pixels, (candidate - clean)[0], recipe.budget), size, steps, stopped, notes, caption
+        )
 
     def _measure(self, photo: Photo, made: _Made, platform: Preset | None, seed: int, until: float | None) -> Measured:
         from anti_i2v.measure import measure
@@ -282,6 +290,7 @@ class _Made:
     steps: int
     stopped: str
     notes: tuple[str, ...]
+    caption: str | None
 
 
 class _Clock:

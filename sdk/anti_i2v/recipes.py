@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import resources
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 
 from anti_i2v.errors import RecipeError
 
-__all__ = ["Recipe", "Terms", "load_recipe", "recipe_names", "terms_of"]
+__all__ = ["Recipe", "Target", "Terms", "load_recipe", "read_recipes", "recipe_names", "terms_of"]
 
 
 TransformName = Literal["identity", "jpeg", "resize", "blur", "noise", "crop"]
 """The keys of `transforms.TRANSFORMS`, said again so that a wrong recipe is refused without loading torch."""
 
 
+Target: TypeAlias = Literal["checkerboard", "gray", "glyphs", "degraded"]
+"""The keys of `targets.TARGETS`, likewise."""
+
+
 class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Weights of the objectives; 0 leaves one out. See `objectives`: collapse and denoising need a denoiser."""
+    """Weights of the objectives; 0 leaves one out. See `objectives`: collapse, denoising and distillation need a
+    denoiser."""
 
     displacement: float = 0.0
     anchor: float = 0.0
@@ -27,6 +32,8 @@ class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     collapse: float = 0.0
     denoising: float = 0.0
     clip: float = 0.0
+    norm: float = 0.0
+    distillation: float = 0.0
 
 
 def _no_eot() -> dict[TransformName, float]:
@@ -44,15 +51,18 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         steps: of the optimiser; 0 keeps the start.
         step: first step in levels (root mean square change); `final_step` is the last one's share of it.
         algorithm: "sign-gradient", "momentum" or "adam".
-        spaces: used in turn: "rgb", "lab", "dct", "dct8". The paper's dual space is ["lab", "dct"].
+        spaces: used in turn: "rgb", "lab", "dct", "dct8", "luma-dct8". The paper's dual space is ["lab", "dct"].
         lab_shares: how far L*, a*, b* move beside each other. The paper: [0, 1, 1].
         dct_cutoff: share of the lowest frequencies of each axis that may move.
+        luma_quality: whose quantisation steps are the units of "luma-dct8", on libjpeg's scale.
         terms: weights of the objectives.
+        target: what the anchor term pulls to: see `targets`.
         anchor_layers: hook points that the anchor term pulls: "latent", encoder layers, a denoiser's "late" or "early".
         draws: of a denoiser's timestep and noise, each bound once; 0: new ones in every step.
         turns: "one" surrogate a step, in turn, or "all" in every step.
         turn_weights: surrogate -> how many of the turns it takes, beside 1 for those not named.
         eot: transform -> weight of its draw; one draw a step. {"identity": 1} turns it off.
+        keep: the "best" candidate by its score, or the "last" one, as published attacks do.
         score_every: how often candidates are compared on all surrogates; 0: at the start and the end.
         deadline: seconds that a person waits at most unless another is given; None: no limit.
     """
@@ -67,22 +77,25 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     step: float = 2.0
     final_step: float = 0.1
     algorithm: Literal["sign-gradient", "momentum", "adam"] = "sign-gradient"
-    spaces: tuple[Literal["rgb", "lab", "dct", "dct8"], ...] = ("rgb",)
+    spaces: tuple[Literal["rgb", "lab", "dct", "dct8", "luma-dct8"], ...] = ("rgb",)
     lab_shares: tuple[float, float, float] = (0.0, 1.0, 1.0)
     dct_cutoff: float = 0.25
+    luma_quality: int = 85
     terms: Terms = Terms(displacement=1.0)
+    target: Target = "checkerboard"
     anchor_layers: tuple[str, ...] = ("latent",)
     draws: int = 0
     turns: Literal["one", "all"] = "one"
     turn_weights: dict[str, int] = msgspec.field(default_factory=dict)
     eot: dict[TransformName, float] = msgspec.field(default_factory=_no_eot)
+    keep: Literal["best", "last"] = "best"
     score_every: int = 0
     deadline: float | None = None
 
     @property
     def needs_denoiser(self) -> bool:
         """Whether encoders alone cannot run it."""
-        return bool(self.terms.collapse or self.terms.denoising)
+        return bool(self.terms.collapse or self.terms.denoising or self.terms.distillation)
 
     def __post_init__(self) -> None:
         checks = [
@@ -97,6 +110,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 f"lab_shares must be >= 0 and not all zero, got {self.lab_shares}",
             ),
             (0 < self.dct_cutoff <= 1, f"dct_cutoff must be above 0 and at most 1, got {self.dct_cutoff}"),
+            (1 <= self.luma_quality <= 100, f"luma_quality must be 1..100, got {self.luma_quality}"),
             (
                 all(1 <= weight <= 10 for weight in self.turn_weights.values()),
                 f"turn_weights must be 1..10, got {self.turn_weights}",
@@ -151,7 +165,12 @@ def load_recipe(recipe: str | Recipe, **changes: object) -> Recipe:
 
 @cache
 def _shipped() -> dict[str, Recipe]:
-    folder = resources.files("anti_i2v").joinpath("data/recipes")
+    return read_recipes("recipes")
+
+
+def read_recipes(name: str) -> dict[str, Recipe]:
+    """The recipes in a folder of the package's data, by name."""
+    folder = resources.files("anti_i2v").joinpath("data", name)
     files = sorted((file for file in folder.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
     recipes = [msgspec.toml.decode(file.read_bytes(), type=Recipe) for file in files]
     return {recipe.name: recipe for recipe in recipes}

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anti_i2v.descent import Outcome, Step, descend
+from anti_i2v.errors import Cancelled
 from anti_i2v.presets import Preset
 from anti_i2v.recipes import Recipe
 from anti_i2v.transforms import Change, sampler, through_platform
@@ -40,6 +41,12 @@ class OpenPhoto(Protocol[Candidate]):
     shape: tuple[int, int, int, int]
     start: Candidate
 
+    def settle(self, index: int, watch: Callable[[], None]) -> None:
+        """Do what one surrogate needs once a photo and that costs unlike a pass, such as a video that it generates.
+
+        To be called before `bind`. What `watch` raises, called now and then, ends it.
+        """
+
     def bind(self, index: int) -> None:
         """Do one surrogate's constant work. To be called for each before the first step."""
 
@@ -64,6 +71,10 @@ class OpenPhoto(Protocol[Candidate]):
         """A candidate as numpy, (B, 3, H, W)."""
 
 
+class _Late(Exception):  # no error: how long work before the first step ends
+    """Time is up."""
+
+
 class _Turns(Generic[Candidate]):
     """A recipe's turns (see `descent.Moves`): which surrogate, which space, which draw of EOT a step takes."""
 
@@ -79,6 +90,8 @@ class _Turns(Generic[Candidate]):
         return self.photo.score(candidate)
 
     def keep_better(self, best: Candidate, score: Any, candidate: Candidate, loss: Any) -> tuple[Candidate, Any]:
+        if self.recipe.keep == "last":
+            return candidate, loss
         return self.photo.keep_better(best, score, candidate, loss)
 
     def wait(self) -> None:
@@ -124,6 +137,19 @@ def refine(
         Cancelled: when `cancel` is set.
     """
     per_pass = 0.0
+
+    def watch() -> None:
+        if cancel is not None and cancel.is_set():
+            raise Cancelled(f"cancelled after 0 of {recipe.steps} steps")
+        if deadline is not None and time.monotonic() > deadline:
+            raise _Late
+
+    try:
+        for index in range(len(photo.surrogates)):
+            photo.settle(index, watch)
+    except _Late:
+        return Outcome(photo.start, None, 0, "deadline")
+    photo.wait()
     for index in range(len(photo.surrogates)):
         if deadline is not None and time.monotonic() + per_pass > deadline:
             return Outcome(photo.start, None, 0, "deadline")

@@ -1,4 +1,4 @@
-"""Where a perturbation moves: RGB, L*a*b*, low-frequency DCT.
+"""Where a perturbation moves: RGB, L*a*b*, low-frequency DCT, JPEG's own DCT of luma.
 
 A space is a chart of the photo: coordinates, the way back to pixels, and a share that says how far each coordinate
 may move. A step pulls the pixel gradient back to the coordinates, moves there, and returns to pixels; projection
@@ -12,14 +12,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, final
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from kornia.color import lab_to_rgb, rgb_to_lab
 
 from anti_i2v._types import Budget, Pixels
-from anti_i2v.charts import CHARTS, low_frequencies
+from anti_i2v.charts import BLOCK, CHARTS, TO_YCC, low_frequencies, luma_steps
 from anti_i2v.errors import RecipeError
 
-__all__ = ["Lab", "LowDct", "Rgb", "Space", "make_space", "move", "project", "pull_back"]
+__all__ = ["Lab", "LowDct", "LumaDct", "Rgb", "Space", "make_space", "move", "project", "pull_back"]
 
 
 class Space(ABC):
@@ -109,7 +111,52 @@ class LowDct(Space):
         return direction * self.low.to(direction)
 
 
-_KINDS: dict[str, type[Any]] = {"rgb": Rgb, "lab": Lab, "dct": LowDct}
+@final
+class LumaDct(Space):
+    """JPEG's 8x8 DCT of luma in units of its quantisation steps; chroma is kept (DCT-Shield, arXiv 2504.17894).
+
+    Equal steps here are long where JPEG rounds coarsely. Nothing is rounded: the photo itself stays where it is. The
+    first channel of the coordinates is the DCT of luma, the others are Cb and Cr.
+
+    Args:
+        rows, columns: block-diagonal orthonormal matrices (H, H) and (W, W).
+        low: (1, 1, H, W), 1 where a coefficient may move, else 0.
+        steps: (1, 1, H, W), of the quantisation, in units of the [0, 1] range.
+    """
+
+    def __init__(self, rows: torch.Tensor, columns: torch.Tensor, low: torch.Tensor, steps: torch.Tensor) -> None:
+        self.rows, self.columns, self.low, self.steps = rows, columns, low, steps
+
+    @classmethod
+    def of(cls, height: int, width: int, quality: int = 85, cutoff: float = 1.0) -> LumaDct:
+        """For photos of one size: see `charts.low_frequencies`, whose errors these are, and `charts.luma_steps`."""
+        inputs = low_frequencies(height, width, cutoff, BLOCK) | {"steps": luma_steps(height, width, quality)}
+        return cls(**{name: torch.from_numpy(value) for name, value in inputs.items()})
+
+    def enter(self, pixels: Pixels) -> torch.Tensor:
+        mixed = _mixed(TO_YCC, pixels)
+        luma = self.rows.to(pixels) @ mixed[:, :1] @ self.columns.to(pixels).mT / self.steps.to(pixels)
+        return torch.cat([luma, mixed[:, 1:]], 1)
+
+    def leave(self, coordinates: torch.Tensor) -> Pixels:
+        scaled = coordinates[:, :1] * self.steps.to(coordinates)
+        luma = self.rows.to(coordinates).mT @ scaled @ self.columns.to(coordinates)
+        return _mixed(_TO_RGB, torch.cat([luma, coordinates[:, 1:]], 1))
+
+    def share(self, direction: torch.Tensor) -> torch.Tensor:
+        luma = direction[:, :1] * self.low.to(direction)
+        return torch.cat([luma, torch.zeros_like(direction[:, 1:])], 1)
+
+
+_TO_RGB = np.linalg.inv(TO_YCC)
+
+
+def _mixed(matrix: npt.NDArray[np.float64], pixels: torch.Tensor) -> torch.Tensor:
+    """A matrix (3, 3) across the channels."""
+    return torch.einsum("ij,bjhw->bihw", pixels.new_tensor(matrix.tolist()), pixels)
+
+
+_KINDS: dict[str, type[Any]] = {"rgb": Rgb, "lab": Lab, "dct": LowDct, "luma-dct8": LumaDct}
 
 
 def make_space(name: str, inputs: Mapping[str, torch.Tensor]) -> Space:

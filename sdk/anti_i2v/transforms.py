@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anti_i2v import presets
-from anti_i2v.charts import dct_matrix
+from anti_i2v.charts import TO_YCC, dct_matrix
 from anti_i2v.errors import RecipeError
 from anti_i2v.recipes import TransformName
 
@@ -66,7 +66,7 @@ class Codec:
             coefficients = gains * (down[1].swapaxes(0, 1) @ part @ up[1])
             planes.append(down[0].swapaxes(0, 1) @ coefficients @ up[0])
         joined = np.concatenate(planes, 1) if isinstance(gradient, np.ndarray) else _torch_cat(planes)
-        return _across(_TO_YCC.T, joined)
+        return _across(TO_YCC.T, joined)
 
 
 @dataclass(frozen=True)
@@ -138,16 +138,13 @@ def jpeg(low: float = 60, high: float = 95) -> Transform:
     return draw
 
 
-_TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
-"""RGB to Y'CbCr as JPEG has it (ITU-T T.871), without its offsets."""
-
-_TO_RGB = np.linalg.inv(_TO_YCC)
+_TO_RGB = np.linalg.inv(TO_YCC)
 
 
 def _codec_at(pixels: Pixels, tables: npt.NDArray[np.float32]) -> Codec:
     """Gains at these pixels: the slope 3 r^2 of the soft rounding round(x) + r^3, where r = x - round(x)."""
     height, width = pixels.shape[-2:]
-    mixed = _across(_TO_YCC, pixels * 255)
+    mixed = _across(TO_YCC, pixels * 255)
     mixed[:, 0] -= 128
     gains = []
     for part, table, factor in ((mixed[:, :1], tables[0], 1), (mixed[:, 1:], tables[1], 2)):

@@ -1,12 +1,13 @@
 """What a step on a whole video model costs, beside the work of the published baseline loop.
 
     hatch run bench-backbones                  # tiny model on the CPU: ratios only
-    hatch run bench-backbones --real           # CogVideoX-5B's shape, 480 x 720, 16 frames, random weights, on a GPU
+    hatch run bench-backbones --real           # CogVideoX-5B's shape, 480 x 720, 13 frames, random weights, on a GPU
+    hatch run bench-backbones --real --device cpu --shrink 8      # the same path, an eighth of every size: no figures
 
 Speed does not depend on what the weights hold, so they are random. The baseline is the work that the authors' published
 loop does in every step, re-created here: encode the reference video, the target and the photo, make the rotary tables,
-run the whole denoiser on both, and wait for the device. Both run in turn in one process; figures are
-medians.
+run the whole denoiser on both, and wait for the device. All rows run in turn on one model in one process; figures are
+medians of rounds after the first, which warms up and, where blocks are compiled, compiles: its seconds stand apart.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import diffusers
 import numpy as np
@@ -75,18 +77,42 @@ REAL = {
         "use_rotary_positional_embeddings": True,
     },
     "size": (480, 720),
-    "frames": 4,  # latent: 16 frames of video, in groups of 4
+    "frames": 4,  # latent: 13 frames of video, the first and three groups of 4
 }
+
+
+def shrunk(shape: dict, by: int) -> dict:
+    """Every size of the real shape divided, as far as the model's rules allow: to try the path without the machine."""
+    vae, transformer = shape["vae"], shape["transformer"]
+    groups = max(1, vae["norm_num_groups"] // by)
+    return {
+        "vae": {
+            **vae,
+            "block_out_channels": tuple(max(groups, each // by) for each in vae["block_out_channels"]),
+            "norm_num_groups": groups,
+        },
+        "transformer": {
+            **transformer,
+            "num_attention_heads": max(1, transformer["num_attention_heads"] // by),
+            "num_layers": max(5, transformer["num_layers"] // by),
+            "text_embed_dim": transformer["text_embed_dim"] // by,
+            "time_embed_dim": transformer["time_embed_dim"] // by,
+        },
+        "size": tuple(max(16, side // by // 16 * 16) for side in shape["size"]),
+        "frames": shape["frames"],
+    }
 
 
 def build(
     shape: dict, device: torch.device, dtype: torch.dtype, hooks: tuple[str, ...], **options: object
 ) -> CogVideoX:
-    with torch.device(device):
-        torch.manual_seed(0)
-        torch.set_default_dtype(dtype)
-        vae = diffusers.AutoencoderKLCogVideoX(**shape["vae"])
-        transformer = diffusers.CogVideoXTransformer3DModel(**shape["transformer"])
+    torch.manual_seed(0)
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device(device):
+            vae = diffusers.AutoencoderKLCogVideoX(**shape["vae"])
+            transformer = diffusers.CogVideoXTransformer3DModel(**shape["transformer"])
+    finally:
         torch.set_default_dtype(torch.float32)
     settings = shape["transformer"]
     text = torch.zeros(1, settings["max_text_seq_length"], settings["text_embed_dim"], device=device)
@@ -96,6 +122,31 @@ def build(
         vae, transformer, info, alphas, context={"text": text}, hooks=hooks, frames=shape["frames"], **options
     )
     return made.to(device)
+
+
+@dataclass(eq=False)
+class Row:
+    """One line of the table: a step on a model, and how that model runs meanwhile."""
+
+    name: str
+    model: CogVideoX
+    make: Callable[[], Callable]
+    saving: bool = False
+    compiled: dict[str, Callable] | None = None
+    step: Callable | None = None
+    begun: float = 0.0  # seconds until its first step was done: binding, and compiling where that is asked for
+    seconds: list[float] = field(default_factory=list)
+    peak: float = 0.0
+
+    def arrange(self) -> None:
+        for part in (self.model.autoencoder, self.model.denoiser):
+            (part.enable_gradient_checkpointing if self.saving else part.disable_gradient_checkpointing)()
+        for name in self.model.layers:
+            block = self.model.denoiser.get_submodule(name)
+            block.__dict__.pop("forward", None)
+            if self.compiled is not None:
+                # Not the module itself: the hooks that end a forward pass early stay outside.
+                block.forward = self.compiled.setdefault(name, torch.compile(block.forward))
 
 
 def baseline_step(model: CogVideoX, clean: torch.Tensor, target: torch.Tensor, video: torch.Tensor) -> Callable:
@@ -140,13 +191,17 @@ def our_step(model: CogVideoX, objectives: dict[Objective, float], clean: torch.
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--real", action="store_true", help="CogVideoX-5B's shape, on a GPU")
+    parser.add_argument("--real", action="store_true", help="CogVideoX-5B's shape in bfloat16, on a GPU")
+    parser.add_argument("--device", help="by default cuda with --real, else cpu")
+    parser.add_argument("--shrink", type=int, default=1, metavar="N", help="with --real: divide every size")
+    parser.add_argument("--no-compile", action="store_true", help="leave out the rows with torch.compile")
     parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()
-    if asked.real and not torch.cuda.is_available():
-        parser.error("--real needs a CUDA device")
-    shape = REAL if asked.real else TINY
-    device = torch.device("cuda" if asked.real else "cpu")
+    device = torch.device(asked.device or ("cuda" if asked.real else "cpu"))
+    gpu = device.type == "cuda"
+    if gpu and not torch.cuda.is_available():
+        parser.error("no CUDA device here: try the path by --real --device cpu --shrink 8")
+    shape = shrunk(REAL, asked.shrink) if asked.real else TINY
     dtype = torch.bfloat16 if asked.real else torch.float32
     clean = torch.rand(1, 3, *shape["size"], generator=torch.Generator().manual_seed(0)).to(device)
     candidate = (clean + 0.01).clamp(0, 1)
@@ -156,48 +211,62 @@ def main() -> None:
     full: dict[Objective, float] = {Collapse(): 1.0, anchor: 1.0, Denoising(): 1.0}
     inner: dict[Objective, float] = {Collapse(): 1.0, anchor: 1.0}
     early: dict[Objective, float] = {Anchor(target, ("latent", "early")): 1.0}
-    everything, inside = ("early", "late", "prediction"), ("early", "late")
 
-    rows: list[tuple[str, Callable]] = []
-    whole = build(shape, device, dtype, everything)
-    rows.append(("baseline loop: all terms, all work in every step", baseline_step(whole, clean, target, video)))
-    rows.append(("ours: all terms, 2 draws bound once", our_step(whole, full, clean, 2)))
-    if asked.real:  # one copy of five billion weights at a time would not be side by side
-        whole.denoiser.enable_gradient_checkpointing()
-        rows.append(("ours, --low-memory", our_step(whole, full, clean, 2)))
-    else:
-        saving = build(shape, device, dtype, everything, checkpointing=True)
-        rows.append(("ours, --low-memory", our_step(saving, full, clean, 2)))
-        rows.append(("ours, no DM (IRC, IRA)", our_step(build(shape, device, dtype, inside), inner, clean, 2)))
-        rows.append(
-            ("ours, IRA on an early block alone", our_step(build(shape, device, dtype, ("early",)), early, clean, 2))
-        )
+    whole = build(shape, device, dtype, ("early", "late", "prediction"))
+    compiled: dict[str, Callable] = {}
 
-    times: dict[str, list[float]] = {name: [] for name, _ in rows}
-    peaks: dict[str, float] = {}
+    def baseline() -> Callable:
+        return baseline_step(whole, clean, target, video)
+
+    def ours() -> Callable:
+        return our_step(whole, full, clean, 2)
+
+    rows = [
+        Row("baseline loop: all terms, all work in every step", whole, baseline),
+        Row("ours: all terms, 2 draws bound once", whole, ours),
+        Row("ours, --low-memory", whole, ours, saving=True),
+    ]
+    if not asked.no_compile:
+        rows.append(Row("ours, blocks compiled", whole, ours, compiled=compiled))
+        rows.append(Row("ours, --low-memory, blocks compiled", whole, ours, saving=True, compiled=compiled))
+    if not asked.real:  # five billion weights are there once
+        inside, first = (build(shape, device, dtype, hooks) for hooks in (("early", "late"), ("early",)))
+        rows.append(Row("ours, no DM (IRC, IRA)", inside, lambda: our_step(inside, inner, clean, 2)))
+        rows.append(Row("ours, IRA on an early block alone", first, lambda: our_step(first, early, clean, 2)))
+
+    def timed(row: Row) -> float:
+        row.arrange()
+        if gpu:
+            torch.cuda.synchronize()
+            torch.cuda.reset_peak_memory_stats()
+        begun = time.perf_counter()
+        if row.step is None:
+            row.step = row.make()
+        row.step(candidate)
+        if gpu:
+            torch.cuda.synchronize()
+        return time.perf_counter() - begun
+
+    for row in rows:
+        row.begun = timed(row)
+        if gpu:  # alone: what the other rows have bound is no part of this one's peak
+            timed(row)
+            row.peak = torch.cuda.max_memory_allocated() / 2**30
+            row.step = None
     for turn in range(asked.rounds + 1):
-        for name, step in rows:
-            if asked.real:
-                checkpointing = "low-memory" in name
-                whole.denoiser.gradient_checkpointing = checkpointing
-                torch.cuda.reset_peak_memory_stats()
-                torch.cuda.synchronize()
-            begun = time.perf_counter()
-            step(candidate)
-            if asked.real:
-                torch.cuda.synchronize()
-                peaks[name] = torch.cuda.max_memory_allocated() / 2**30
-            if turn:  # the first one warms up
-                times[name].append(time.perf_counter() - begun)
+        for row in rows:
+            seconds = timed(row)
+            if turn:  # in the first one rows bind again
+                row.seconds.append(seconds)
 
-    base = statistics.median(times[rows[0][0]])
-    where = torch.cuda.get_device_name() if asked.real else f"CPU, {torch.get_num_threads()} threads"
-    print(f"{'CogVideoX-5B shape' if asked.real else 'tiny CogVideoX'}, {shape['size']}, {where}")
-    print(f"{'':<52}{'seconds a step':>16}{'faster':>9}{'peak GiB':>10}")
-    for name, _ in rows:
-        median = statistics.median(times[name])
-        peak = f"{peaks[name]:.1f}" if name in peaks else "-"
-        print(f"{name:<52}{median:>16.3f}{base / median:>8.2f}x{peak:>10}")
+    medians = [statistics.median(row.seconds) for row in rows]
+    where = torch.cuda.get_device_name(device) if gpu else f"CPU, {torch.get_num_threads()} threads"
+    kind = "tiny CogVideoX" if not asked.real else "CogVideoX-5B shape" + f" / {asked.shrink}" * (asked.shrink > 1)
+    print(f"{kind}, {shape['size']}, {str(dtype).removeprefix('torch.')}, {where}")
+    print(f"{'':<52}{'seconds a step':>16}{'faster':>9}{'first step':>12}{'peak GiB':>10}")
+    for row, median in zip(rows, medians, strict=True):
+        peak = f"{row.peak:.1f}" if gpu else "-"
+        print(f"{row.name:<52}{median:>16.3f}{medians[0] / median:>8.2f}x{row.begun:>12.1f}{peak:>10}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.fft import dctn
 
-from anti_i2v.charts import BLOCK, chart_inputs, dct_matrix, low_frequencies
+from anti_i2v.charts import BLOCK, chart_inputs, dct_matrix, low_frequencies, luma_steps
 from anti_i2v.errors import RecipeError
 from anti_i2v.recipes import Recipe
 
@@ -52,10 +52,21 @@ RECIPE = Recipe(name="own", summary="Of this test.", lab_shares=(0.25, 1.0, 0.5)
 def test_each_space_is_given_what_the_recipe_says_of_it() -> None:
     assert chart_inputs("rgb", RECIPE, 17, 31) == {}
     assert chart_inputs("lab", RECIPE, 17, 31)["shares"].tolist() == [0.25, 1.0, 0.5]
+    luma = chart_inputs("luma-dct8", RECIPE, 16, 24)
+    assert np.array_equal(luma.pop("steps"), luma_steps(16, 24, 85))
+    assert all(np.array_equal(luma[key], value) for key, value in low_frequencies(16, 24, 0.5, BLOCK).items())
     for name, block, size in (("dct", None, (17, 31)), ("dct8", BLOCK, (16, 24))):
         found, expected = chart_inputs(name, RECIPE, *size), low_frequencies(*size, 0.5, block)
         assert sorted(found) == ["columns", "low", "rows"]
         assert all(np.array_equal(found[key], expected[key]) for key in expected)
+
+
+def test_luma_steps_are_libjpegs_and_of_every_block() -> None:
+    steps = luma_steps(16, 24, 50) * 255
+    assert steps.shape == (1, 1, 16, 24)
+    np.testing.assert_allclose(steps[0, 0, 0, :8], [16, 11, 10, 16, 24, 40, 51, 61], rtol=1e-6)  # T.81, table K.1
+    np.testing.assert_allclose(steps[0, 0, 8:, 16:], steps[0, 0, :8, :8])
+    assert (luma_steps(16, 24, 95) * 255 < steps).all()
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from anti_i2v.objectives import (
     Auxiliary,
     DecodedDamage,
     Displacement,
+    Norm,
     Objective,
     bind,
     ensemble,
@@ -73,6 +74,7 @@ OBJECTIVES: dict[str, Callable[[Lpips, str], Objective]] = {
     "decoded damage": lambda lpips, layer: DecodedDamage(),
     "decoded damage with lpips": lambda lpips, layer: DecodedDamage(lpips),
     "auxiliary": lambda lpips, layer: Auxiliary(lpips),
+    "norm": lambda lpips, layer: Norm(),
 }
 every_objective = pytest.mark.parametrize("make", OBJECTIVES.values(), ids=OBJECTIVES)
 
@@ -142,12 +144,22 @@ def test_an_anchor_is_one_at_the_clean_photo_and_zero_at_its_target(surrogate: A
     assert loss_fn(target.expand_as(clean)).abs().amax() < 1e-12
 
 
+def test_a_norm_is_one_at_the_clean_photo_and_the_square_of_what_is_left_of_the_latent(surrogate: Autoencoder) -> None:
+    clean = pixels()
+    loss_fn = bind({Norm(): 1.0}, surrogate, clean)
+    torch.testing.assert_close(loss_fn(clean), torch.ones(2, dtype=torch.float64))
+    latents = [surrogate.features(photos)["latent"].flatten(1).norm(dim=1) for photos in (near(clean), clean)]
+    torch.testing.assert_close(loss_fn(near(clean)), (latents[0] / latents[1]).square())
+
+
 def test_an_anchor_of_another_size_is_fitted_to_the_photo(surrogate: Autoencoder) -> None:
     target = torch.rand(1, 3, 100, 50, generator=torch.Generator().manual_seed(0))
     assert bind({Anchor(target): 1.0}, surrogate, pixels())(pixels(seed=1)).shape == (2,)
 
 
-@pytest.mark.parametrize("objective", [Displacement(), Anchor(pixels(1, seed=9))], ids=["displacement", "anchor"])
+@pytest.mark.parametrize(
+    "objective", [Displacement(), Anchor(pixels(1, seed=9)), Norm()], ids=["displacement", "anchor", "norm"]
+)
 def test_a_surrogate_with_larger_latents_has_no_larger_say(
     objective: Objective, surrogates: dict[str, Autoencoder]
 ) -> None:
@@ -187,7 +199,7 @@ def test_a_surrogate_that_draws_nothing_has_no_fresh_loss(surrogate: Autoencoder
     assert loss_fn.with_fresh_draws(np.random.default_rng(0)) is loss_fn
 
 
-EVERY_TERM = {"displacement": 1.0, "anchor": 0.5, "decoded": 0.25, "auxiliary": 2.0}
+EVERY_TERM = {"displacement": 1.0, "anchor": 0.5, "decoded": 0.25, "auxiliary": 2.0, "norm": 0.75}
 
 
 def own(**terms: float) -> Recipe:
@@ -197,7 +209,7 @@ def own(**terms: float) -> Recipe:
 def test_a_recipes_terms_become_objectives_in_their_order(lpips: Lpips) -> None:
     target = pixels(1, seed=9)
     made = objectives_of(own(**EVERY_TERM), lpips, target)
-    assert [type(objective) for objective in made] == [Displacement, Anchor, DecodedDamage, Auxiliary]
+    assert [type(objective) for objective in made] == [Displacement, Anchor, DecodedDamage, Auxiliary, Norm]
     assert list(made.values()) == list(EVERY_TERM.values()) == list(terms_of(own(**EVERY_TERM)).values())
     anchor = list(made)[1]
     assert isinstance(anchor, Anchor)

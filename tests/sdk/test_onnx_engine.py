@@ -103,6 +103,7 @@ OTHERS: dict[str, dict[str, object]] = {
     "lab": {"spaces": ["lab"]},
     "dct": {"spaces": ["dct"]},
     "dct8": {"spaces": ["dct8"]},
+    "luma-dct8": {"spaces": ["luma-dct8"], "dct_cutoff": 1.0},
     "momentum in dct": {"algorithm": "momentum", "spaces": ["dct"]},
 }
 

@@ -10,7 +10,8 @@ import pytest
 
 from anti_i2v.errors import RecipeError
 from anti_i2v.optimise import ALGORITHMS
-from anti_i2v.recipes import Recipe, Terms, TransformName, load_recipe, recipe_names
+from anti_i2v.recipes import Recipe, Target, Terms, TransformName, load_recipe, recipe_names
+from anti_i2v.targets import TARGETS
 from anti_i2v.transforms import TRANSFORMS, sampler
 
 DATA = Path(load_recipe.__code__.co_filename).parent / "data" / "recipes"
@@ -75,9 +76,12 @@ BAD = {
     "a long step": ({"step": 65}, "step must be above 0 and at most 64 levels, got 65"),
     "a growing step": ({"final_step": 1.1}, "final_step must be in [0, 1], got 1.1"),
     "no frequencies": ({"dct_cutoff": 0}, "dct_cutoff must be above 0 and at most 1, got 0"),
+    "no luma quality": ({"luma_quality": 0}, "luma_quality must be 1..100, got 0"),
     "no space": ({"spaces": []}, "a recipe needs at least one space"),
     "an unknown space": ({"spaces": ["hsv"]}, "Invalid enum value 'hsv' - at `$.spaces[0]`"),
     "an unknown algorithm": ({"algorithm": "sgd"}, "Invalid enum value 'sgd' - at `$.algorithm`"),
+    "an unknown target": ({"target": "mist"}, "Invalid enum value 'mist' - at `$.target`"),
+    "an unknown thing to keep": ({"keep": "first"}, "Invalid enum value 'first' - at `$.keep`"),
     "an unknown start": ({"start": "noise"}, "Invalid enum value 'noise' - at `$.start`"),
     "two Lab shares": ({"lab_shares": [0, 1]}, "at `$.lab_shares`"),
     "zero Lab shares": ({"lab_shares": [0, 0, 0]}, "lab_shares must be >= 0 and not all zero, got (0.0, 0.0, 0.0)"),
@@ -102,6 +106,16 @@ def test_a_bad_value_is_refused_by_name(changes: dict[str, object], message: str
 
 def test_recipes_know_the_names_of_all_transforms() -> None:
     assert set(get_args(TransformName)) == set(TRANSFORMS)
+
+
+def test_recipes_know_the_names_of_all_targets() -> None:
+    assert set(get_args(Target)) == set(TARGETS)
+
+
+def test_terms_that_look_through_a_denoiser_need_one() -> None:
+    for terms in (Terms(collapse=1.0), Terms(denoising=1.0), Terms(distillation=-1.0)):
+        assert Recipe(name="own", summary="Mine.", terms=terms).needs_denoiser
+    assert not Recipe(name="own", summary="Mine.", terms=Terms(norm=1.0)).needs_denoiser
 
 
 def test_an_unknown_recipe_is_refused_with_the_choices() -> None:

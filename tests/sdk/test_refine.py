@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -277,6 +277,9 @@ class Slow:
         self.surrogates = [f"number {index}" for index in range(surrogates)]
         self.shape, self.start = (1, 3, 8, 8), 0
         self.now = 0.0
+
+    def settle(self, index: int, watch: Callable[[], None]) -> None:
+        pass
 
     def bind(self, index: int) -> None:
         self.now += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from typing import get_args, get_type_hints
 
@@ -10,13 +11,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from scipy.fft import dctn
 from skimage.color import rgb2lab
 
-from anti_i2v.charts import CHARTS, chart_inputs, dct_matrix
+from anti_i2v.charts import CHARTS, TO_YCC, chart_inputs, dct_matrix, luma_steps
 from anti_i2v.errors import RecipeError
 from anti_i2v.recipes import Recipe
-from anti_i2v.spaces import Lab, LowDct, Rgb, Space, make_space, move, project, pull_back
+from anti_i2v.spaces import Lab, LowDct, LumaDct, Rgb, Space, make_space, move, project, pull_back
 
 SIZE = (16, 24)
 
@@ -32,6 +34,12 @@ def low_dct(dtype: torch.dtype, size: tuple[int, int] = SIZE, cutoff: float = 0.
     return LowDct(rows, columns, space.low)
 
 
+def luma_dct(dtype: torch.dtype, quality: int = 85, cutoff: float = 1.0) -> LumaDct:
+    """Likewise; quantisation steps are whole numbers by 255, so that float32 rounds them alone."""
+    blocks = low_dct(dtype, cutoff=cutoff, block=8)
+    return LumaDct(blocks.rows, blocks.columns, blocks.low, torch.from_numpy(luma_steps(*SIZE, quality)).to(dtype))
+
+
 Make = Callable[[torch.dtype], Space]
 SPACES: dict[str, Make] = {
     "rgb": lambda dtype: Rgb(),
@@ -39,6 +47,7 @@ SPACES: dict[str, Make] = {
     "lab": lambda dtype: Lab.of((0.5, 1, 1)),
     "global dct": low_dct,
     "block dct": lambda dtype: low_dct(dtype, cutoff=0.5, block=8),
+    "luma dct": luma_dct,
 }
 every_space = pytest.mark.parametrize("make", SPACES.values(), ids=SPACES)
 every_precision = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
@@ -107,6 +116,47 @@ def test_each_block_of_the_block_dct_is_scipys() -> None:
             window = (..., slice(8 * row, 8 * row + 8), slice(8 * column, 8 * column + 8))
             expected = torch.from_numpy(dctn(clean[window].numpy(), axes=(-2, -1), norm="ortho"))
             torch.testing.assert_close(coordinates[window], expected)
+
+
+def test_the_luma_dct_is_jpegs_blocks_in_units_of_its_quantisation_steps() -> None:
+    clean = pixels()
+    coordinates = luma_dct(torch.float64, quality=60).enter(clean)
+    mixed = np.einsum("ij,bjhw->bihw", TO_YCC, clean.numpy())
+    with Image.open(io.BytesIO(jpeg_bytes(60))) as image:
+        steps = np.array(getattr(image, "quantization")[0], float).reshape(8, 8) / 255  # noqa: B009  # of JPEGs alone
+    for row in range(2):
+        for column in range(3):
+            window = (..., slice(8 * row, 8 * row + 8), slice(8 * column, 8 * column + 8))
+            expected = dctn(mixed[:, 0][window], axes=(-2, -1), norm="ortho") / steps
+            np.testing.assert_allclose(coordinates[:, 0][window], expected, rtol=1e-6, atol=1e-9)  # float32 steps
+    np.testing.assert_allclose(coordinates[:, 1:], mixed[:, 1:], atol=1e-12)
+
+
+def jpeg_bytes(quality: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("L", (8, 8)).save(file, "JPEG", quality=quality)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("cutoff", [0.25, 1.0])
+def test_a_luma_step_keeps_chroma_and_the_frequencies_above_the_cutoff(cutoff: float) -> None:
+    space, clean = luma_dct(torch.float64, cutoff=cutoff), pixels()
+    delta = move(space, clean, directions(space, clean), 2 / 255) - clean
+    torch.testing.assert_close(delta, delta[:, :1].expand_as(delta), rtol=0, atol=1e-12)  # as gray is: no chroma
+    tiled = delta[:, 0].unflatten(-1, (-1, 8)).unflatten(-3, (-1, 8)).transpose(-2, -3).numpy()
+    moved = np.abs(dctn(tiled, axes=(-2, -1), norm="ortho"))
+    kept = max(1, round(8 * cutoff))
+    assert moved[..., :kept, :kept].min(axis=(0, 1, 2)).min() > 1e-9
+    moved[..., :kept, :kept] = 0
+    assert moved.max() < 1e-12
+
+
+def test_a_sign_step_in_luma_is_as_long_in_each_coefficient_as_its_quantisation_step() -> None:
+    space, clean = luma_dct(torch.float64, quality=75), pixels()
+    delta = move(space, clean, directions(space, clean).sign(), 2 / 255) - clean
+    moved = (space.enter(clean + delta)[:, 0] - space.enter(clean)[:, 0]).abs()
+    for photo in moved:
+        torch.testing.assert_close(photo, photo[0, 0].expand_as(photo), rtol=1e-6, atol=0)
 
 
 # The matrices of kornia and scikit-image differ in their fifth digit; on L* in 0..100 that is about a thousandth.
@@ -179,15 +229,25 @@ def test_a_zero_direction_moves_nothing(make: Make) -> None:
         (lambda: LowDct.of(16, 24, 1.1), "at most 1"),
         (lambda: LowDct.of(16, 24, block=1), "at least 2"),
         (lambda: LowDct.of(17, 24, block=8), "multiples of 8, got 24x17"),
+        (lambda: LumaDct.of(17, 24), "multiples of 8, got 24x17"),
     ],
-    ids=["two shares", "zero shares", "negative share", "cutoff 0", "cutoff above 1", "block 1", "odd sides"],
+    ids=[
+        "two shares",
+        "zero shares",
+        "negative share",
+        "cutoff 0",
+        "cutoff above 1",
+        "block 1",
+        "odd sides",
+        "odd luma",
+    ],
 )
 def test_settings_out_of_range_are_refused(make: Callable[[], object], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         make()
 
 
-RECIPE = Recipe(name="own", summary="Of this test.", lab_shares=(0.25, 1.0, 0.5), dct_cutoff=0.5)
+RECIPE = Recipe(name="own", summary="Of this test.", lab_shares=(0.25, 1.0, 0.5), dct_cutoff=0.5, luma_quality=60)
 
 
 @pytest.mark.parametrize(
@@ -197,6 +257,7 @@ RECIPE = Recipe(name="own", summary="Of this test.", lab_shares=(0.25, 1.0, 0.5)
         ("lab", Lab.of((0.25, 1.0, 0.5))),
         ("dct", LowDct.of(16, 24, 0.5)),
         ("dct8", LowDct.of(16, 24, 0.5, block=8)),
+        ("luma-dct8", LumaDct.of(16, 24, 60, 0.5)),
     ],
 )
 def test_a_recipes_space_is_made_from_its_inputs(name: str, expected: Space) -> None:

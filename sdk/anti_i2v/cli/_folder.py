@@ -80,7 +80,8 @@ def _outcome(result: Result) -> str:
     receipt, won = result.receipt, [more for _, more in result.receipt.checks()]
     decibels = "infinite" if receipt.imperceptibility.psnr is None else f"{receipt.imperceptibility.psnr:.1f} dB"
     compared = f", beats random in {sum(won)} of {len(won)}" if won else ""
-    return f"{receipt.budget_spent} levels, PSNR {decibels}{compared}, {sum(receipt.seconds.values()):.1f} s"
+    shows = "" if result.caption is None else f", caption: {readable(result.caption)}"
+    return f"{receipt.budget_spent} levels, PSNR {decibels}{compared}, {sum(receipt.seconds.values()):.1f} s{shows}"
 
 
 def _failure(result: Result) -> str:

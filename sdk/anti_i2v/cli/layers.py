@@ -23,6 +23,10 @@ def layers(
         Path, typer.Option("--output", "-o", metavar="PNG", show_default=False, help="Where to draw the blocks.")
     ],
     caption: Annotated[str, typer.Option(metavar="TEXT", help="What the video would show.")] = "",
+    stage: Annotated[
+        str | None,
+        typer.Option(metavar="STAGE", help="Of Wan 2.2 A14B: its denoiser of high noise (the default), or low."),
+    ] = None,
     frames: Annotated[int, typer.Option(min=1, max=64, metavar="N", help="Latent frames.")] = 4,
     timestep: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="Of the noise; by default one is drawn.")
@@ -47,7 +51,7 @@ def layers(
     photo = open_photo(source)
     check_target(output, overwrite=overwrite)
     where = choose(device)
-    model = load_surrogate(backbone, device=where, caption=caption, frames=frames, hooks=("all",))
+    model = load_surrogate(backbone, device=where, caption=caption, stage=stage, frames=frames, hooks=("all",))
     if not isinstance(model, Backbone):
         raise SurrogateError(f"{backbone} is an encoder: name a whole video model, see `anti-i2v surrogates list`")
     size = working_size(photo.pixels.shape[0], photo.pixels.shape[1], short_side, model.multiple)

@@ -57,12 +57,24 @@ def protect(
     caption: Annotated[
         str | None, typer.Option(metavar="TEXT", help="For a whole video model: what the video would show.")
     ] = None,
+    captioner: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER_OR_HUB_NAME", help="Have a BLIP model make the caption of each photo instead."),
+    ] = None,
+    stage: Annotated[
+        str | None,
+        typer.Option(metavar="STAGE", help="For Wan 2.2 A14B: its denoiser of high noise (the default), or low."),
+    ] = None,
     frames: Annotated[
         int | None, typer.Option(min=1, max=64, metavar="N", help="For a whole video model: latent frames.")
     ] = None,
     reference: Annotated[
-        Path | None,
-        typer.Option(metavar="VIDEO", readable=False, help="For a whole video model: a clip of the same scene."),
+        str | None,  # a Path would make "generated" of ./generated
+        typer.Option(
+            metavar="VIDEO",
+            help="For a whole video model: a clip of the same scene, or `generated`: it makes one of the photo itself, "
+            "once. A file of that name is ./generated.",
+        ),
     ] = None,
     low_memory: Annotated[
         bool, typer.Option("--low-memory", help="For a whole video model: recompute instead of keeping.")
@@ -85,7 +97,8 @@ def protect(
 ) -> None:
     """Protect a photo, or all photos of a folder."""
     _check_wishes(preset, deadline, device)
-    told = {"caption": caption, "frames": frames, "reference": reference, "low_memory": low_memory or None}
+    told: dict[str, object] = {"caption": caption, "captioner": captioner, "stage": stage}
+    told |= {"frames": frames, "reference": reference, "low_memory": low_memory or None}
     video = {name: value for name, value in told.items() if value is not None}
     protector = _protector(recipe, surrogate or [], engine, device, budget, video)
     asked = {"preset": preset, "deadline": deadline, "seed": seed, "effects": not no_effects}
@@ -127,6 +140,10 @@ def _protector(
         raise RecipeError(f"recipe {wanted.name} needs a whole video model: name its folder with --surrogate")
     if video and not any(_is_video_model(name) for name in surrogates):
         raise RecipeError(f"--{min(video).replace('_', '-')} is for whole video models: name one with --surrogate")
+    if "captioner" in video:
+        from anti_i2v.captions import locate_captioner
+
+        locate_captioner(video["captioner"])
     if surrogates and not protector.recipe.steps:
         raise RecipeError(f"recipe {protector.recipe.name} takes no steps: leave --surrogate out, or choose balanced")
     check_names(protector.engine, surrogates)
@@ -162,6 +179,8 @@ def _protect_one(
         protection = protector.protect(photo, **asked, on_step=on_step)
     receipt = protection.save(target, **written)
     delivery.done.append(target)
+    if protection.caption is not None and not delivery.quiet:
+        typer.echo(f"Caption: {protection.caption}\n")
     delivery.show(receipt)
     delivery.draw(protection, short_side=protector.recipe.short_side, engine=protector.engine, device=protector.device)
     if not delivery.quiet:

@@ -79,6 +79,13 @@ class Engine(Protocol):
     def begin(self, clean: Pixels, pattern: Pixels, budget: float, floor: float) -> tuple[Pixels, Pixels]:
         """See `visibility.begin`."""
 
+    def caption(self, clean: Pixels) -> str | None:
+        """Have a photo's caption made, and tell it whole video models from now on; None where nobody asked for that.
+
+        Raises:
+            SurrogateError: the captioner is unfit.
+        """
+
     def open(
         self, clean: Pixels, start: Pixels, radius: Pixels, recipe: Recipe, target: Pixels | None, seed: int
     ) -> OpenPhoto[Any]:
@@ -86,7 +93,7 @@ class Engine(Protocol):
 
         Args:
             radius: the budget of each pixel, (B, 1, H, W).
-            target: the anchor's unrelated photo, (1, 3, H, W); None takes `refine.anchor_target`.
+            target: the anchor's unrelated photo, (1, 3, H, W); None takes the recipe's (see `targets`).
             seed: of the draws by which candidates are compared.
         """
 

@@ -5,7 +5,7 @@ Candidates and all that is constant stay on the device; a step is one `run` of o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -29,9 +29,9 @@ from anti_i2v.charts import CHARTS, chart_inputs
 from anti_i2v.engines.base import Judge, Perceptual, Pixels
 from anti_i2v.errors import RecipeError, SurrogateError
 from anti_i2v.recipes import Recipe, terms_of
-from anti_i2v.refine import anchor_target
 from anti_i2v.surrogates.info import draw_all
 from anti_i2v.surrogates.registry import entries
+from anti_i2v.targets import target_of
 from anti_i2v.transforms import Change
 
 __all__ = ["OnnxEngine", "OnnxJudge", "OnnxPhoto", "Runner", "Runtime"]
@@ -247,7 +247,7 @@ class OnnxPhoto:
             "rows": self._value(np.eye(height, dtype=np.float32)),
             "columns": self._value(np.eye(width, dtype=np.float32)),
             "offset": self._value(np.zeros_like(clean)),
-            "target": self._value(anchor_target(height, width) if target is None else target),
+            "target": self._value(target_of(recipe.target, clean) if target is None else target),
         }
         self._charts = [
             {f"chart.{name}": self._value(array) for name, array in chart_inputs(space, recipe, height, width).items()}
@@ -260,6 +260,9 @@ class OnnxPhoto:
         self._bounds: dict[int, dict[str, Value]] = {}
         self._fresh = np.random.default_rng([seed, 1])  # as the torch engine draws
         self.start: Value = self._value(np.clip(start, np.maximum(clean - radius, 0), np.minimum(clean + radius, 1)))
+
+    def settle(self, index: int, watch: Callable[[], None]) -> None:
+        pass  # encoders settle nothing, and no graph of a whole model is run here
 
     def bind(self, index: int) -> None:
         model = self._models[index]
@@ -414,6 +417,9 @@ class OnnxEngine:
         }
         found = self._parts.need("begin").run({name: value(array) for name, array in arrays.items()})
         return found["candidate"].numpy(), found["radius"].numpy()
+
+    def caption(self, clean: Pixels) -> str | None:
+        return None  # it runs no whole video models
 
     def open(
         self, clean: Pixels, start: Pixels, radius: Pixels, recipe: Recipe, target: Pixels | None, seed: int

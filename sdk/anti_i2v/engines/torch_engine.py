@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, final
@@ -10,6 +10,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 import torch
 
+from anti_i2v.captions import describe, locate_captioner
 from anti_i2v.charts import chart_inputs
 from anti_i2v.devices import choose
 from anti_i2v.engines.base import Judge, Perceptual, Pixels
@@ -21,18 +22,24 @@ from anti_i2v.metrics.perceptual import Lpips
 from anti_i2v.objectives import BoundLoss, bind, ensemble, objectives_of
 from anti_i2v.optimise import RULES, advance, better, value_and_gradient
 from anti_i2v.recipes import Recipe
-from anti_i2v.refine import anchor_target
 from anti_i2v.spaces import make_space, project
-from anti_i2v.surrogates.base import Surrogate
+from anti_i2v.surrogates.backbones.base import Backbone
+from anti_i2v.surrogates.backbones.sampling import STEPS
+from anti_i2v.surrogates.base import Draw, Surrogate
 from anti_i2v.surrogates.registry import EMBEDDED, load_surrogate, where
+from anti_i2v.targets import target_of
 from anti_i2v.transforms import Change
-from anti_i2v.video import Video, read_frames
+from anti_i2v.video import GENERATED, Video, read_frames
 from anti_i2v.visibility import begin
 
 __all__ = ["LPIPS_WEIGHTS", "TorchEngine", "TorchJudge", "TorchPhoto"]
 
 LPIPS_WEIGHTS = "perceptual/lpips_alex.safetensors"
 CLIP_FOLDER = "perceptual/clip"
+
+OWN_REFERENCE = (
+    f"reference: generated; each video model made its own from the clean photo, in {STEPS} steps without guidance"
+)
 
 
 @final
@@ -82,9 +89,10 @@ class TorchPhoto:
         self.shape = (batch, channels, height, width)
         self.start = project(start, clean, radius)
         if target is None:
-            target = torch.from_numpy(anchor_target(height, width)).to(clean)
+            target = torch.from_numpy(target_of(recipe.target, clean.detach().cpu().float().numpy())).to(clean)
         self._clean, self._radius, self._seed, self._draws = clean, radius, seed, recipe.draws
         self._models, self._objectives = surrogates, objectives_of(recipe, lpips, target, clip)
+        self._settled: dict[int, Draw] = {}
         self._losses: dict[int, BoundLoss] = {}
         self._fresh = np.random.default_rng([seed, 1])  # draws of the steps; `seed` itself draws for comparisons
         self._rule = RULES[recipe.algorithm]
@@ -100,8 +108,17 @@ class TorchPhoto:
         ]
         self._memories = [tuple(torch.zeros_like(clean) for _ in self._rule.memory) for _ in self._spaces]
 
+    def settle(self, index: int, watch: Callable[[], None]) -> None:
+        def on_step() -> None:
+            self.wait()  # what is only queued has taken no time yet
+            watch()
+
+        with torch.no_grad():
+            self._settled[index] = self._models[index].settle(self._clean, seed=self._seed, on_step=on_step)
+
     def bind(self, index: int) -> None:
-        self._losses[index] = bind(self._objectives, self._models[index], self._clean, self._seed, self._draws)
+        settled = self._settled.pop(index, None)
+        self._losses[index] = bind(self._objectives, self._models[index], self._clean, self._seed, self._draws, settled)
 
     def step(
         self, candidate: torch.Tensor, on: Sequence[int], change: Change, space: int, moved: int, length: float
@@ -173,16 +190,19 @@ class TorchEngine:
     @cached_property
     def _models(self) -> list[Surrogate]:
         told = self._video
-        clip = None if told.reference is None else torch.from_numpy(read_frames(Path(told.reference), 8 * told.frames))
+        reference: Any = told.reference
+        if reference not in (None, GENERATED):
+            reference = torch.from_numpy(read_frames(Path(reference), 8 * told.frames))
         return [
             load_surrogate(
                 name,
                 device=self._device,
                 hooks=self._hooks,
                 caption=told.caption,
+                stage=told.stage,
                 frames=told.frames,
                 checkpointing=told.low_memory,
-                reference=clip,
+                reference=reference,
             )
             for name in self._names
         ]
@@ -203,7 +223,8 @@ class TorchEngine:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return ()
+        tells = self._video.reference == GENERATED and any(isinstance(model, Backbone) for model in self._models)
+        return (OWN_REFERENCE,) if tells else ()
 
     @property
     def surrogates(self) -> list[str]:
@@ -213,13 +234,28 @@ class TorchEngine:
     def multiple(self) -> int:
         return int(np.lcm.reduce([8, *(model.multiple for model in self._models)]))
 
+    @cached_property
+    def _captioner(self) -> Path | None:
+        """For the photos of whole video models; encoders alone read no caption."""
+        return None if self._video.captioner is None else locate_captioner(self._video.captioner)
+
     def prepare(self) -> None:
-        _ = self._device, self._models
+        _ = self._device, self._captioner, self._models
 
     def begin(self, clean: Pixels, pattern: Pixels, budget: float, floor: float) -> tuple[Pixels, Pixels]:
         with torch.inference_mode():
             start, radius = begin(self._tensor(clean), self._tensor(pattern), budget, floor)
             return start.cpu().numpy(), radius.cpu().numpy()
+
+    def caption(self, clean: Pixels) -> str | None:
+        told = [model for model in self._models if isinstance(model, Backbone)]
+        if self._captioner is None or not told:
+            return None
+        photo = np.rint(clean[0].transpose(1, 2, 0) * 255).astype(np.uint8)
+        made = describe(photo, self._captioner)
+        for model in told:
+            model.recaption(made)
+        return made
 
     def open(
         self, clean: Pixels, start: Pixels, radius: Pixels, recipe: Recipe, target: Pixels | None, seed: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import torch
@@ -48,8 +48,13 @@ class Surrogate(nn.Module, ABC):
         mean, deviation = (pixels.new_tensor(values).view(1, 3, 1, 1) for values in (known.mean, known.deviation))
         return (pixels - mean) / deviation
 
-    def settle(self, clean: Pixels) -> Draw:
-        """What is computed once a clean photo and given to every call of `features` beside the draw."""
+    def settle(self, clean: Pixels, *, seed: int = 0, on_step: Callable[[], None] | None = None) -> Draw:
+        """What is computed once a clean photo and given to every call of `features` beside the draw.
+
+        Args:
+            seed: of what is drawn for it.
+            on_step: called now and then where this takes long; what it raises ends the work.
+        """
         return {}
 
     def pairs(self) -> tuple[tuple[str, str], ...]:

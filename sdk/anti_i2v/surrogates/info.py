@@ -51,13 +51,18 @@ class Random(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     low: int = 0
     high: int = 1000
 
-    def draw(self, batch: int, height: int, width: int, generator: np.random.Generator) -> npt.NDArray[np.generic]:
-        """One draw for photos of this size."""
+    def size(self, batch: int, height: int, width: int) -> list[int]:
+        """The shape for photos of this size."""
         sides = {"B": batch, "H": height, "W": width}
         shape = []
         for side in self.shape:
             name, _, part = str(side).partition("/")
             shape.append(sides[name] // int(part or 1) if name in sides else int(name))
+        return shape
+
+    def draw(self, batch: int, height: int, width: int, generator: np.random.Generator) -> npt.NDArray[np.generic]:
+        """One draw for photos of this size."""
+        shape = self.size(batch, height, width)
         if self.kind == "normal":
             return generator.standard_normal(shape, np.float32)
         return generator.integers(self.low, self.high, shape)

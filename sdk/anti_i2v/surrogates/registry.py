@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from anti_i2v.surrogates.base import Surrogate
 
-__all__ = ["EMBEDDED", "Entry", "at_hand", "entries", "load_surrogate", "locate", "pull", "where"]
+__all__ = ["EMBEDDED", "Entry", "at_hand", "download", "entries", "load_surrogate", "locate", "pull", "where"]
 
 EMBEDDED = "embedded"
 """The name of the student that the package ships."""
@@ -86,15 +87,18 @@ def _from_hub(repository: str) -> Path:
     all parts of a whole video model."""
     from anti_i2v.surrogates.autoencoders import WEIGHTS
 
+    folder = download(repository, ["config.json", WEIGHTS, INDEX])
+    return download(repository, WANTED, UNWANTED) if (folder / INDEX).is_file() else folder
+
+
+def download(repository: str, wanted: Sequence[str], unwanted: Sequence[str] = ()) -> Path:
+    """Files of a hub repository, by patterns, in the hub client's cache. Raises SurrogateError."""
     try:
         from huggingface_hub import snapshot_download
     except ImportError:
         raise SurrogateError(f'{repository} needs huggingface-hub: pip install "anti-i2v-sdk[backbones]"') from None
     try:
-        folder = Path(snapshot_download(repository, allow_patterns=["config.json", WEIGHTS, INDEX]))
-        if (folder / INDEX).is_file():
-            folder = Path(snapshot_download(repository, allow_patterns=WANTED, ignore_patterns=UNWANTED))
-        return folder
+        return Path(snapshot_download(repository, allow_patterns=list(wanted), ignore_patterns=list(unwanted)))
     except Exception as problem:  # the hub's client has no common error for "cannot be reached"
         raise SurrogateError(
             f"{repository} is no folder, and no download from the hub ({type(problem).__name__}): check the name"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from anti_i2v.objectives import Anchor, Collapse, Denoising, bind
+from anti_i2v.objectives import Anchor, Collapse, Denoising, Distillation, bind
 from anti_i2v.optimise import sign_gradient, value_and_gradient
 from anti_i2v.refine import anchor_target
 from anti_i2v.surrogates.backbones.base import Backbone
@@ -84,6 +84,31 @@ def test_each_term_moves_the_way_its_name_says_over_ten_steps(folder: Path, term
         assert distance(after["prediction"], after["target"]) > distance(before["prediction"], before["target"])
 
 
+@pytest.mark.parametrize("hooks", [(), HOOKS], ids=["no hooks", "watched"])
+def test_score_distillation_is_the_error_about_the_still_video_pulled_back_through_the_encoder_alone(
+    folder: Path, hooks: tuple[str, ...]
+) -> None:
+    model, clean = load(folder, hooks=hooks), photo()
+    draw, objective = drawn(model, clean), Distillation()
+    with torch.no_grad():
+        bound = objective.bind(model, clean, draw)
+    near = clean + 0.02 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(1), dtype=clean.dtype)
+    _, gradient = value_and_gradient(
+        lambda seen: objective(model, {"latent": model.encode(seen), "pixels": seen}, bound), near
+    )
+    whole, errors = load(folder), []  # the oracle: its own hooks, and a reference that is given
+    for pixels in (clean, near):
+        with torch.no_grad():
+            found = whole.features(pixels, {**draw, "reference": whole.still(whole.encode(pixels))})
+        errors.append(found["prediction"] - found["target"])
+    leaf = near.clone().requires_grad_(True)
+    noisy, _ = whole.diffuse(whole.still(whole.encode(leaf)), draw)
+    noisy = noisy[:, :, -errors[1].shape[2] :]
+    (expected,) = torch.autograd.grad(noisy, leaf, errors[1] / errors[1].numel() / errors[0].square().mean())
+    torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-9)
+    assert (gradient != 0).any(1).double().mean() >= 0.99
+
+
 def distance(one: torch.Tensor, other: torch.Tensor) -> float:
     return float((one - other).square().mean())
 
@@ -110,6 +135,18 @@ def test_recomputing_blocks_changes_memory_and_not_the_gradient(folder: Path) ->
         for on in (False, True)
     ]
     torch.testing.assert_close(*gradients)
+
+
+def test_the_autoencoder_is_recomputed_as_well(folder: Path) -> None:
+    counts = []
+    for on in (False, True):
+        model, ran = load(folder, checkpointing=on), []
+        model.autoencoder.encoder.mid_block.register_forward_pre_hook(lambda *_, ran=ran: ran.append(1))
+        latent = model.encode(photo().requires_grad_())
+        forward = len(ran)
+        latent.sum().backward()
+        counts.append((forward, len(ran)))
+    assert counts == [(1, 1), (1, 2)]
 
 
 def test_a_draw_repeats_and_another_differs(folder: Path) -> None:

@@ -14,7 +14,6 @@ from anti_i2v.errors import SurrogateError
 from anti_i2v.home import home
 from anti_i2v.objectives import Collapse, bind
 from anti_i2v.optimise import value_and_gradient
-from anti_i2v.surrogates.backbones import hunyuan
 from anti_i2v.surrogates.backbones.loading import Parts, load_backbone
 from anti_i2v.surrogates.info import SurrogateInfo, draw_all
 
@@ -111,4 +110,4 @@ def test_llava_goes_where_there_is_room(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 2**40))
     info = SurrogateInfo(name="it", kind="", source="", fingerprint="", licence="")
-    assert hunyuan._with_room(Parts(hunyuan_folder, info, device=torch.device("cuda"))).type == where
+    assert Parts(hunyuan_folder, info, device=torch.device("cuda")).with_room("text_encoder").device.type == where

@@ -83,6 +83,45 @@ def test_a_stage_needs_its_own_denoiser_alone(wan22_folder: Path, tmp_path: Path
         load(folder)
 
 
+@pytest.mark.parametrize(
+    ("stage", "denoiser"), [(None, "transformer"), ("high", "transformer"), ("low", "transformer_2")]
+)
+def test_a_stage_is_asked_for_in_what_models_are_told(wan22_folder: Path, stage: str | None, denoiser: str) -> None:
+    from anti_i2v import Video
+    from anti_i2v.engines.torch_engine import TorchEngine
+    from anti_i2v.recipes import load_recipe
+
+    engine = TorchEngine([wan22_folder], load_recipe("full"), "cpu", Video(frames=3, stage=stage))
+    engine.prepare()
+    (model,) = engine._models
+    assert torch.equal(model.levels, load(wan22_folder, stage=stage).levels)
+    assert (model.levels.min() >= 0.9) == (denoiser == "transformer")
+
+
+@pytest.mark.parametrize(
+    ("family", "stage", "message"),
+    [
+        ("wan22", "middle", "stage must be high or low, got 'middle'"),
+        ("wan21", "low", "has no stage 'low': it has a single denoiser"),
+        ("cogvideox", "high", "has no stage 'high': it has a single denoiser"),
+    ],
+    ids=["an unknown stage", "a single denoiser", "another family"],
+)
+def test_a_stage_that_is_not_there_is_refused_from_the_command_line(
+    family: str, stage: str, message: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    from typer.testing import CliRunner
+
+    from anti_i2v.cli import app
+
+    Image.new("RGB", (64, 64)).save(tmp_path / "photo.png")
+    folder = request.getfixturevalue(f"{family}_folder")
+    asked = ["--recipe", "full", "--surrogate", str(folder), "--device", "cpu", "--stage", stage]
+    result = CliRunner().invoke(app, ["protect", str(tmp_path / "photo.png"), *asked])
+    assert result.exit_code in (1, 2)
+    assert message in result.output
+
+
 def test_without_accelerate_the_extra_is_named(wan22_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("anti_i2v.surrogates.backbones.wan.find_spec", lambda name: None)
     with pytest.raises(SurrogateError, match=r'needs accelerate: pip install "anti-i2v-sdk\[backbones\]"'):

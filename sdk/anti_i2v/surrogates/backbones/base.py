@@ -6,14 +6,16 @@ A family says how the photo enters, how the video is noised and how the denoiser
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import nn
 
 from anti_i2v._types import Feature, Pixels
 from anti_i2v.errors import SurrogateError
+from anti_i2v.surrogates.backbones.sampling import generate
 from anti_i2v.surrogates.base import Draw, Features, Surrogate
 from anti_i2v.surrogates.info import SurrogateInfo
 
@@ -36,21 +38,29 @@ class Backbone(Surrogate):
         autoencoder: diffusers' class, encoding the photo.
         denoiser: diffusers' class.
         info: where it comes from.
-        context: what the denoiser is told beside photo and noise, the same for every photo: (1, ...) each.
+        context: what the denoiser is told beside photo and noise, (1, ...) each.
+        embed: caption -> context, for `recaption`.
         hooks: hook points whose features are wanted: names of `layers`, "early", "late", or `PREDICTION`. The forward
             pass ends at the last of them: a prediction that nobody asked for costs nothing.
         frames: of the video, in latent frames.
-        checkpointing: recompute each block in the backward pass; memory for about a third more time.
+        checkpointing: recompute blocks of denoiser and autoencoder in the backward pass: less memory, more time.
+        scheduler: settings of diffusers' scheduler, as the model's folder holds them; generation needs them.
 
     Attributes:
         layers: the denoiser's blocks, in the order in which they run.
-        reference: a clip of the photo's scene, (T, 3, H, W) in [0, 1]; None: the clean photo stands still.
+        caption: what the video is to show, as `recaption` was told.
+        in_place: the photo's latent is the first frame of the video, (B, C, frames, h, w), and is never noised.
+        reference: a clip of the photo's scene, (T, 3, H, W) in [0, 1]; "generated": what `sampling.generate` makes of
+            the clean photo; None: the clean photo stands still.
     """
 
     decodes: ClassVar[bool] = True
     block_lists: ClassVar[tuple[str, ...]]
     """Attributes of the denoiser that hold its blocks, in the order in which they run."""
+    samplers: ClassVar[tuple[str, ...]]
+    """diffusers' schedulers by which videos are generated; the first one where the folder names none of them."""
 
+    in_place: bool = False
     autoencoder: Any  # diffusers ships no type information
     denoiser: Any
     layers: tuple[str, ...]
@@ -62,23 +72,31 @@ class Backbone(Surrogate):
         info: SurrogateInfo,
         *,
         context: Mapping[str, torch.Tensor] | None = None,
+        embed: Callable[[str], Mapping[str, torch.Tensor]] | None = None,
         hooks: Sequence[str] = (),
         frames: int = 4,
         checkpointing: bool = False,
-        reference: torch.Tensor | None = None,
+        reference: torch.Tensor | Literal["generated"] | None = None,
+        scheduler: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.reference = reference
+        self._scheduler = scheduler
         self.autoencoder = autoencoder.eval().requires_grad_(False)
         self.denoiser = denoiser.eval().requires_grad_(False)
         self.info, self.frames, self.context = info, frames, dict(context or {})
+        self.caption, self._embed = "", embed
         blocks = named_layers(self.denoiser, self.block_lists)
         self.layers = tuple(blocks)
         self.watched = self._resolved(hooks)
         self._predicts = PREDICTION in hooks
         self._captured: dict[str, torch.Tensor] = {}
+        self._watching = True
         if checkpointing:
-            self.denoiser.enable_gradient_checkpointing()
+            # Not by tiles, which end what the encoder sees at their borders: another latent, and another gradient.
+            for model in (self.autoencoder, self.denoiser):
+                if getattr(model, "_supports_gradient_checkpointing", False):
+                    model.enable_gradient_checkpointing()
         last = max((self.layers.index(name) for name in self.watched), default=-1)
         for index, name in enumerate(self.layers):
             if name in self.watched:
@@ -114,16 +132,52 @@ class Backbone(Surrogate):
         """
         raise SurrogateError(f"{self.info.name} takes no reference video: leave it out")
 
+    @abstractmethod
+    def decode_video(self, latents: Feature) -> torch.Tensor:
+        """The pixels of a video's latents, (B, T, 3, H, W) in [0, 1]: as many frames as `encode_video` reads."""
+
+    @abstractmethod
+    def at(self, timestep: torch.Tensor) -> Draw:
+        """What a draw says where the denoiser is at the scheduler's timestep, (B,)."""
+
+    def tell(self, clean: Pixels) -> Draw:
+        """What the denoiser is told of a clean photo, computed once and constant, beside the reference."""
+        return {}
+
+    def condition(self, pixels: Pixels, draw: Draw) -> tuple[Feature, Draw]:
+        """What `denoise` is told of the photo, which no noise level changes: its latent, and what goes to the draw."""
+        return self.encode(pixels), draw
+
+    def sampler(self, steps: int, noise: Feature) -> Any:
+        """The scheduler of a video of this size, its timesteps set as the family's pipeline sets them.
+
+        Raises:
+            SurrogateError: nothing is known of the scheduler, or this model alone makes no video.
+        """
+        scheduler = self.scheduler()
+        scheduler.set_timesteps(steps)
+        return scheduler
+
+    def begin(self, noise: Feature, latent: Feature) -> Feature:
+        """Where generation starts, on a scale of 1."""
+        return noise
+
     # What all have in common ------------------------------------------------------------------------------------------
+
+    def recaption(self, caption: str) -> None:
+        """What the video is to show, from now on: for photos that are bound afterwards."""
+        if self._embed is not None:
+            self.context = self._embed(caption)
+        self.caption = caption
 
     def features(self, pixels: Pixels, draw: Draw | None = None) -> Features:
         """ "latent", the watched blocks' outputs, and `PREDICTION` and `TARGET` where they are wanted.
 
         Without a draw: the latent alone, which is what judges compare.
         """
-        latent = self.encode(pixels)
         if draw is None or not (self.watched or self._predicts):
-            return {"latent": latent}
+            return {"latent": self.encode(pixels)}
+        latent, draw = self.condition(pixels, draw)
         reference = draw["reference"] if "reference" in draw else self.still(latent.detach())
         noisy, target = self.diffuse(reference, draw)
         self._captured.clear()
@@ -136,14 +190,36 @@ class Backbone(Surrogate):
         captured, self._captured = self._captured, {}
         return found | {name: _by_photo(captured[name], pixels.shape[0]).to(pixels.dtype) for name in self.watched}
 
-    def settle(self, clean: Pixels) -> Draw:
-        """The reference latents of a clean photo, encoded once."""
+    def settle(self, clean: Pixels, *, seed: int = 0, on_step: Callable[[], None] | None = None) -> Draw:
+        """The reference latents of a clean photo, and what `tell` says of it."""
+        told = self.tell(clean)
         if self.reference is None:
-            return {"reference": self.still(self.encode(clean))}
+            return {**told, "reference": self.still(self.encode(clean))}
+        if isinstance(self.reference, str):
+            return {**told, "reference": generate(self, clean, seeds=seed, told=told, on_step=on_step)}
         frames = torch.nn.functional.interpolate(
             self.reference.to(clean), clean.shape[-2:], mode="bilinear", antialias=True
         )
-        return {"reference": as_batch(self.encode_video(frames), len(clean))}
+        return {**told, "reference": as_batch(self.encode_video(frames), len(clean))}
+
+    def scheduler(self) -> Any:
+        """diffusers' scheduler, new. Raises SurrogateError."""
+        import diffusers
+
+        if self._scheduler is None:
+            raise SurrogateError(f"{self.info.name} has no scheduler, which generating takes: load it from its folder")
+        named = self._scheduler.get("_class_name")
+        kind: Any = getattr(diffusers, named if named in self.samplers else self.samplers[0])
+        return kind.from_config(dict(self._scheduler))
+
+    @contextmanager
+    def unwatched(self) -> Iterator[None]:
+        """Within, the denoiser runs to its end and no features are kept."""
+        self._watching = False
+        try:
+            yield
+        finally:
+            self._watching = True
 
     def pairs(self) -> tuple[tuple[str, str], ...]:
         """The (late, early) blocks that collapse onto each other.
@@ -175,6 +251,8 @@ class Backbone(Surrogate):
 
     def _keep(self, name: str, *, stop: bool) -> Any:
         def hook(module: nn.Module, inputs: object, output: Any) -> None:
+            if not self._watching:
+                return
             # Blocks with a second stream (text) or skip connections give the video's features first.
             self._captured[name] = output[0] if isinstance(output, tuple) else output
             if stop:

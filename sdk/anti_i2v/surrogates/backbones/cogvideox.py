@@ -11,12 +11,17 @@ from torch import nn
 from anti_i2v._types import Feature, Pixels
 from anti_i2v.errors import SurrogateError
 from anti_i2v.surrogates.backbones.base import Backbone, as_batch
-from anti_i2v.surrogates.backbones.loading import Parts
+from anti_i2v.surrogates.backbones.loading import Parts, settings_of
 from anti_i2v.surrogates.backbones.prompts import embedded_caption, t5_embedding
+from anti_i2v.surrogates.backbones.small import video_autoencoder
 from anti_i2v.surrogates.base import Draw
 from anti_i2v.surrogates.info import Random, SurrogateInfo
+from anti_i2v.surrogates.models import INDEX
 
-__all__ = ["CogVideoX", "load"]
+__all__ = ["CogVideoX", "context", "load"]
+
+LENGTH = 226
+"""Tokens of a caption, where a denoiser's configuration does not say."""
 
 OFS = 2.0
 """What the 1.5 and 5B-I2V pipelines give their offset embedding."""
@@ -33,6 +38,7 @@ class CogVideoX(Backbone):
     """
 
     block_lists: ClassVar[tuple[str, ...]] = ("transformer_blocks",)
+    samplers: ClassVar[tuple[str, ...]] = ("CogVideoXDDIMScheduler",)
     alphas: torch.Tensor
 
     def __init__(
@@ -83,6 +89,16 @@ class CogVideoX(Backbone):
         given = self.normalised(frames).to(self.autoencoder.dtype).movedim(0, 1).unsqueeze(0)
         latents: torch.Tensor = self.autoencoder.encode(given).latent_dist.mode()
         return latents.movedim(2, 1).to(frames.dtype) * self.latent_scale
+
+    def decode_video(self, latents: Feature) -> torch.Tensor:
+        given = (latents / self.latent_scale).movedim(1, 2).to(self.autoencoder.dtype)
+        video: torch.Tensor = self.autoencoder.decode(given).sample.movedim(2, 1).to(latents.dtype)
+        # Where latent frames are even in number, the first one gives as many frames as any other: too many, ahead.
+        wanted = (latents.shape[1] - 1) * int(self.autoencoder.config.temporal_compression_ratio) + 1
+        return video[:, -wanted:].add(1).div(2).clamp(0, 1)
+
+    def at(self, timestep: torch.Tensor) -> Draw:
+        return {"timestep": timestep}
 
     def diffuse(self, reference: Feature, draw: Draw) -> tuple[Feature, Feature]:
         level = self.alphas[draw["timestep"]].view(-1, 1, 1, 1, 1).to(reference.dtype)
@@ -163,19 +179,25 @@ class CogVideoX(Backbone):
 def load(parts: Parts) -> CogVideoX:
     """From a folder: transformer/, vae/, scheduler/, and text_encoder/ with tokenizer/ for the caption."""
     denoiser: Any = parts.load("transformer", ["CogVideoXTransformer3DModel"])
-    length = int(denoiser.config.max_text_seq_length)
-
-    def encode() -> dict[str, torch.Tensor]:
-        return {"text": t5_embedding(parts, length)}
-
-    text = embedded_caption(parts.folder, parts.caption, encode, kind=f"t5 {length}")
+    scheduler = parts.scheduler()
     return CogVideoX(
-        parts.load("vae", ["AutoencoderKLCogVideoX"]),
+        video_autoencoder(parts, "AutoencoderKLCogVideoX"),
         denoiser,
         parts.info,
-        alphas_of(parts.scheduler()),
-        context={name: value.to(parts.device) for name, value in text.items()},
+        alphas_of(scheduler),
+        scheduler=scheduler,
         **parts.options,
+    )
+
+
+def context(parts: Parts) -> dict[str, torch.Tensor]:
+    """The caption through T5; zeros for a model whose model_index.json names no text encoder: it reads no caption."""
+    settings = settings_of(parts.folder / "transformer" / "config.json")
+    length = int(settings.get("max_text_seq_length", LENGTH))
+    if "text_encoder" not in settings_of(parts.folder / INDEX):
+        return {"text": torch.zeros(1, length, int(settings["text_embed_dim"]))}
+    return embedded_caption(
+        parts.folder, parts.caption, lambda: {"text": t5_embedding(parts, length)}, kind=f"t5 {length}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import SimpleNamespace
@@ -19,7 +20,7 @@ from anti_i2v.surrogates.backbones.views import clip_view
 from anti_i2v.surrogates.base import Draw
 from anti_i2v.surrogates.info import Random, SurrogateInfo
 
-__all__ = ["HunyuanVideo", "load"]
+__all__ = ["HunyuanVideo", "context", "load"]
 
 GUIDANCE = 6.0
 """What the weights with a distilled guidance are told, as the pipeline's example does."""
@@ -30,10 +31,10 @@ CAPTION_TOKENS = 77
 EVERY = {"latent_concat": 2, "token_replace": 4}
 """How the photo enters -> which of LLaVA's tokens of it the denoiser reads: every second, or every fourth."""
 
-ROOM = 2 * 2**30
-"""Bytes that LLaVA needs beside its weights, generously."""
+PURE = 0.999
+"""The noise's share where the pipeline starts from; the rest is the photo, standing still."""
 
-Describe = Callable[[Pixels], Mapping[str, torch.Tensor]]
+Describe = Callable[[Pixels, str], Mapping[str, torch.Tensor]]
 
 
 @final
@@ -55,10 +56,11 @@ class HunyuanVideo(Backbone):
 
     Args:
         shift: of the noise levels.
-        describe: photos -> LLaVA's "text" (B, L, D), which holds the photo and the caption, and its "text_mask" (B, L).
+        describe: photos, caption -> LLaVA's "text" (B, L, D), which holds both, and its "text_mask" (B, L).
     """
 
     block_lists: ClassVar[tuple[str, ...]] = ("transformer_blocks", "single_transformer_blocks")
+    samplers: ClassVar[tuple[str, ...]] = ("FlowMatchEulerDiscreteScheduler",)
 
     def __init__(
         self,
@@ -71,8 +73,8 @@ class HunyuanVideo(Backbone):
     ) -> None:
         super().__init__(autoencoder, denoiser, info, **options)
         known, self._settings = self.autoencoder.config, self.denoiser.config
-        self._in_place = self._settings.image_condition_type == "token_replace"
-        if self._in_place and self.frames < 2:
+        self.in_place = self._settings.image_condition_type == "token_replace"
+        if self.in_place and self.frames < 2:
             raise SurrogateError(f"{info.name} needs 2 latent frames or more: the first one is the photo itself")
         self._shift, self._describe = shift, describe
         self.multiple = int(known.spatial_compression_ratio) * self._settings.patch_size
@@ -100,19 +102,35 @@ class HunyuanVideo(Backbone):
         wanted = frames[torch.arange(count).clamp_max(len(frames) - 1)]
         return self._latents(wanted.movedim(0, 1).unsqueeze(0))
 
-    def settle(self, clean: Pixels) -> Draw:
-        """The reference latents and LLaVA's words on a clean photo."""
-        return {**super().settle(clean), **self._describe(clean)}
+    def decode_video(self, latents: Feature) -> torch.Tensor:
+        given = (latents / self.latent_scale).to(self.autoencoder.dtype)
+        video: torch.Tensor = self.autoencoder.decode(given).sample
+        return video.movedim(2, 1).to(latents.dtype).add(1).div(2).clamp(0, 1)
+
+    def tell(self, clean: Pixels) -> Draw:
+        """LLaVA's words on a clean photo."""
+        return dict(self._describe(clean, self.caption))
+
+    def at(self, timestep: torch.Tensor) -> Draw:
+        return {"level": torch.logit(timestep / 1000) - math.log(self._shift)}  # the inverse of `_level`
+
+    def sampler(self, steps: int, noise: Feature) -> Any:
+        scheduler = self.scheduler()
+        scheduler.set_timesteps(sigmas=torch.linspace(1, 0, steps + 1, dtype=torch.float64)[:-1].tolist())
+        return scheduler
+
+    def begin(self, noise: Feature, latent: Feature) -> Feature:
+        return torch.lerp(latent.unsqueeze(2).expand_as(noise), noise, PURE)
 
     def diffuse(self, reference: Feature, draw: Draw) -> tuple[Feature, Feature]:
         level = self._level(draw).view(-1, 1, 1, 1, 1).to(reference.dtype)
         noise = draw["noise"].to(reference)
-        return (1 - level) * reference + level * noise, (noise - reference)[:, :, int(self._in_place) :]
+        return (1 - level) * reference + level * noise, (noise - reference)[:, :, int(self.in_place) :]
 
     def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, draw: Draw) -> Feature:
         dtype, batch = self.denoiser.dtype, len(pixels)
         first = latent.unsqueeze(2)
-        if self._in_place:
+        if self.in_place:
             given = torch.cat([first, noisy[:, :, 1:]], 2)
         else:
             later = self.frames - 1, *first.shape[3:]
@@ -129,7 +147,7 @@ class HunyuanVideo(Backbone):
             guidance=given.new_full((batch,), GUIDANCE * 1000, dtype=dtype) if told else None,
             return_dict=False,
         )[0]
-        return prediction[:, :, int(self._in_place) :]
+        return prediction[:, :, int(self.in_place) :]
 
     def _latents(self, video: torch.Tensor) -> torch.Tensor:
         """Of (B, 3, T, H, W) in [0, 1]."""
@@ -152,25 +170,31 @@ def load(parts: Parts) -> HunyuanVideo:
     denoiser: Any = parts.load("transformer", ["HunyuanVideoTransformer3DModel"])
     if denoiser.config.image_condition_type not in EVERY:
         raise SurrogateError(f"{parts.folder} makes videos of text alone: its denoiser takes no photo")
+    scheduler = parts.scheduler()
     view = settings_of(parts.folder / "image_processor" / "preprocessor_config.json")
     settings_of(parts.folder / "text_encoder" / "config.json")  # needed once a photo comes: what is missing is said now
     tokenized(parts.folder / "tokenizer", parts.caption, CAPTION_TOKENS)
+    every = EVERY[denoiser.config.image_condition_type]
+    return HunyuanVideo(
+        parts.load("vae", ["AutoencoderKLHunyuanVideo"]),
+        denoiser,
+        parts.info,
+        float(scheduler.get("shift", 1.0)),
+        lambda clean, caption: _described(replace(parts, caption=caption), view, every, clean),
+        scheduler=scheduler,
+        **parts.options,
+    )
+
+
+def context(parts: Parts) -> dict[str, torch.Tensor]:
+    """The caption through CLIP."""
 
     def encode() -> dict[str, torch.Tensor]:
         tokens = tokenized(parts.folder / "tokenizer_2", parts.caption, CAPTION_TOKENS)
         encoder: Any = parts.load("text_encoder_2", ["CLIPTextModel"], "transformers")
         return {"pooled": encoder(tokens["input_ids"].to(parts.device)).pooler_output}
 
-    pooled = embedded_caption(parts.folder, parts.caption, encode, kind=f"clip pooled {CAPTION_TOKENS}")
-    return HunyuanVideo(
-        parts.load("vae", ["AutoencoderKLHunyuanVideo"]),
-        denoiser,
-        parts.info,
-        float(parts.scheduler().get("shift", 1.0)),
-        lambda clean: _described(parts, view, EVERY[denoiser.config.image_condition_type], clean),
-        context={name: value.to(parts.device) for name, value in pooled.items()},
-        **parts.options,
-    )
+    return embedded_caption(parts.folder, parts.caption, encode, kind=f"clip pooled {CAPTION_TOKENS}")
 
 
 def _described(parts: Parts, view: Mapping[str, Any], every: int, clean: Pixels) -> dict[str, torch.Tensor]:
@@ -178,7 +202,7 @@ def _described(parts: Parts, view: Mapping[str, Any], every: int, clean: Pixels)
     from diffusers.pipelines.hunyuan_video import pipeline_hunyuan_video_image2video as pipeline
     from transformers import AutoTokenizer
 
-    where = _with_room(parts)
+    where = parts.with_room("text_encoder").device
     llava = replace(parts, device=where).load("text_encoder", ["LlavaForConditionalGeneration"], "transformers")
     reader = SimpleNamespace(  # all that the pipeline's method looks at
         text_encoder=llava,
@@ -194,11 +218,3 @@ def _described(parts: Parts, view: Mapping[str, Any], every: int, clean: Pixels)
         ]
     text, mask = (torch.cat(tensors).to(parts.device) for tensors in zip(*found, strict=True))
     return {"text": text, "text_mask": mask}
-
-
-def _with_room(parts: Parts) -> torch.device:
-    """The GPU where LLaVA fits beside the denoiser, else the CPU: a minute instead of a second, once a photo."""
-    if parts.device.type != "cuda":
-        return parts.device
-    size = sum(file.stat().st_size for file in (parts.folder / "text_encoder").glob("*.safetensors"))
-    return parts.device if size + ROOM < torch.cuda.mem_get_info(parts.device)[0] else torch.device("cpu")

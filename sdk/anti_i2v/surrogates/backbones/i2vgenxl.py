@@ -20,7 +20,7 @@ from anti_i2v.surrogates.backbones.views import clip_view
 from anti_i2v.surrogates.base import Draw
 from anti_i2v.surrogates.info import Random, SurrogateInfo
 
-__all__ = ["I2VGenXL", "load"]
+__all__ = ["I2VGenXL", "context", "load"]
 
 FPS = 16
 """The pipeline's own wish."""
@@ -49,6 +49,7 @@ class I2VGenXL(Backbone):
     """
 
     block_lists: ClassVar[tuple[str, ...]] = BLOCKS
+    samplers: ClassVar[tuple[str, ...]] = ("DDIMScheduler",)
     alphas: torch.Tensor
     image_encoder: Any
 
@@ -61,8 +62,6 @@ class I2VGenXL(Backbone):
         view: Mapping[str, Any],
         alphas: torch.Tensor,
         prediction: str = "v_prediction",
-        *,
-        checkpointing: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(autoencoder, denoiser, info, **options)
@@ -78,7 +77,7 @@ class I2VGenXL(Backbone):
             "noise": Random(kind="normal", shape=shape),
         }
         self.register_buffer("alphas", alphas.float(), persistent=False)
-        if checkpointing:  # which diffusers does not offer for this U-Net
+        if options.get("checkpointing"):  # which diffusers does not offer for this U-Net
             for name in self.layers:
                 _recomputed(self.denoiser.get_submodule(name))
 
@@ -101,6 +100,16 @@ class I2VGenXL(Backbone):
         latents = torch.cat([self.encode(frame) for frame in wanted.unsqueeze(1).unbind()])
         return latents.movedim(0, 1).unsqueeze(0)
 
+    def decode_video(self, latents: Feature) -> torch.Tensor:
+        # Frame by frame: no more memory than a photo takes.
+        return torch.stack([self.decode(frame).clamp(0, 1) for frame in latents.unbind(2)], 1)
+
+    def condition(self, pixels: Pixels, draw: Draw) -> tuple[Feature, Draw]:
+        return self.encode(pixels), {**draw, "image": self._embedding(pixels)}
+
+    def at(self, timestep: torch.Tensor) -> Draw:
+        return {"timestep": timestep}
+
     def diffuse(self, reference: Feature, draw: Draw) -> tuple[Feature, Feature]:
         level = self.alphas[draw["timestep"]].view(-1, 1, 1, 1, 1).to(reference.dtype)
         noise, signal, rest = draw["noise"].to(reference), level.sqrt(), (1 - level).sqrt()
@@ -116,7 +125,7 @@ class I2VGenXL(Backbone):
             draw["timestep"],
             fps=torch.full_like(draw["timestep"], FPS),
             image_latents=torch.cat([latent.unsqueeze(2), later], 2).to(dtype),
-            image_embeddings=self._embedding(pixels).to(dtype),
+            image_embeddings=draw["image"].to(dtype),
             encoder_hidden_states=as_batch(draw["text"].to(dtype), batch),
             return_dict=False,
         )[0]
@@ -169,6 +178,21 @@ def load(parts: Parts) -> I2VGenXL:
     asked = settings.get("prediction_type", "epsilon")
     if asked not in ("v_prediction", "epsilon"):
         raise SurrogateError(f"{parts.folder} was trained to predict {asked}, which is not read")
+    return I2VGenXL(
+        parts.load("vae", ["AutoencoderKL"]),
+        parts.load("unet", ["I2VGenXLUNet"]),
+        parts.info,
+        parts.load("image_encoder", ["CLIPVisionModelWithProjection"], "transformers"),
+        settings_of(parts.folder / "feature_extractor" / "preprocessor_config.json"),
+        alphas_of(settings),
+        asked,
+        scheduler=settings,
+        **parts.options,
+    )
+
+
+def context(parts: Parts) -> dict[str, torch.Tensor]:
+    """The caption through CLIP."""
 
     def encode() -> dict[str, torch.Tensor]:
         tokens = tokenized(parts.folder / "tokenizer", parts.caption, CAPTION_TOKENS)
@@ -178,18 +202,7 @@ def load(parts: Parts) -> I2VGenXL:
         # text_model around it.
         return {"text": getattr(encoder, "text_model", encoder).final_layer_norm(states[-2])}
 
-    text = embedded_caption(parts.folder, parts.caption, encode, kind=f"clip -2 {CAPTION_TOKENS}")
-    return I2VGenXL(
-        parts.load("vae", ["AutoencoderKL"]),
-        parts.load("unet", ["I2VGenXLUNet"]),
-        parts.info,
-        parts.load("image_encoder", ["CLIPVisionModelWithProjection"], "transformers"),
-        settings_of(parts.folder / "feature_extractor" / "preprocessor_config.json"),
-        alphas_of(settings),
-        asked,
-        context={name: value.to(parts.device) for name, value in text.items()},
-        **parts.options,
-    )
+    return embedded_caption(parts.folder, parts.caption, encode, kind=f"clip -2 {CAPTION_TOKENS}")
 
 
 def alphas_of(settings: Mapping[str, Any]) -> torch.Tensor:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from anti_i2v.surrogates.backbones.locks import check_lock
 from anti_i2v.surrogates.info import SurrogateInfo
 from anti_i2v.surrogates.models import INDEX
 
-__all__ = ["FAMILIES", "Parts", "load_backbone", "settings_of"]
+__all__ = ["FAMILIES", "Parts", "architecture", "load_backbone", "pretrained", "settings_of"]
 
 FAMILIES = {
     "CogVideoXImageToVideoPipeline": "cogvideox",
@@ -37,7 +37,8 @@ FAMILIES = {
     "WanImageToVideoPipeline": "wan",
     "WanPipeline": "wan",  # 2.2 TI2V 5B makes both; those of text alone are refused
 }
-"""Class of the pipeline, as model_index.json says it -> the module here whose `load(parts)` builds the family."""
+"""Class of the pipeline, as model_index.json says it -> the module here whose `load(parts)` builds the family; its
+`context(parts)` is what the denoiser is told of the caption."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Parts:
         info: where it comes from.
         caption: what the video is to show, for the text encoder.
         device, dtype: of the models.
+        stage: of two denoisers, the one for "high" or "low" noise; None: the first, which single ones are.
         options: for `Backbone`: hooks, frames, checkpointing.
     """
 
@@ -57,6 +59,7 @@ class Parts:
     caption: str = ""
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
+    stage: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def load(self, part: str, kinds: Sequence[str], library: str = "diffusers") -> nn.Module:
@@ -65,15 +68,23 @@ class Parts:
         Raises:
             SurrogateError: it is missing, of another class, or its weights are truncated or incomplete.
         """
-        kind = settings_of(self.folder / part / "config.json").get("_class_name") or _architecture(self.folder / part)
+        kind = settings_of(self.folder / part / "config.json").get("_class_name") or architecture(self.folder / part)
         if kind not in kinds:
             raise SurrogateError(f"{self.folder / part} holds a {kind or 'model of unknown class'}, not {kinds[0]}")
-        model = _pretrained(library, kind, self.folder / part, self.dtype)
+        model = pretrained(library, kind, self.folder / part, self.dtype)
         return model.eval().requires_grad_(False).to(self.device)
 
     def scheduler(self) -> Mapping[str, Any]:
         """The scheduler's settings, whose noise levels training used."""
         return settings_of(self.folder / "scheduler" / "scheduler_config.json")
+
+    def with_room(self, part: str) -> Parts:
+        """These, on the GPU where a part fits beside what is there, else on the CPU: a minute instead of a second."""
+        if self.device.type != "cuda":
+            return self
+        size = _bytes(self.folder / part, self.dtype)
+        fits = size + ROOM < torch.cuda.mem_get_info(self.device)[0]
+        return self if fits else replace(self, device=torch.device("cpu"))
 
 
 def load_backbone(
@@ -83,6 +94,7 @@ def load_backbone(
     source: str | None = None,
     licence: str = "unknown",
     caption: str = "",
+    stage: str | None = None,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
     **options: Any,
@@ -91,27 +103,45 @@ def load_backbone(
 
     Args:
         folder: in the hub's layout.
-        caption: of the photo; its embedding is computed once and cached on disk, and the text encoder freed.
+        caption: of the photo; its embedding is computed once and cached on disk, and the text encoder freed. Another
+            one is given by `recaption`.
+        stage: "high" or "low", of a model with a denoiser for each (Wan 2.2 A14B); None takes the first.
         device, dtype: where and how it runs; bfloat16 on a GPU.
         options: of `Backbone`: hooks, frames, checkpointing.
 
     Raises:
         SurrogateError: diffusers is missing; the folder, a part of it or a weight file is missing, truncated or not
-            what was pulled; the family is not read; the GPU is too small. The message says what to do.
+            what was pulled; the family is not read; there is no such stage; the GPU is too small. The message says what
+            to do.
     """
-    kind = str(settings_of(folder / INDEX).get("_class_name", ""))
+    index = settings_of(folder / INDEX)
+    kind = str(index.get("_class_name", ""))
     if kind not in FAMILIES:
         raise SurrogateError(
             f"{folder} holds a {kind or 'model of unknown class'}: this version reads {', '.join(FAMILIES)}"
         )
+    if stage is not None and index.get("boundary_ratio") is None:  # the level at which one denoiser follows the other
+        raise SurrogateError(f"{folder} has no stage {stage!r}: it has a single denoiser")
     device = torch.device(device)
     digest = check_lock(folder)
     _fits(folder, device, dtype)
     info = SurrogateInfo(
         name=name or folder.name, kind=kind, source=source or folder.name, fingerprint=digest, licence=licence
     )
-    family: Callable[[Parts], Backbone] = import_module(f"anti_i2v.surrogates.backbones.{FAMILIES[kind]}").load
-    return family(Parts(folder, info, caption, device, dtype, options)).to(device)
+    family: Any = import_module(f"anti_i2v.surrogates.backbones.{FAMILIES[kind]}")
+    parts = Parts(folder, info, caption, device, dtype, stage)
+
+    def embed(caption: str) -> dict[str, torch.Tensor]:
+        asked = replace(parts, caption=caption).with_room("text_encoder")
+        with torch.no_grad():
+            found: Mapping[str, torch.Tensor] = family.context(asked)
+        if device.type == "cuda":
+            torch.cuda.empty_cache()  # the text encoder's memory, for whoever asks next what is free
+        return {name: tensor.to(device) for name, tensor in found.items()}
+
+    model: Backbone = family.load(replace(parts, options={**options, "embed": embed}))
+    model.to(device).recaption(caption)
+    return model
 
 
 def settings_of(file: Path) -> dict[str, Any]:
@@ -130,12 +160,18 @@ def settings_of(file: Path) -> dict[str, Any]:
     return found
 
 
-def _architecture(folder: Path) -> str:
+def architecture(folder: Path) -> str:
+    """The class of a model of transformers. Raises SurrogateError."""
     names = settings_of(folder / "config.json").get("architectures") or [""]
     return str(names[0])
 
 
-def _pretrained(library: str, kind: str, folder: Path, dtype: torch.dtype) -> nn.Module:
+def pretrained(library: str, kind: str, folder: Path, dtype: torch.dtype) -> nn.Module:
+    """A model from a folder of safetensors, by its class.
+
+    Raises:
+        SurrogateError: the library is missing, the weights are (or are pickles), truncated or incomplete.
+    """
     try:
         package = import_module(library)
     except ImportError:
@@ -160,6 +196,9 @@ def _pretrained(library: str, kind: str, folder: Path, dtype: torch.dtype) -> nn
     loaded: nn.Module = model
     return loaded
 
+
+ROOM = 2 * 2**30
+"""Bytes that a text encoder needs beside its weights, generously."""
 
 DENOISERS = ("transformer", "transformer_2", "unet", "vae", "image_encoder")
 """What stays on the device while photos are protected; text encoders go once the caption is embedded."""

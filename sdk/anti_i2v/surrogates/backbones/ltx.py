@@ -15,7 +15,7 @@ from anti_i2v.surrogates.backbones.prompts import embedded_caption, tokenized
 from anti_i2v.surrogates.base import Draw
 from anti_i2v.surrogates.info import Random, SurrogateInfo
 
-__all__ = ["LTXVideo", "load"]
+__all__ = ["LTXVideo", "context", "load"]
 
 LENGTH = 128
 """Tokens of a caption."""
@@ -38,6 +38,9 @@ class LTXVideo(Backbone):
     """
 
     block_lists: ClassVar[tuple[str, ...]] = ("transformer_blocks",)
+    samplers: ClassVar[tuple[str, ...]] = ("FlowMatchEulerDiscreteScheduler",)
+
+    in_place = True
 
     def __init__(self, autoencoder: nn.Module, denoiser: nn.Module, info: SurrogateInfo, **options: Any) -> None:
         super().__init__(autoencoder, denoiser, info, **options)
@@ -74,6 +77,26 @@ class LTXVideo(Backbone):
         frames = torch.cat([frames, frames[-1:].expand(max(0, wanted - len(frames)), -1, -1, -1)])[:wanted]
         return self._latents(self.normalised(frames).movedim(0, 1).unsqueeze(0))
 
+    def decode_video(self, latents: Feature) -> torch.Tensor:
+        mean, deviation = self._statistics(latents)
+        given = (latents * deviation + mean).to(self.autoencoder.dtype)
+        timestep = given.new_zeros(len(given)) if self.autoencoder.config.timestep_conditioning else None
+        video: torch.Tensor = self.autoencoder.decode(given, timestep).sample
+        return video.movedim(2, 1).to(latents.dtype).add(1).div(2).clamp(0, 1)
+
+    def at(self, timestep: torch.Tensor) -> Draw:
+        return {"level": timestep / 1000}
+
+    def sampler(self, steps: int, noise: Feature) -> Any:
+        from diffusers.pipelines.ltx.pipeline_ltx_image2video import calculate_shift
+
+        scheduler = self.scheduler()
+        places = ("base_image_seq_len", 256), ("max_image_seq_len", 4096), ("base_shift", 0.5), ("max_shift", 1.15)
+        line = [scheduler.config.get(name, otherwise) for name, otherwise in places]
+        shift = calculate_shift(noise[0, 0].numel(), *line)
+        scheduler.set_timesteps(sigmas=torch.linspace(1, 1 / steps, steps, dtype=torch.float64).tolist(), mu=shift)
+        return scheduler
+
     def diffuse(self, reference: Feature, draw: Draw) -> tuple[Feature, Feature]:
         noise = draw["noise"].to(reference)
         level = self._level(draw, noise).view(-1, 1, 1, 1, 1).to(reference.dtype)
@@ -99,7 +122,9 @@ class LTXVideo(Backbone):
         return prediction.mT.reshape(batch, -1, frames, height, width)[:, :, 1:]
 
     def _level(self, draw: Draw, video: Feature) -> torch.Tensor:
-        """Noise levels in (0, 1), (B,)."""
+        """Noise levels in (0, 1], (B,)."""
+        if "level" in draw:
+            return draw["level"]
         (few, low), (many, high) = SHIFT
         shift = low + (high - low) * (video[0, 0].numel() - few) / (many - few)
         return torch.sigmoid(draw["timestep"] + shift)
@@ -116,15 +141,19 @@ class LTXVideo(Backbone):
 
 
 def load(parts: Parts) -> LTXVideo:
-    """From a folder: transformer/, vae/, and text_encoder/ with tokenizer/ for the caption."""
-    text = embedded_caption(parts.folder, parts.caption, lambda: _text(parts), kind=f"t5 mask {LENGTH}")
+    """From a folder: transformer/, vae/, scheduler/, and text_encoder/ with tokenizer/ for the caption."""
     return LTXVideo(
         parts.load("vae", ["AutoencoderKLLTXVideo"]),
         parts.load("transformer", ["LTXVideoTransformer3DModel"]),
         parts.info,
-        context={name: value.to(parts.device) for name, value in text.items()},
+        scheduler=parts.scheduler(),
         **parts.options,
     )
+
+
+def context(parts: Parts) -> dict[str, torch.Tensor]:
+    """The caption through T5, and its mask."""
+    return embedded_caption(parts.folder, parts.caption, lambda: _text(parts), kind=f"t5 mask {LENGTH}")
 
 
 def _text(parts: Parts) -> dict[str, torch.Tensor]:

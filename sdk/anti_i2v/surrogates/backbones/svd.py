@@ -13,12 +13,13 @@ from anti_i2v._types import Feature, Pixels
 from anti_i2v.errors import SurrogateError
 from anti_i2v.surrogates.backbones.base import Backbone
 from anti_i2v.surrogates.backbones.loading import Parts, settings_of
+from anti_i2v.surrogates.backbones.small import video_autoencoder
 from anti_i2v.surrogates.backbones.unets import BLOCKS, matching
 from anti_i2v.surrogates.backbones.views import clip_view
-from anti_i2v.surrogates.base import Draw, Features
+from anti_i2v.surrogates.base import Draw
 from anti_i2v.surrogates.info import Random, SurrogateInfo
 
-__all__ = ["StableVideoDiffusion", "load"]
+__all__ = ["StableVideoDiffusion", "context", "load"]
 
 LEVEL_MEAN, LEVEL_DEVIATION = 0.7, 1.6
 """Of the noise level's logarithm: what public trainers of the image-to-video model take (SVD_Xtend's train_svd.py)."""
@@ -51,6 +52,7 @@ class StableVideoDiffusion(Backbone):
     """
 
     block_lists: ClassVar[tuple[str, ...]] = BLOCKS
+    samplers: ClassVar[tuple[str, ...]] = ("EulerDiscreteScheduler",)
     image_encoder: Any
 
     def __init__(
@@ -74,12 +76,9 @@ class StableVideoDiffusion(Backbone):
             "augmentation": Random(kind="normal", shape=("B", 3, "H", "W")),
         }
 
-    def features(self, pixels: Pixels, draw: Draw | None = None) -> Features:
-        if draw is None or not (self.watched or self._predicts):
-            return super().features(pixels)
-        known = {**draw, "image": self._embedding(pixels)}  # CLIP reads the photo without the noise put on it
+    def condition(self, pixels: Pixels, draw: Draw) -> tuple[Feature, Draw]:
         noise = draw["augmentation"].to(pixels) * (AUGMENTATION / 2)
-        return super().features(pixels + noise, known)
+        return self.encode(pixels + noise), {**draw, "image": self.embedding(pixels)}  # CLIP sees no noise
 
     def encode(self, pixels: Pixels) -> Feature:
         given = self.normalised(pixels).to(self.autoencoder.dtype)
@@ -99,6 +98,14 @@ class StableVideoDiffusion(Backbone):
         # One by one: no more memory than a photo takes.
         latents = torch.cat([self.encode(frame) for frame in wanted.unsqueeze(1).unbind()])
         return latents.unsqueeze(0) * self._video_scale
+
+    def decode_video(self, latents: Feature) -> torch.Tensor:
+        given = (latents / self._video_scale).to(self.autoencoder.dtype)
+        videos = [self.autoencoder.decode(video, num_frames=len(video)).sample for video in given]
+        return torch.stack(videos).to(latents.dtype).add(1).div(2).clamp(0, 1)
+
+    def at(self, timestep: torch.Tensor) -> Draw:
+        return {"level": (timestep * 4 - LEVEL_MEAN) / LEVEL_DEVIATION}
 
     def diffuse(self, reference: Feature, draw: Draw) -> tuple[Feature, Feature]:
         sigma = _logarithm(draw).to(reference).exp().view(-1, 1, 1, 1, 1)
@@ -121,7 +128,7 @@ class StableVideoDiffusion(Backbone):
     def pairs(self) -> tuple[tuple[str, str], ...]:
         return matching(self.layers)
 
-    def _embedding(self, pixels: Pixels) -> torch.Tensor:
+    def embedding(self, pixels: Pixels) -> torch.Tensor:
         """CLIP's embedding of the photo, (B, 1, D)."""
         from diffusers.pipelines.stable_video_diffusion import pipeline_stable_video_diffusion as pipeline
 
@@ -137,16 +144,23 @@ def _logarithm(draw: Draw) -> torch.Tensor:
 
 
 def load(parts: Parts) -> StableVideoDiffusion:
-    """From a folder: unet/, vae/, image_encoder/, feature_extractor/, scheduler/. It reads no caption."""
-    asked = parts.scheduler().get("prediction_type")
+    """From a folder: unet/, vae/, image_encoder/, feature_extractor/, scheduler/."""
+    scheduler = parts.scheduler()
+    asked = scheduler.get("prediction_type")
     if asked != "v_prediction":
         raise SurrogateError(f"{parts.folder} was trained to predict {asked}, not v_prediction: it is no SVD")
     half = parts.dtype == torch.float16  # in which this autoencoder overflows, as its configuration says
     return StableVideoDiffusion(
-        (replace(parts, dtype=torch.float32) if half else parts).load("vae", ["AutoencoderKLTemporalDecoder"]),
+        video_autoencoder(replace(parts, dtype=torch.float32) if half else parts, "AutoencoderKLTemporalDecoder"),
         parts.load("unet", ["UNetSpatioTemporalConditionModel"]),
         parts.info,
         parts.load("image_encoder", ["CLIPVisionModelWithProjection"], "transformers"),
         settings_of(parts.folder / "feature_extractor" / "preprocessor_config.json"),
+        scheduler=scheduler,
         **parts.options,
     )
+
+
+def context(parts: Parts) -> dict[str, torch.Tensor]:
+    """Nothing: it reads no caption."""
+    return {}

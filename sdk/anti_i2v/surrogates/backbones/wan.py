@@ -20,7 +20,7 @@ from anti_i2v.surrogates.base import Draw
 from anti_i2v.surrogates.info import Random, SurrogateInfo
 from anti_i2v.surrogates.models import INDEX
 
-__all__ = ["Wan", "levels_of", "load"]
+__all__ = ["Wan", "context", "levels_of", "load"]
 
 LENGTH = 512
 """Tokens of a caption: the transformer of 2.1 tells text from image by this number."""
@@ -29,6 +29,8 @@ EYES = ("CLIPVisionModel", "CLIPVisionModelWithProjection")
 
 STAGES = {"high": "transformer", "low": "transformer_2"}
 """The denoisers of 2.2 A14B: noise levels from `boundary_ratio` up are the first one's, all others the second one's."""
+
+HALF = "{} is one of two denoisers, and a video takes both: give it a clip as reference"
 
 
 @final
@@ -50,9 +52,14 @@ class Wan(Backbone):
         image_encoder: CLIP's vision model of 2.1: its penultimate layer is read.
         view: settings of the image processor before it.
         steps: timestep of level 1.
+        whole: no second denoiser is needed for other noise levels.
+
+    Raises:
+        SurrogateError: too few frames, or a video that half of a model cannot generate is to be the reference.
     """
 
     block_lists: ClassVar[tuple[str, ...]] = ("blocks",)
+    samplers: ClassVar[tuple[str, ...]] = ("FlowMatchEulerDiscreteScheduler", "UniPCMultistepScheduler")
     levels: torch.Tensor
     mean: torch.Tensor
     deviation: torch.Tensor
@@ -68,13 +75,16 @@ class Wan(Backbone):
         image_encoder: nn.Module | None = None,
         view: Mapping[str, Any] | None = None,
         steps: int = 1000,
+        whole: bool = True,
         **options: Any,
     ) -> None:
         super().__init__(autoencoder, denoiser, info, **options)
+        if not whole and isinstance(self.reference, str):
+            raise SurrogateError(HALF.format(info.name))
         if in_place and self.frames < 2:
             raise SurrogateError(f"{info.name} needs 2 latent frames or more: the first one is the photo itself")
         known, self._settings = self.autoencoder.config, self.denoiser.config
-        self._in_place, self._view, self._steps = in_place, view, steps
+        self.in_place, self._view, self._steps, self._whole = in_place, view, steps, whole
         self._saves_memory = bool(options.get("checkpointing"))
         self.image_encoder: Any = None if image_encoder is None else image_encoder.eval().requires_grad_(False)
         self._time, self._patch = int(known.scale_factor_temporal), self._settings.patch_size[1]
@@ -109,29 +119,50 @@ class Wan(Backbone):
         frames = torch.cat([frames, frames[-1:].expand(max(0, wanted - len(frames)), -1, -1, -1)])[:wanted]
         return self._latents(self.normalised(frames).movedim(0, 1).unsqueeze(0))
 
+    def decode_video(self, latents: Feature) -> torch.Tensor:
+        own = latents * self.deviation.to(latents.dtype) + self.mean.to(latents.dtype)
+        video: torch.Tensor = self.autoencoder.decode(own.to(self.autoencoder.dtype)).sample
+        return video.movedim(2, 1).to(latents.dtype).add(1).div(2).clamp(0, 1)
+
+    def condition(self, pixels: Pixels, draw: Draw) -> tuple[Feature, Draw]:
+        known = dict(draw)
+        if not self.in_place:
+            known["beside"] = self._condition(pixels)
+        if self.image_encoder is not None:
+            known["seen"] = self._seen(pixels)
+        return self.encode(pixels), known
+
+    def at(self, timestep: torch.Tensor) -> Draw:
+        return {"level": timestep / self._steps}
+
+    def sampler(self, steps: int, noise: Feature) -> Any:
+        if not self._whole:
+            raise SurrogateError(HALF.format(self.info.name))
+        return super().sampler(steps, noise)
+
     def diffuse(self, reference: Feature, draw: Draw) -> tuple[Feature, Feature]:
         level = self.levels[draw["timestep"]].view(-1, 1, 1, 1, 1).to(reference.dtype)
         noise = draw["noise"].to(reference)
-        return (1 - level) * reference + level * noise, (noise - reference)[:, :, int(self._in_place) :]
+        return (1 - level) * reference + level * noise, (noise - reference)[:, :, int(self.in_place) :]
 
     def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, draw: Draw) -> Feature:
         dtype, batch = self.denoiser.dtype, len(pixels)
-        timestep = self.levels[draw["timestep"]] * self._steps
-        if self._in_place:
+        timestep = (draw["level"] if "level" in draw else self.levels[draw["timestep"]]) * self._steps
+        if self.in_place:
             given = torch.cat([latent.unsqueeze(2), noisy[:, :, 1:]], 2)
             tokens = noisy.shape[-2] * noisy.shape[-1] // self._patch**2
             known = torch.arange(self.frames * tokens, device=noisy.device) < tokens
             timestep = timestep.unsqueeze(1).masked_fill(known, 0)
         else:
-            given = torch.cat([noisy, self._condition(pixels)], 1)
+            given = torch.cat([noisy, draw["beside"]], 1)
         prediction: torch.Tensor = self.denoiser(
             given.to(dtype),
             timestep,
             as_batch(draw["text"].to(dtype), batch),
-            None if self.image_encoder is None else self._seen(pixels).to(dtype),
+            draw["seen"].to(dtype) if "seen" in draw else None,
             return_dict=False,
         )[0]
-        return prediction[:, :, int(self._in_place) :]
+        return prediction[:, :, int(self.in_place) :]
 
     def _latents(self, video: torch.Tensor) -> torch.Tensor:
         """Of (B, 3, T, H, W) in [-1, 1], standardised a channel."""
@@ -191,21 +222,18 @@ def levels_of(settings: Mapping[str, Any]) -> torch.Tensor:
 def load(parts: Parts) -> Wan:
     """From a folder: transformer/, vae/, scheduler/, text_encoder/, tokenizer/; 2.1: image_encoder/, image_processor/.
 
-    The folder of A14B holds transformer/ and transformer_2/, of which one is loaded: the option `stage`, "high" (the
-    default: it starts from noise alone and takes all of the scene from the photo) or "low". Two surrogates make both.
+    The folder of A14B holds transformer/ and transformer_2/, of which `stage` names one: "high" (the default: it starts
+    from noise alone and takes all of the scene from the photo) or "low". Two surrogates make both.
 
     Raises:
         SurrogateError: a text-to-video model, one that needs a last frame, or a stage that there is not.
     """
     if find_spec("accelerate") is None:  # diffusers keeps parts of this transformer in float32, and needs it for that
         raise SurrogateError(f'{parts.folder} needs accelerate: pip install "anti-i2v-sdk[backbones]"')
-    index, options, scheduler = settings_of(parts.folder / INDEX), dict(parts.options), parts.scheduler()
-    levels, boundary, stage = levels_of(scheduler), index.get("boundary_ratio"), str(options.pop("stage", "high"))
-    if stage not in STAGES or (boundary is None and stage != "high"):
-        raise SurrogateError(
-            f"{parts.folder} has no stage {stage!r}: "
-            + ("it has a single denoiser" if boundary is None else f"choose from {', '.join(STAGES)}")
-        )
+    index, scheduler = settings_of(parts.folder / INDEX), parts.scheduler()
+    levels, boundary, stage = levels_of(scheduler), index.get("boundary_ratio"), parts.stage or "high"
+    if stage not in STAGES:
+        raise SurrogateError(f"{parts.folder} has no stage {stage!r}: choose from {', '.join(STAGES)}")
     if boundary is not None:
         levels = levels[(levels >= boundary) == (stage == "high")]
     autoencoder: Any = parts.load("vae", ["AutoencoderKLWan"])
@@ -217,7 +245,6 @@ def load(parts: Parts) -> Wan:
     if settings.pos_embed_seq_len is not None:
         raise SurrogateError(f"{parts.folder} needs a first and a last frame: choose a model that takes one photo")
     sees = settings.image_dim is not None
-    text = embedded_caption(parts.folder, parts.caption, lambda: {"text": _text(parts)}, kind=f"umt5 {LENGTH}")
     return Wan(
         autoencoder,
         denoiser,
@@ -227,9 +254,15 @@ def load(parts: Parts) -> Wan:
         image_encoder=parts.load("image_encoder", EYES, "transformers") if sees else None,
         view=settings_of(parts.folder / "image_processor" / "preprocessor_config.json") if sees else None,
         steps=int(scheduler.get("num_train_timesteps", 1000)),
-        context={name: value.to(parts.device) for name, value in text.items()},
-        **options,
+        whole=boundary is None,
+        scheduler=scheduler,
+        **parts.options,
     )
+
+
+def context(parts: Parts) -> dict[str, torch.Tensor]:
+    """The caption through UMT5."""
+    return embedded_caption(parts.folder, parts.caption, lambda: {"text": _text(parts)}, kind=f"umt5 {LENGTH}")
 
 
 def _text(parts: Parts) -> torch.Tensor:

@@ -1,0 +1,81 @@
+"""What an anchor pulls a photo's features to: pictures drawn here, free of anybody's, as numpy arrays for both engines.
+
+Each takes clean pixels (B, 3, H, W) in [0, 1], and gives pixels of that range and size, one for all photos or one each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from anti_i2v.recipes import Target
+from anti_i2v.refine import anchor_target
+from anti_i2v.transforms import resampling_matrix
+
+__all__ = ["TARGETS", "target_of"]
+
+Pixels = npt.NDArray[np.float32]
+
+WORD = (
+    "#...#.###..####.#####.",
+    "##.##..#..#.......#...",
+    "#.#.#..#..#.......#...",
+    "#.#.#..#...###....#...",
+    "#...#..#......#...#...",
+    "#...#..#......#...#...",
+    "#...#.###.####....#...",
+    "......................",
+)
+"""MIST, a dot a character, with its margins."""
+
+WORDS_ACROSS = 4
+"""How often the word stands in the width of a photo."""
+
+DEGRADED = 8
+"""Each side of a degraded photo has so many times fewer samples."""
+
+
+def _checkerboard(clean: Pixels) -> Pixels:
+    return anchor_target(*clean.shape[-2:])
+
+
+def _gray(clean: Pixels) -> Pixels:
+    return np.full((1, 3, *clean.shape[-2:]), 0.5, np.float32)
+
+
+def _glyphs(clean: Pixels) -> Pixels:
+    height, width = clean.shape[-2:]
+    dots = np.array([[dot == "#" for dot in row] for row in WORD], np.float32)
+    side = max(1, width // (WORDS_ACROSS * dots.shape[1]))
+    rows, columns = np.arange(height) // side % dots.shape[0], np.arange(width) // side % dots.shape[1]
+    return np.ascontiguousarray(np.broadcast_to(dots[rows][:, columns], (1, 3, height, width)))
+
+
+def _degraded(clean: Pixels) -> Pixels:
+    rows, columns = (
+        resampling_matrix(side, small) @ resampling_matrix(small, side)
+        for side, small in ((side, max(1, side // DEGRADED)) for side in clean.shape[-2:])
+    )
+    degraded: Pixels = (rows @ clean @ columns.T).clip(0, 1)
+    return degraded
+
+
+TARGETS: Mapping[Target, Callable[[Pixels], Pixels]] = {
+    "checkerboard": _checkerboard,
+    "gray": _gray,
+    "glyphs": _glyphs,
+    "degraded": _degraded,
+}
+"""Name -> target.
+
+"checkerboard": `refine.anchor_target`. "gray": nothing but the middle of the range (PhotoGuard's). "glyphs": a word in
+black and white over and over, of high contrast as Mist's picture is. "degraded": the photo itself with an eighth of its
+samples a side, blown up again.
+"""
+
+
+def target_of(name: Target, clean: Pixels) -> Pixels:
+    """A recipe's target for photos, (1 or B, 3, H, W) in [0, 1]."""
+    return TARGETS[name](clean)
