@@ -15,7 +15,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from anti_i2v.descent import Step
 
-__all__ = ["counter", "stepper"]
+__all__ = ["counter", "narrator", "stepper"]
 
 
 class _TimeLeft(ProgressColumn):
@@ -81,3 +81,11 @@ def counter(total: int, quiet: bool) -> Iterator[Callable[[str], None]]:
             bar.update(task, detail=f"{int(bar.tasks[0].completed)}/{total}")
 
         yield count
+
+
+@contextmanager
+def narrator(quiet: bool) -> Iterator[Callable[[str], None]]:
+    """While a work of unknown length goes on: gives a function that is told what is begun."""
+    with _bar(None, quiet) as bar:
+        task = bar.add_task("evaluating", total=None, detail="")
+        yield lambda what: bar.update(task, detail=what)

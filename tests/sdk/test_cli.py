@@ -68,6 +68,7 @@ ALL = sorted(commands())
 def test_these_are_the_commands() -> None:
     assert [" ".join(command) for command in ALL] == [
         "check",
+        "evaluate",
         "export",
         "layers",
         "presets",

@@ -6,7 +6,7 @@ A command is a plain function in a module here, registered below. Such a module 
 extra, inside its functions: all of them are imported at every start.
 """
 
-from anti_i2v.cli import check, export, layers, lists, protect, serve, surrogates, tokens
+from anti_i2v.cli import check, evaluate, export, layers, lists, protect, serve, surrogates, tokens
 from anti_i2v.cli._app import app, main
 
 __all__ = ["app", "main"]
@@ -14,6 +14,7 @@ __all__ = ["app", "main"]
 # In the order of the help.
 app.command()(protect.protect)
 app.command()(check.check)
+app.command()(evaluate.evaluate)
 app.command()(lists.recipes)
 app.command()(lists.presets)
 app.command()(export.export)

@@ -1,0 +1,108 @@
+"""What a protection is compared with: random perturbations, and itself at another strength.
+
+A sign is drawn for each value and turned where the result would leave 0..255, so that nothing is clamped: the controls
+have the very levels that they promise, in uint8. `measure.random_control` clamps, which makes a control of a dark or
+bright photo a little weaker than the protection.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["random_levels", "random_psnr", "rescaled", "spread"]
+
+Rgb8: TypeAlias = NDArray[np.uint8]
+
+
+def random_psnr(clean: Rgb8, protected: Rgb8, seed: int) -> Rgb8:
+    """The clean photo with the perturbation's own values in random places with random signs.
+
+    The same PSNR and the same L-infinity, exactly; no intent.
+    """
+    generator = np.random.default_rng(seed)
+    sizes = np.abs(protected.astype(np.int16) - clean).ravel()
+    generator.shuffle(sizes)
+    return _signed(clean, sizes.reshape(clean.shape), generator)
+
+
+def random_levels(clean: Rgb8, levels: int, seed: int) -> Rgb8:
+    """The clean photo with every value moved by `levels`, up or down: the largest of that L-infinity.
+
+    Raises ValueError for levels that are not in 0..127, which fit everywhere in one direction.
+    """
+    if not 0 <= levels <= 127:
+        raise ValueError(f"a random perturbation has 0..127 levels, got {levels}")
+    return _signed(clean, np.full(clean.shape, levels, np.int16), np.random.default_rng(seed))
+
+
+def _signed(clean: Rgb8, sizes: NDArray[np.int16], generator: np.random.Generator) -> Rgb8:
+    delta = sizes * (generator.integers(2, size=sizes.shape, dtype=np.int16) * 2 - 1)
+    moved = clean + delta
+    # Of up to 127 levels one direction always fits; a larger change (no protection of ours) is clamped.
+    found: Rgb8 = np.where((moved < 0) | (moved > 255), clean - delta, moved).clip(0, 255).astype(np.uint8)
+    return found
+
+
+def rescaled(clean: Rgb8, protected: Rgb8, decibels: float, seed: int = 0) -> Rgb8:
+    """The protected photo with its perturbation scaled to a PSNR, for comparisons at equal visibility.
+
+    Levels are whole, and so a factor gives steps of PSNR: between the two nearest ones, each value is taken from either
+    at random, in the proportion that meets the PSNR (within .02 dB for photos of some size).
+
+    Args:
+        seed: of the draw.
+
+    Raises:
+        ValueError: there is no perturbation, or no scale of it has that PSNR.
+    """
+    delta = protected.astype(np.float64) - clean
+    if not delta.any():
+        raise ValueError("equal photos have no perturbation to scale: protect the photo first")
+    wanted = 255**2 / 10 ** (decibels / 10)
+
+    def scaled(factor: float) -> tuple[Rgb8, float]:
+        found: Rgb8 = np.rint(clean + factor * delta).clip(0, 255).astype(np.uint8)
+        return found, float(np.square(found.astype(np.float64) - clean).mean())
+
+    low, high = 0.0, 1.0
+    while scaled(high)[1] < wanted:
+        low, high = high, 2 * high
+        if high > 2**12:
+            raise ValueError(f"no scale of this perturbation has {decibels:g} dB: it cannot become so visible")
+    for _ in range(24):
+        middle = (low + high) / 2
+        low, high = (middle, high) if scaled(middle)[1] < wanted else (low, middle)
+    (weaker, less), (stronger, more) = scaled(low), scaled(high)
+    share = (wanted - less) / (more - less) if more > less else 1.0
+    chosen: Rgb8 = np.where(np.random.default_rng(seed).random(clean.shape) < share, stronger, weaker)
+    return chosen
+
+
+def spread(clean: Rgb8, square: tuple[slice, slice], view: NDArray[np.int16], gain: float = 1.0, seed: int = 0) -> Rgb8:
+    """A photo whose square carries a perturbation that was made at another size, scaled like any perturbation.
+
+    What is drawn a pixel at a time in a large photo is gone once a model has scaled it down; a control is drawn at the
+    size at which victims look, so that it keeps as much of itself as a protection does.
+
+    Args:
+        clean: (H, W, 3).
+        square: rows and columns.
+        view: (s, s, 3) levels.
+        gain: factor of the levels.
+        seed: of the rounding, up or down by chance, so that a small gain makes a small difference.
+    """
+    from PIL import Image
+
+    found = clean.copy()
+    part, generator = clean[square], np.random.default_rng(seed)
+    for channel in range(3):
+        plane = view[..., channel].astype(np.float32) * np.float32(gain)
+        if plane.shape != part.shape[:2]:
+            size = (part.shape[1], part.shape[0])
+            plane = np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR))
+        levels = np.floor(plane + generator.random(plane.shape, np.float32))
+        found[square][..., channel] = (part[..., channel] + levels).clip(0, 255)
+    return found

@@ -1,0 +1,170 @@
+"""The models that generate at evaluation and are never differentiated: which there are, and how to load them. Light."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import msgspec
+
+from anti_i2v.errors import SurrogateError
+from anti_i2v.home import home
+from anti_i2v.surrogates.models import INDEX
+
+if TYPE_CHECKING:
+    import torch
+
+    from anti_i2v.surrogates.backbones.base import Backbone
+
+__all__ = ["ROLES", "Role", "Victim", "at_hand", "describe", "load_victim", "role_of", "victims", "where"]
+
+Role: TypeAlias = Literal["white-box", "sibling", "encoder", "untouched", "unknown"]
+
+ROLES: dict[Role, str] = {
+    "white-box": "the protection was optimised against this very model",
+    "sibling": "a model of the same family and latents, from another training run, was optimised against",
+    "encoder": "its encoder was optimised against, its denoiser never",
+    "untouched": "neither this model nor its encoder was ever optimised against",
+    "unknown": "what it was trained on and what was optimised against it is not known here",
+}
+"""Role of a victim towards a protection -> what it means, in plain words; the easiest to spoil first."""
+
+
+class Victim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One victim that is known by name.
+
+    Attributes:
+        family: whose architecture it has.
+        encoder: the known surrogate whose latents it works on.
+        role: towards the recipes that the package ships; one of `ROLES`.
+        summary: what it is, in plain words.
+    """
+
+    name: str
+    family: str
+    encoder: str
+    role: Role
+    summary: str
+
+
+@cache
+def victims() -> dict[str, Victim]:
+    """Name -> victim, from data/victims.toml, the easiest to spoil first."""
+    text = resources.files("anti_i2v").joinpath("data/victims.toml").read_bytes()
+    return {victim.name: victim for victim in msgspec.toml.decode(text, type=dict[str, list[Victim]])["victim"]}
+
+
+def where(name: str) -> Path | None:
+    """The folder of a known victim: under the home folder (trained by one command), else in the package; or None."""
+    packaged = Path(str(resources.files("anti_i2v").joinpath("data", "victims", name)))
+    for folder in (home() / "victims" / name, packaged):
+        if (folder / INDEX).is_file():
+            return folder
+    return None
+
+
+def at_hand() -> list[Victim]:
+    """The known victims that can be loaded now: their weights and their encoder are on this machine."""
+    from anti_i2v.surrogates.registry import where as encoder_at
+
+    return [victim for victim in victims().values() if where(victim.name) and encoder_at(victim.encoder)]
+
+
+def describe(name_or_folder: str | Path) -> Victim:
+    """A known victim, or what a folder in the hub's layout says of itself; its role is then "unknown".
+
+    Raises:
+        SurrogateError: there is no such victim; the message says what to do.
+    """
+    if known := victims().get(str(name_or_folder)):
+        return known
+    from anti_i2v.surrogates.backbones.loading import FAMILIES, settings_of
+
+    folder = _located(name_or_folder)
+    kind = str(settings_of(folder / INDEX).get("_class_name", ""))
+    encoder = str(settings_of(folder / "vae" / "config.json").get("encoder", "its own"))
+    return Victim(folder.name, FAMILIES.get(kind, kind), encoder, "unknown", "a model from a folder")
+
+
+def role_of(victim: Victim, optimised_on: Sequence[str] | None = None) -> Role:
+    """A victim's role towards one protection.
+
+    Args:
+        optimised_on: names of the surrogates (encoders and victims) that took part in the protection; None where that
+            is not known: then the role towards this package's recipes.
+    """
+    if optimised_on is None:
+        return victim.role
+    if victim.name in optimised_on:
+        return "white-box"
+    others = [victims()[name] for name in optimised_on if name in victims()]
+    if any((other.family, other.encoder) == (victim.family, victim.encoder) for other in others):
+        return "sibling"
+    if victim.encoder in {*optimised_on, *(other.encoder for other in others)}:
+        return "encoder"
+    return "untouched"
+
+
+def load_victim(
+    name_or_folder: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+) -> Backbone:
+    """A victim with the number of frames that it was trained on.
+
+    Args:
+        dtype: None: float32, on every device, for the same seed is to give the same video.
+
+    Raises:
+        SurrogateError: it is unknown, or its weights or its encoder are not on this machine: says what to do.
+    """
+    import torch
+
+    from anti_i2v.surrogates.backbones.loading import load_backbone
+
+    folder = _located(name_or_folder)
+    known = victims().get(str(name_or_folder))
+    if known is not None:
+        from anti_i2v.surrogates.registry import where as encoder_at
+
+        if encoder_at(known.encoder) is None:
+            raise SurrogateError(
+                f"the victim {known.name} needs {known.encoder}: run `anti-i2v surrogates pull {known.encoder}`"
+            )
+    told: dict[str, Any] = {"frames": frames} if (frames := _frames(folder)) else {}
+    if known is not None:
+        told |= {"name": known.name, "source": "trained by this project", "licence": "Apache-2.0"}
+    return load_backbone(folder, device=device, dtype=dtype or torch.float32, **told)
+
+
+def _located(name_or_folder: str | Path) -> Path:
+    name = str(name_or_folder)
+    if name in victims():
+        folder = where(name)
+        if folder is None:
+            raise SurrogateError(
+                f"the victim {name} is not on this machine: train it with sdk/training/victims.py into "
+                f"{home() / 'victims' / name}"
+            )
+        return folder
+    if not (Path(name) / INDEX).is_file():
+        raise SurrogateError(
+            f"unknown victim {name!r}: choose from {', '.join(victims())}, or give a folder with a {INDEX}"
+        )
+    return Path(name)
+
+
+def _frames(folder: Path) -> int | None:
+    """Latent frames that the model was trained on, where its denoiser's configuration says so."""
+    from anti_i2v.surrogates.backbones.loading import settings_of
+
+    for part in ("transformer", "unet"):
+        if (folder / part / "config.json").is_file():
+            settings = settings_of(folder / part / "config.json")
+            if "sample_frames" in settings:
+                together = int(settings.get("temporal_compression_ratio", 1))
+                return (int(settings["sample_frames"]) - 1) // together + 1
+            if settings.get("num_frames"):
+                return int(settings["num_frames"])
+    return None

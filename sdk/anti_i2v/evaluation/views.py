@@ -1,0 +1,132 @@
+"""What victims are shown of a photo: one square, the same of every condition, scaled to the side they were trained at.
+
+Whoever animates a person cuts to the person. The square lies around the largest face of the clean photo, 1.8 times its
+larger side, inside the photo; without a face it is the central one. Scaling down averages neighbouring pixels and with
+them much of a perturbation: `energy_left` says how much of it the victim saw at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from anti_i2v.metrics.faces import Face, FaceIdentity
+
+__all__ = ["SIDE", "Square", "View", "cut", "energy_left", "square_of", "view_of"]
+
+Rgb8: TypeAlias = NDArray[np.uint8]
+
+SIDE = 128
+"""Pixels of the victims' videos."""
+
+AROUND = 1.8
+"""Sides of the square by the larger side of the face's box: head and shoulders."""
+
+
+@dataclass(frozen=True)
+class Square:
+    """A square of a photo of (height, width) pixels, and the face that it lies around.
+
+    Attributes:
+        left, top, side: in pixels of that photo.
+    """
+
+    height: int
+    width: int
+    left: int
+    top: int
+    side: int
+    face: Face | None = None
+
+    def place(self, photo: Rgb8) -> tuple[slice, slice]:
+        """Rows and columns of the same square in a photo that may have been scaled; then they may differ by a pixel."""
+        found = []
+        for start, length, now in ((self.top, self.height, photo.shape[0]), (self.left, self.width, photo.shape[1])):
+            first = round(start * now / length)
+            found.append(slice(first, max(first + 1, round((start + self.side) * now / length))))
+        return found[0], found[1]
+
+    def of(self, photo: Rgb8) -> Rgb8:
+        """What lies there."""
+        return photo[self.place(photo)]
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What a victim is shown of a pair.
+
+    Attributes:
+        clean, protected: (side, side, 3).
+        square: where they were cut.
+        scale: pixels of the view by pixels of the photo.
+        energy_left: see the function of that name.
+    """
+
+    clean: Rgb8
+    protected: Rgb8
+    square: Square
+    scale: float
+    energy_left: float
+
+
+def square_of(clean: Rgb8, faces: FaceIdentity | None = None, side: int = SIDE) -> Square:
+    """Where victims look; a photo of side x side is taken whole.
+
+    Args:
+        clean: (H, W, 3); faces are looked for here alone, so that no perturbation moves the square.
+        faces: None: the central square.
+    """
+    height, width = clean.shape[:2]
+    face = faces.find(clean) if faces is not None else None
+    most = min(height, width)
+    if face is None or (height, width) == (side, side):
+        return Square(height, width, (width - most) // 2, (height - most) // 2, most, face)
+    left, top, across, down = face.box
+    # Not below the victims' side where the photo has it: a view that is scaled up shows what no camera saw.
+    wanted = min(most, max(round(AROUND * max(across, down)), min(side, most)))
+    corner = [
+        min(max(0, round(start + length / 2 - wanted / 2)), limit - wanted)
+        for start, length, limit in ((left, across, width), (top, down, height))
+    ]
+    return Square(height, width, corner[0], corner[1], wanted, face)
+
+
+def cut(photo: Rgb8, square: Square, side: int = SIDE) -> Rgb8:
+    """The square of a photo as victims see it, (side, side, 3).
+
+    Averaged over areas (Pillow's BOX) where it shrinks, bicubic where it grows, itself where it has the size.
+    """
+    part = square.of(photo)
+    if part.shape[:2] == (side, side):
+        return np.ascontiguousarray(part)
+    shrinks = min(part.shape[:2]) >= side
+    way = Image.Resampling.BOX if shrinks else Image.Resampling.BICUBIC
+    return np.asarray(Image.fromarray(np.ascontiguousarray(part)).resize((side, side), way))
+
+
+def energy_left(clean: Rgb8, protected: Rgb8, square: Square, side: int = SIDE) -> float:
+    """The perturbation's mean square in the view by that in the square of the photo; 1 where there is none."""
+    whole = _mean_square(square.of(clean), square.of(protected))
+    return _mean_square(cut(clean, square, side), cut(protected, square, side)) / whole if whole else 1.0
+
+
+def view_of(clean: Rgb8, protected: Rgb8, faces: FaceIdentity | None = None, side: int = SIDE) -> View:
+    """The same square of both photos of one size. Raises ValueError for photos of different sizes."""
+    if clean.shape != protected.shape:
+        raise ValueError(f"a view is of two photos of one size, got {clean.shape} and {protected.shape}")
+    square = square_of(clean, faces, side)
+    return View(
+        clean=cut(clean, square, side),
+        protected=cut(protected, square, side),
+        square=square,
+        scale=side / square.side,
+        energy_left=energy_left(clean, protected, square, side),
+    )
+
+
+def _mean_square(first: Rgb8, second: Rgb8) -> float:
+    return float(np.square(first.astype(np.float64) - second).mean())

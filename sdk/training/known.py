@@ -1,0 +1,51 @@
+"""Write down which photos trainings saw, so that an evaluation on one of them refuses a headline.
+
+    python sdk/training/known.py PHOTOS_FOLDER [MORE_FOLDERS...] -o sdk/anti_i2v/data/victims-training.txt
+
+A line a photo: SHA-256 of the file, SHA-256 of its pixels, and its difference hash (`evaluation.doubts.fingerprint`).
+Give every folder that `clips.py` was given. Photos of the tests are refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from clips import TEST_PHOTOS, digest
+
+from anti_i2v.evaluation.doubts import ALIKE, fingerprint
+from anti_i2v.photo import open_photo
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+
+HEAD = """\
+# Photos that the victims were trained on: SHA-256 of the file, SHA-256 of its pixels, difference hash (64 bits).
+# Written by sdk/training/known.py; where the photos come from is in sdk/training/photos.tsv.
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    settings = parser.parse_args()
+
+    tests = [path for path in sorted(TEST_PHOTOS.rglob("*")) if path.suffix.lower() in SUFFIXES]
+    tested = {path: fingerprint(open_photo(path).pixels, path.read_bytes()) for path in tests}
+    lines = []
+    for path in sorted(path for folder in settings.folders for path in folder.iterdir()):
+        if path.suffix.lower() not in SUFFIXES:
+            continue
+        found = fingerprint(open_photo(path).pixels, path.read_bytes())
+        for test, other in tested.items():
+            if digest(path) == other.file or (found.look ^ other.look).bit_count() <= ALIKE:
+                raise SystemExit(f"{path.name} looks like {test.name}, a photo of the tests: take it out")
+        lines.append(f"{found.file} {found.pixels} {found.look:016x}\n")
+    if not lines:
+        raise SystemExit("no photos in these folders: put .jpg, .png or .webp files there")
+    settings.output.write_text(HEAD + "".join(sorted(set(lines))), encoding="utf-8")
+    print(f"{len(set(lines))} photos")
+
+
+if __name__ == "__main__":
+    main()

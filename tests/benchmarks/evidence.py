@@ -1,0 +1,207 @@
+"""Does a protection spoil what image-to-video models make of a photo? Victims, random controls and competitors.
+
+    ANTI_I2V_HOME=FOLDER python tests/benchmarks/evidence.py [--rows ROW ...] [--set test|development] [--json FILE]
+    ANTI_I2V_HOME=FOLDER python tests/benchmarks/evidence.py --full       # every row, both visibilities: hours
+
+Photos: portraits in tests/data that no training saw, cut around the face to the 128 pixels at which victims look, so
+that nothing is lost by scaling. Settings are chosen on the set "development", and reported on the set "test".
+Victims: those that this project trained (sdk/training), each with its role towards the row. A row names the recipe
+and what its steps were taken on. Every figure is a FALL beneath the clean photo's videos of the same seeds, with a 95 %
+interval over photos and seeds, beside that of a random perturbation of the same PSNR. `--psnr 32` scales every row's
+perturbation to that PSNR: equal visibility instead of an equal budget.
+Rows with a doubt that forbids a headline are printed with the doubt and without figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anti_i2v.evaluation.competitors import competitor, competitor_names
+from anti_i2v.evaluation.controls import rescaled
+from anti_i2v.evaluation.evidence import Evaluation, VictimEvidence, evaluate_all, sample
+from anti_i2v.evaluation.verdicts import Instruments
+from anti_i2v.evaluation.victims import at_hand, where
+from anti_i2v.evaluation.views import cut, square_of
+from anti_i2v.fullsize import check_budget
+from anti_i2v.photo import open_photo
+from anti_i2v.protector import Protector
+from anti_i2v.recipes import Recipe, load_recipe
+from anti_i2v.video import Video
+
+Rgb8 = NDArray[np.uint8]
+
+DATA = Path(__file__).parent.parent / "data"
+SETS = {
+    "development": ("astronaut", "portraits/filippo_giunchedi", "portraits/guillaume_paumier"),
+    "test": (
+        "portraits/christophe_henner",
+        "portraits/katherine_maher",
+        "portraits/guido_van_rossum",
+        "grace_hopper",
+        "woman_in_white",
+        "woman_with_hat",
+    ),
+}
+ENCODERS = ("taesd", "taesdxl", "taef1")
+DENOISER = "dit-taef1"
+MEASURES = ("identity", "first_frame_psnr", "lpips")
+HEADLINE_ROWS = ("balanced", "full, small denoiser")
+SURVIVAL = ("jpeg75", "half size", "jpeg75, half size")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way to protect: a recipe and the names of what its steps are taken on."""
+
+    recipe: Recipe
+    on: tuple[str, ...]
+
+
+def ablation(name: str, **settings: object) -> Row:
+    """The denoiser's objective with one thing changed: 60 steps in RGB on the small denoiser alone, no EOT."""
+    plain = Recipe(
+        name=name,
+        summary="a part of the objective alone",
+        start="random",
+        steps=60,
+        step=1.5,
+        algorithm="adam",
+        turns="all",
+    )
+    return Row(load_recipe(plain, **settings), (DENOISER,))
+
+
+def rows() -> dict[str, Row]:
+    """Every row, the recipes that people use first."""
+    small = {"short_side": 128, "deadline": None}
+    found = {
+        "draft": Row(load_recipe("draft"), ()),
+        "balanced": Row(load_recipe("balanced", deadline=None), ENCODERS),
+        "strong": Row(load_recipe("strong", deadline=None), ENCODERS),
+        "full, small denoiser": Row(load_recipe("full", **small), (DENOISER,)),
+    }
+    for name in competitor_names():
+        recipe = competitor(name)
+        found[name] = Row(recipe, (DENOISER,) if recipe.needs_denoiser else ENCODERS)
+    alone = {"displacement": 0.0}
+    dual = {"spaces": ["lab", "dct"]}
+    found |= {
+        "encoder alone": ablation("encoder alone", terms={"displacement": 1.0}),
+        "DM": ablation("DM", terms={**alone, "denoising": 1.0}),
+        "DM, 8 draws": ablation("DM, 8 draws", terms={**alone, "denoising": 1.0}, draws=8),
+        "IRC": ablation("IRC", terms={**alone, "collapse": 1.0}, draws=8),
+        "IRA": ablation("IRA", terms={**alone, "anchor": 1.0}, anchor_layers=["latent", "late"], draws=8),
+        "IRC, IRA, DM": ablation(
+            "all", terms={**alone, "anchor": 1.0, "collapse": 1.0, "denoising": 1.0}, anchor_layers=["latent", "late"]
+        ),
+        "DM, a*b*": ablation("DM, a*b*", terms={**alone, "denoising": 1.0}, spaces=["lab"]),
+        "DM, L*a*b*": ablation("DM, L*a*b*", terms={**alone, "denoising": 1.0}, spaces=["lab"], lab_shares=[1, 1, 1]),
+        "DM, low DCT": ablation("DM, low DCT", terms={**alone, "denoising": 1.0}, spaces=["dct"]),
+        "DM, dual": ablation("DM, dual", terms={**alone, "denoising": 1.0}, **dual),
+        "DM, EOT": ablation(
+            "DM, EOT", terms={**alone, "denoising": 1.0}, eot={"identity": 0.5, "resize": 0.2, "jpeg": 0.2, "blur": 0.1}
+        ),
+    }
+    return found
+
+
+def protected(row: Row, photos: Sequence[Rgb8], seed: int) -> list[Rgb8]:
+    """Each photo through the row's recipe, at its own size."""
+    on = [where(name) or name for name in row.on]
+    protector = Protector(row.recipe, surrogates=on or None, engine="torch", video=Video(frames=4))
+    made = [protector.protect(photo, effects=False, seed=seed).photo.pixels for photo in photos]
+    for before, after in zip(photos, made, strict=True):
+        check_budget(before, after, row.recipe.budget)
+    return made
+
+
+def views(names: Sequence[str], nets: Instruments) -> list[Rgb8]:
+    """The photos as victims see them: what is protected, so that no scaling stands between."""
+    photos = [open_photo(DATA / f"{name}.jpg").pixels for name in names]
+    return [cut(photo, square_of(photo, nets.faces)) for photo in photos]
+
+
+def figures(victim: VictimEvidence) -> list[str]:
+    """ "protected | random (ratio)" for each measure."""
+    cells = []
+    for measure in MEASURES:
+        found = next((each for each in victim.comparisons if each.measure == measure), None)
+        if found is None:
+            cells.append("not measured")
+            continue
+        sure = "" if found.clearly_more else " ?"
+        ratio = "" if found.ratio is None else f" ({found.ratio.mean:.1f}x)"
+        interval = f"[{found.fall.low:.2f}, {found.fall.high:.2f}]"
+        cells.append(f"{found.fall.mean:.2f} {interval} | {found.control_fall.mean:.2f}{ratio}{sure}")
+    return cells
+
+
+def told(name: str, evaluation: Evaluation, seconds: float) -> None:
+    evidence = evaluation.evidence
+    decibels = np.mean([pair.psnr for pair in evidence.imperceptibility if pair.psnr is not None])
+    print(f"\n{name}: {decibels:.1f} dB, {seconds:.0f} s a photo")
+    for doubt in evidence.doubts:
+        print(f"  {doubt.severity}: {doubt.reason}")
+    if any(doubt.severity == "no headline" and doubt.victim is None for doubt in evidence.doubts):
+        return  # what concerns every victim forbids every figure
+    for victim in evidence.victims:
+        print(f"  {victim.name:18s} {victim.role:10s} " + " / ".join(figures(victim)))
+    for each in evidence.survival:
+        if each.measure == "first_frame_psnr":
+            print(
+                f"  left after {each.change:18s} on {each.victim}: {each.left.mean:.0%} | {each.control_left.mean:.0%}"
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", nargs="+", choices=rows(), default=list(HEADLINE_ROWS))
+    parser.add_argument("--full", action="store_true", help="every row")
+    parser.add_argument("--set", choices=SETS, default="test")
+    parser.add_argument("--photos", type=int, default=99)
+    parser.add_argument("--victims", nargs="+", help="default: all at hand")
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=12, help="of the victims' samplers")
+    parser.add_argument("--psnr", type=float, help="scale every perturbation to this")
+    parser.add_argument("--survival", nargs="*", default=None, help="changes; none by default but with --full")
+    parser.add_argument("--json", type=Path)
+    settings = parser.parse_args()
+
+    nets = Instruments.at_hand()
+    clean = views(SETS[settings.set][: settings.photos], nets)
+    victims = settings.victims or [victim.name for victim in at_hand()]
+    print(f"{len(clean)} photos ({settings.set}), {settings.seeds} seeds, {settings.steps} steps; falls of", end=" ")
+    print(" / ".join(MEASURES), "as: fall [95 %] | the same under random of equal PSNR (ratio); ? not clearly more")
+    results = {}
+    for name in list(rows()) if settings.full else settings.rows:
+        row, begun = rows()[name], time.monotonic()
+        made = protected(row, clean, seed=0)
+        seconds = (time.monotonic() - begun) / len(clean)
+        if settings.psnr is not None:
+            made = [rescaled(before, after, settings.psnr) for before, after in zip(clean, made, strict=True)]
+        evaluation = evaluate_all(
+            [sample(before, after) for before, after in zip(clean, made, strict=True)],
+            victims=victims,
+            seeds=range(settings.seeds),
+            steps=settings.steps,
+            changes=SURVIVAL if settings.full and settings.survival is None else settings.survival or (),
+            optimised_on=row.on,
+            budget=row.recipe.budget if settings.psnr is None else None,
+            instruments=nets,
+        )
+        told(name, evaluation, seconds)
+        results[name] = json.loads(evaluation.evidence.to_json())
+        if settings.json is not None:
+            settings.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Which victims there are, what their role is, and what is said where one cannot be had."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from anti_i2v.errors import SurrogateError
+from anti_i2v.evaluation.victims import ROLES, Role, at_hand, describe, load_victim, role_of, victims, where
+from anti_i2v.surrogates.registry import entries
+
+from .conftest import FRAMES
+
+
+def test_every_known_victim_has_a_role_that_is_explained_and_an_encoder_that_is_known() -> None:
+    assert victims()
+    for victim in victims().values():
+        assert victim.role in ROLES
+        assert victim.encoder in entries()
+
+
+def test_no_victim_that_counts_as_untouched_is_built_on_an_encoder_that_recipes_may_optimise_on() -> None:
+    untouched = [victim for victim in victims().values() if victim.role == "untouched"]
+    assert untouched
+    assert {entries()[victim.encoder].role for victim in untouched} == {"held-out"}
+
+
+@pytest.mark.parametrize(
+    ("optimised_on", "roles"),
+    [
+        ((), ("untouched", "untouched", "untouched", "untouched")),
+        (("taesd", "taef1"), ("encoder", "encoder", "encoder", "untouched")),
+        (("dit-taef1",), ("white-box", "sibling", "untouched", "untouched")),
+        (("unet-taesd", "taef1"), ("encoder", "encoder", "white-box", "untouched")),
+        (("dit-taesd3",), ("untouched", "untouched", "untouched", "white-box")),
+    ],
+)
+def test_a_role_follows_from_what_was_optimised_on(optimised_on: tuple[str, ...], roles: tuple[Role, ...]) -> None:
+    names = ("dit-taef1", "dit-taef1-second", "unet-taesd", "dit-taesd3")
+    assert tuple(role_of(victims()[name], optimised_on) for name in names) == roles
+
+
+def test_of_a_protection_that_nothing_is_known_of_the_role_towards_our_recipes_is_told(dit_folder: Path) -> None:
+    assert role_of(victims()["dit-taesd3"]) == "untouched"
+    assert role_of(describe(dit_folder)) == "unknown"
+
+
+def test_a_folder_says_what_it_is(dit_folder: Path) -> None:
+    found = describe(dit_folder)
+    assert (found.name, found.family, found.encoder) == ("toy-dit", "cogvideox", "its own")
+
+
+def test_a_victim_has_the_frames_that_it_was_trained_on(dit_folder: Path) -> None:
+    assert load_victim(dit_folder).frames == FRAMES
+
+
+def test_a_home_without_encoders_has_no_victims_at_hand(empty_home: Path) -> None:
+    assert at_hand() == []
+
+
+def test_a_victim_without_its_encoder_says_what_to_pull(
+    empty_home: Path, dit_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anti_i2v.evaluation.victims.where", lambda name: dit_folder)
+    with pytest.raises(SurrogateError, match="surrogates pull taesd3"):
+        load_victim("dit-taesd3")
+
+
+def test_weights_under_the_home_folder_come_before_the_packages(empty_home: Path) -> None:
+    folder = empty_home / "victims" / "dit-taef1"
+    folder.mkdir(parents=True)
+    (folder / "model_index.json").write_text("{}", encoding="utf-8")
+    assert where("dit-taef1") == folder
+
+
+def test_an_unknown_victim_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+    for ask in (load_victim, describe):
+        with pytest.raises(SurrogateError, match="choose from dit-taef1"):
+            ask(tmp_path / "nowhere")
+
+
+def test_a_victim_that_is_not_on_this_machine_says_how_to_train_it(
+    empty_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anti_i2v.evaluation.victims.where", lambda name: None)
+    with pytest.raises(SurrogateError, match=r"train it with sdk/training/victims\.py"):
+        load_victim("dit-taesd3")

@@ -1,0 +1,128 @@
+"""The training of victims: clips, a run that goes on where it stopped, and a folder that the SDK loads."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("cv2", reason="needs OpenCV: pip install 'anti-i2v-sdk[evaluate]'")
+diffusers = pytest.importorskip("diffusers", reason="needs diffusers: pip install 'anti-i2v-sdk[backbones]'")
+
+TRAINING = Path(__file__).parents[3] / "sdk" / "training"
+DATA = Path(__file__).parents[2] / "data"
+
+
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"training_{name}", TRAINING / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def photo() -> Image.Image:
+    coarse = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8)
+    return Image.fromarray(coarse).resize((320, 240), Image.Resampling.BICUBIC)
+
+
+def test_a_clip_begins_at_a_window_of_its_photo_and_then_moves(photo: Image.Image) -> None:
+    clips = script("clips")
+    clip = clips.moving(photo, np.random.default_rng(3))
+    assert clip.shape == (clips.FRAMES, 3, clips.SIDE, clips.SIDE)
+    assert 0 <= float(clip.min()) <= float(clip.max()) <= 1
+    steps = (clip[1:] - clip[:-1]).abs().mean((1, 2, 3))
+    assert bool((steps > 1e-4).all())
+    # Untouched: every value of the first frame is a level of an 8-bit picture.
+    levels = clip[0] * 255
+    assert float((levels - levels.round()).abs().max()) < 1e-3
+
+
+def test_a_clip_depends_on_the_seed_and_its_number_alone(photo: Image.Image) -> None:
+    clips = script("clips")
+    three, two = (clips.make([photo], [], count, 0.0, seed=5) for count in (3, 2))
+    assert np.array_equal(three[:2], two)
+    assert not np.array_equal(three[0], three[1])
+
+
+def test_a_photo_of_the_tests_is_refused(tmp_path: Path) -> None:
+    clips = script("clips")
+    for name in ("astronaut.jpg", "portraits/katherine_maher.jpg"):
+        (tmp_path / "photo.jpg").write_bytes((DATA / name).read_bytes())
+        with pytest.raises(SystemExit, match="photo of the tests"):
+            clips.photos_of(tmp_path)
+
+
+@pytest.fixture
+def at_hand(tmp_path: Path) -> Path:
+    """Clips of 32 pixels with latents of a tiny encoder, beside that encoder."""
+    import torch
+
+    widths, blocks = (8, 8, 8, 8), (1, 1, 1, 1)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        tiny = diffusers.AutoencoderTiny(
+            encoder_block_out_channels=widths,
+            decoder_block_out_channels=widths,
+            num_encoder_blocks=blocks,
+            num_decoder_blocks=blocks,
+        )
+    tiny.save_pretrained(tmp_path / "encoders" / "toy")
+    generator = np.random.default_rng(0)
+    (tmp_path / "clips").mkdir()
+    np.save(tmp_path / "clips" / "pixels.npy", generator.integers(0, 256, (6, 8, 3, 32, 32), np.uint8))
+    latents = torch.from_numpy(generator.standard_normal((6, 8, 4, 4, 4), np.float32)).half()
+    torch.save(latents, tmp_path / "clips" / "toy.pt")
+    return tmp_path
+
+
+@pytest.mark.parametrize("family", ["cogvideox", "svd"])
+def test_a_run_that_was_stopped_ends_at_the_weights_of_one_that_was_not(
+    family: str, at_hand: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victims = script("victims")
+    width: Any = 64 if family == "cogvideox" else (32, 32, 32)
+    monkeypatch.setattr(victims, "VICTIMS", {"toy": victims.Victim(family, "toy", seed=1, width=width, layers=2)})
+    monkeypatch.setattr(victims, "SIDE", 32)
+
+    def run(output: str, *steps: int) -> bytes:
+        for count in steps:
+            told = ["victims.py", "toy", str(at_hand / "clips"), "-o", str(at_hand / output), "--batch", "2"]
+            told += ["--surrogates", str(at_hand / "encoders"), "--steps", "4", "--minutes", "60"]
+            monkeypatch.setattr(victims, "STOP_AFTER", count)
+            monkeypatch.setattr(sys, "argv", told)
+            victims.main()
+        part = "transformer" if family == "cogvideox" else "unet"
+        return (at_hand / output / part / "diffusion_pytorch_model.safetensors").read_bytes()
+
+    assert run("whole", 4) == run("stopped", 2, 4)
+
+
+def test_what_was_trained_is_a_folder_that_the_sdk_loads(at_hand: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from anti_i2v.surrogates.backbones.loading import load_backbone
+    from anti_i2v.surrogates.backbones.sampling import generate
+
+    victims = script("victims")
+    victim = victims.Victim("cogvideox", "toy", seed=1, width=64, layers=2)
+    monkeypatch.setattr(victims, "SIDE", 32)
+    model = victims.built("toy", victim, at_hand / "encoders")
+    victims.save_folder(at_hand / "folder", victim, model, {})
+    # The encoder is named, not copied; here it is put beside the denoiser.
+    (at_hand / "folder" / "vae" / "config.json").unlink()
+    model.autoencoder.tiny.save_pretrained(at_hand / "folder" / "vae")
+    loaded = load_backbone(at_hand / "folder", frames=8)
+    video = generate(loaded, torch.rand(1, 3, 32, 32), seeds=0, steps=2)
+    assert video.shape == (1, 8, 4, 4, 4)
+    trained, kept = dict(model.denoiser.named_parameters()), dict(loaded.denoiser.named_parameters())
+    assert all(torch.allclose(trained[name].half().float(), kept[name]) for name in trained)
