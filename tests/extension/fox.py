@@ -89,11 +89,15 @@ class Fox:
         self.wire.ask("input.performActions", context=context, actions=[mouse])
 
     def find(self, selector: str, context: str) -> str:
-        found = self.wire.ask(
-            "browsingContext.locateNodes", context=context, locator={"type": "css", "value": selector}
-        )["nodes"]
-        assert found, f"no {selector}"
-        return str(found[0]["sharedId"])
+        """It may still be on its way: a page that writes itself anew on a click does so when the click is done."""
+        for _ in range(100):
+            found = self.wire.ask(
+                "browsingContext.locateNodes", context=context, locator={"type": "css", "value": selector}
+            )["nodes"]
+            if found:
+                return str(found[0]["sharedId"])
+            self.wait(100)
+        raise AssertionError(f"no {selector}")
 
     def pick(self, files: Sequence[Path], selector: str, *frames: str) -> None:
         """Press what opens the file dialog, and choose there."""
