@@ -20,6 +20,7 @@ from anti_i2v import Protector, RecipeError, SurrogateError, Video
 from anti_i2v.captions import describe, locate_captioner
 from anti_i2v.cli import app
 from anti_i2v.home import home
+from anti_i2v.photo import open_photo
 from anti_i2v.surrogates.backbones.loading import load_backbone
 
 DATA = Path(__file__).parents[2] / "data"
@@ -127,16 +128,33 @@ def test_a_model_that_reads_no_caption_takes_one_without_harm(svd_folder: Path) 
     assert model.context == {}
 
 
-def test_a_made_caption_gives_the_file_that_the_same_words_give(
-    cogvideox_folder: Path, captioner: Path, photos: Path
-) -> None:
-    made = full(cogvideox_folder, captioner=captioner).protect(photos / "rocket.png", effects=False)
+ROUNDING = 0.003
+"""Share of values that may differ: two models that were loaded lie elsewhere in memory, sums end a last bit apart, and
+some steps turn round."""
+
+
+def apart(one: Any, other: Any) -> float:
+    first, second = (getattr(each, "photo", each).pixels for each in (one, other))
+    return float((first != second).mean())
+
+
+def context_of(protector: Protector) -> torch.Tensor:
+    (model,) = protector._engine._models
+    return model.context["text"]
+
+
+def test_a_made_caption_does_what_the_same_words_do(cogvideox_folder: Path, captioner: Path, photos: Path) -> None:
+    captioned = full(cogvideox_folder, captioner=captioner)
+    made = captioned.protect(photos / "rocket.png", effects=False)
     assert made.caption == describe(photo("rocket"), captioner)  # nothing is scaled at this size
-    given = full(cogvideox_folder, caption=made.caption).protect(photos / "rocket.png", effects=False)
-    silent = full(cogvideox_folder).protect(photos / "rocket.png", effects=False)
+    written, silent = full(cogvideox_folder, caption=made.caption), full(cogvideox_folder)
+    given, quiet = (each.protect(photos / "rocket.png", effects=False) for each in (written, silent))
     assert given.caption is None
-    assert made.encoded() == given.encoded()
-    assert made.encoded() != silent.encoded()
+    told, said, empty = (context_of(each) for each in (captioned, written, silent))
+    assert torch.equal(told, said)
+    assert not torch.equal(told, empty)
+    assert apart(made, given) < ROUNDING
+    assert apart(made, quiet) > 0
 
 
 def test_each_photo_of_a_folder_has_its_own_caption(
@@ -150,7 +168,7 @@ def test_each_photo_of_a_folder_has_its_own_caption(
     for result in results:
         assert result.caption == describe(photo(result.path.stem), captioner)
         alone = full(cogvideox_folder, caption=result.caption).protect(result.path, effects=False)
-        assert result.target.read_bytes() == alone.encoded()
+        assert apart(alone, open_photo(result.target)) < ROUNDING
 
 
 def test_the_command_line_shows_the_caption_and_no_file_holds_it(
