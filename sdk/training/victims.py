@@ -75,9 +75,6 @@ UNET_LEVELS = {
 }
 CLIP_SIZE, CLIP_WIDTH = 224, 64
 
-STOP_AFTER: int | None = None
-"""A step after which a run ends as if its time were up."""
-
 
 def denoiser_of(victim: Victim, channels: int) -> nn.Module:
     if victim.family == "cogvideox":
@@ -214,6 +211,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--minutes", type=float, default=180)
+    parser.add_argument("--until", type=int, default=10**9, help="a step after which to stop, as if the time were up")
     parser.add_argument("--every", type=int, default=100)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
@@ -253,7 +251,7 @@ def main() -> None:
 
     begun, losses = time.monotonic(), []
     for step in range(done + 1, settings.steps + 1):
-        if time.monotonic() - begun > 60 * settings.minutes or (STOP_AFTER is not None and step > STOP_AFTER):
+        if time.monotonic() - begun > 60 * settings.minutes or step > settings.until:
             break
         draws = np.random.default_rng((victim.seed, step))
         rows = np.sort(draws.integers(0, len(latents), settings.batch))

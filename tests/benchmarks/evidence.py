@@ -1,7 +1,7 @@
 """Does a protection spoil what image-to-video models make of a photo? Victims, random controls and competitors.
 
     ANTI_I2V_HOME=FOLDER python tests/benchmarks/evidence.py [--rows ROW ...] [--set test|development] [--json FILE]
-    ANTI_I2V_HOME=FOLDER python tests/benchmarks/evidence.py --full       # every row, both visibilities: hours
+    ANTI_I2V_HOME=FOLDER python tests/benchmarks/evidence.py --full       # every row: hours
 
 Photos: portraits in tests/data that no training saw, cut around the face to the 128 pixels at which victims look, so
 that nothing is lost by scaling. Settings are chosen on the set "development", and reported on the set "test".
@@ -9,7 +9,7 @@ Victims: those that this project trained (sdk/training), each with its role towa
 and what its steps were taken on. Every figure is a FALL beneath the clean photo's videos of the same seeds, with a 95 %
 interval over photos and seeds, beside that of a random perturbation of the same PSNR. `--psnr 32` scales every row's
 perturbation to that PSNR: equal visibility instead of an equal budget.
-Rows with a doubt that forbids a headline are printed with the doubt and without figures.
+Where a doubt forbids a headline, it is printed in place of the figures: for the victim that it concerns, or for all.
 """
 
 from __future__ import annotations
@@ -150,12 +150,16 @@ def told(name: str, evaluation: Evaluation, seconds: float) -> None:
     print(f"\n{name}: {decibels:.1f} dB, {seconds:.0f} s a photo")
     for doubt in evidence.doubts:
         print(f"  {doubt.severity}: {doubt.reason}")
-    if any(doubt.severity == "no headline" and doubt.victim is None for doubt in evidence.doubts):
+    refused = {doubt.victim for doubt in evidence.doubts if doubt.severity == "no headline"}
+    if None in refused:
         return  # what concerns every victim forbids every figure
     for victim in evidence.victims:
+        if victim.name in refused:
+            print(f"  {victim.name:18s} {victim.role:10s} no figures: see the doubts")
+            continue
         print(f"  {victim.name:18s} {victim.role:10s} " + " / ".join(figures(victim)))
     for each in evidence.survival:
-        if each.measure == "first_frame_psnr":
+        if each.measure == "first_frame_psnr" and each.victim not in refused:
             print(
                 f"  left after {each.change:18s} on {each.victim}: {each.left.mean:.0%} | {each.control_left.mean:.0%}"
             )

@@ -129,8 +129,7 @@ def test_a_model_that_reads_no_caption_takes_one_without_harm(svd_folder: Path) 
 
 
 ROUNDING = 0.003
-"""Share of values that may differ: two models that were loaded lie elsewhere in memory, sums end a last bit apart, and
-some steps turn round."""
+"""Share of values that may differ: two loads of one folder were seen a last bit apart, and steps enlarge it."""
 
 
 def apart(one: Any, other: Any) -> float:

@@ -97,8 +97,7 @@ def test_a_run_that_was_stopped_ends_at_the_weights_of_one_that_was_not(
     def run(output: str, *steps: int) -> bytes:
         for count in steps:
             told = ["victims.py", "toy", str(at_hand / "clips"), "-o", str(at_hand / output), "--batch", "2"]
-            told += ["--surrogates", str(at_hand / "encoders"), "--steps", "4", "--minutes", "60"]
-            monkeypatch.setattr(victims, "STOP_AFTER", count)
+            told += ["--surrogates", str(at_hand / "encoders"), "--steps", "4", "--until", str(count)]
             monkeypatch.setattr(sys, "argv", told)
             victims.main()
         part = "transformer" if family == "cogvideox" else "unet"
