@@ -21,6 +21,10 @@ Target: TypeAlias = Literal["checkerboard", "gray", "glyphs", "degraded"]
 """The keys of `targets.TARGETS`, likewise."""
 
 
+DENOISER_TERMS = ("collapse", "denoising", "distillation")
+"""The terms that look at a denoiser."""
+
+
 class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Weights of the objectives; 0 leaves one out. See `objectives`: collapse, denoising and distillation need a
     denoiser."""
@@ -64,6 +68,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         eot: transform -> weight of its draw; one draw a step. {"identity": 1} turns it off.
         keep: the "best" candidate by its score, or the "last" one, as published attacks do.
         score_every: how often candidates are compared on all surrogates; 0: at the start and the end.
+        video_models: the package's small video models that steps are taken on as well, where no surrogates were named
+            and these are at hand (see `surrogates.trained`). Encoders are spared the terms that look at a denoiser.
         deadline: seconds that a person waits at most unless another is given; None: no limit.
     """
 
@@ -90,12 +96,13 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     eot: dict[TransformName, float] = msgspec.field(default_factory=_no_eot)
     keep: Literal["best", "last"] = "best"
     score_every: int = 0
+    video_models: tuple[str, ...] = ()
     deadline: float | None = None
 
     @property
     def needs_denoiser(self) -> bool:
-        """Whether encoders alone cannot run it."""
-        return bool(self.terms.collapse or self.terms.denoising or self.terms.distillation)
+        """Whether it runs on nothing but a video model that somebody names."""
+        return not self.video_models and any(getattr(self.terms, term) for term in DENOISER_TERMS)
 
     def __post_init__(self) -> None:
         checks = [
@@ -124,13 +131,20 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 raise RecipeError(message)
 
 
-def terms_of(recipe: Recipe) -> dict[str, float]:
+def terms_of(recipe: Recipe, *, denoiser: bool = True) -> dict[str, float]:
     """The terms that a recipe weighs, with their weights, in the order of `Terms`.
+
+    Args:
+        denoiser: False leaves out those that look at one, for encoders.
 
     Raises:
         RecipeError: there is none.
     """
-    weighed = {name: weight for name, weight in msgspec.structs.asdict(recipe.terms).items() if weight}
+    weighed = {
+        name: weight
+        for name, weight in msgspec.structs.asdict(recipe.terms).items()
+        if weight and (denoiser or name not in DENOISER_TERMS)
+    }
     if not weighed:
         raise RecipeError(
             f"recipe {recipe.name!r} has no term with a weight: set one of {', '.join(Terms.__struct_fields__)}"

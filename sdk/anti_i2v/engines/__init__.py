@@ -39,7 +39,8 @@ def make_engine(
 
     Args:
         name: "auto", "torch" or "onnx".
-        names: surrogates to take steps on; None takes every one at hand for the engine.
+        names: surrogates to take steps on; None takes every encoder at hand for the engine, and the recipe's small
+            video models.
         recipe: what it will run; None only judges.
         device: "auto", "cpu", "cuda", "cuda:1", "mps" (torch alone).
         video: what whole video models are told; torch alone.
@@ -54,9 +55,11 @@ def make_engine(
 
         return OnnxEngine(names, recipe, device)
     from anti_i2v.engines.torch_engine import TorchEngine
-    from anti_i2v.surrogates.registry import at_hand
+    from anti_i2v.surrogates.registry import at_hand, usable
 
-    return TorchEngine(at_hand() if names is None else names, recipe, device, video)
+    if names is None:
+        names = [*at_hand(), *(model for model in (recipe.video_models if recipe else ()) if usable(model))]
+    return TorchEngine(names, recipe, device, video)
 
 
 def check_names(name: str, names: Sequence[str | Path]) -> None:

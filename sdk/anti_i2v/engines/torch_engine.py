@@ -26,7 +26,9 @@ from anti_i2v.spaces import make_space, project
 from anti_i2v.surrogates.backbones.base import Backbone
 from anti_i2v.surrogates.backbones.sampling import STEPS
 from anti_i2v.surrogates.base import Draw, Surrogate
-from anti_i2v.surrogates.registry import EMBEDDED, load_surrogate, where
+from anti_i2v.surrogates.registry import DENOISER_HOOKS, EMBEDDED, load_surrogate, where
+from anti_i2v.surrogates.trained import victims
+from anti_i2v.surrogates.windows import Windowed
 from anti_i2v.targets import target_of
 from anti_i2v.transforms import Change
 from anti_i2v.video import GENERATED, Video, read_frames
@@ -181,6 +183,7 @@ class TorchEngine:
         self._names = list(names) if recipe is not None and recipe.steps else []
         self._asked, self._hooks = device, _hooks_of(recipe)
         self._video = video or Video()
+        self._spares = recipe is not None and bool(recipe.video_models)
         self._needs_lpips = bool(recipe is not None and recipe.terms.auxiliary)
 
     @cached_property
@@ -197,7 +200,7 @@ class TorchEngine:
             load_surrogate(
                 name,
                 device=self._device,
-                hooks=self._hooks,
+                hooks=self._hooks_at(name),
                 caption=told.caption,
                 stage=told.stage,
                 frames=told.frames,
@@ -206,6 +209,12 @@ class TorchEngine:
             )
             for name in self._names
         ]
+
+    def _hooks_at(self, name: str | Path) -> tuple[str, ...]:
+        """What encoders do not have is not asked of them where a recipe brings a video model of its own."""
+        if self._spares and str(name) not in victims():
+            return tuple(hook for hook in self._hooks if hook not in DENOISER_HOOKS)
+        return self._hooks
 
     @cached_property
     def _lpips(self) -> Lpips | None:
@@ -279,7 +288,8 @@ class TorchEngine:
         return TorchJudge(load_surrogate(name, device=self._device))
 
     def judges_of_steps(self) -> list[Judge]:
-        return [TorchJudge(model) for model in self._models]
+        # What looks through a window says nothing of a whole photo; its encoder is among the others.
+        return [TorchJudge(model) for model in self._models if not isinstance(model, Windowed)]
 
     def perceptual(self) -> Perceptual | None:
         lpips = self._lpips

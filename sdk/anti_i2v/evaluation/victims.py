@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
-from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
-
-import msgspec
+from typing import TYPE_CHECKING, Any
 
 from anti_i2v.errors import SurrogateError
 from anti_i2v.home import home
 from anti_i2v.surrogates.models import INDEX
+from anti_i2v.surrogates.trained import Role, Victim, victims, where
 
 if TYPE_CHECKING:
     import torch
@@ -20,8 +17,6 @@ if TYPE_CHECKING:
     from anti_i2v.surrogates.backbones.base import Backbone
 
 __all__ = ["ROLES", "Role", "Victim", "at_hand", "describe", "load_victim", "role_of", "victims", "where"]
-
-Role: TypeAlias = Literal["white-box", "sibling", "encoder", "untouched", "unknown"]
 
 ROLES: dict[Role, str] = {
     "white-box": "the protection was optimised against this very model",
@@ -31,39 +26,6 @@ ROLES: dict[Role, str] = {
     "unknown": "what it was trained on and what was optimised against it is not known here",
 }
 """Role of a victim towards a protection -> what it means, in plain words; the easiest to spoil first."""
-
-
-class Victim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One victim that is known by name.
-
-    Attributes:
-        family: whose architecture it has.
-        encoder: the known surrogate whose latents it works on.
-        role: towards the recipes that the package ships; one of `ROLES`.
-        summary: what it is, in plain words.
-    """
-
-    name: str
-    family: str
-    encoder: str
-    role: Role
-    summary: str
-
-
-@cache
-def victims() -> dict[str, Victim]:
-    """Name -> victim, from data/victims.toml, the easiest to spoil first."""
-    text = resources.files("anti_i2v").joinpath("data/victims.toml").read_bytes()
-    return {victim.name: victim for victim in msgspec.toml.decode(text, type=dict[str, list[Victim]])["victim"]}
-
-
-def where(name: str) -> Path | None:
-    """The folder of a known victim: under the home folder (trained by one command), else in the package; or None."""
-    packaged = Path(str(resources.files("anti_i2v").joinpath("data", "victims", name)))
-    for folder in (home() / "victims" / name, packaged):
-        if (folder / INDEX).is_file():
-            return folder
-    return None
 
 
 def at_hand() -> list[Victim]:
@@ -121,7 +83,7 @@ def load_victim(
     """
     import torch
 
-    from anti_i2v.surrogates.backbones.loading import load_backbone
+    from anti_i2v.surrogates.backbones.loading import load_backbone, trained_frames
 
     folder = _located(name_or_folder)
     known = victims().get(str(name_or_folder))
@@ -132,7 +94,7 @@ def load_victim(
             raise SurrogateError(
                 f"the victim {known.name} needs {known.encoder}: run `anti-i2v surrogates pull {known.encoder}`"
             )
-    told: dict[str, Any] = {"frames": frames} if (frames := _frames(folder)) else {}
+    told: dict[str, Any] = {"frames": frames} if (frames := trained_frames(folder)) else {}
     if known is not None:
         told |= {"name": known.name, "source": "trained by this project", "licence": "Apache-2.0"}
     return load_backbone(folder, device=device, dtype=dtype or torch.float32, **told)
@@ -153,18 +115,3 @@ def _located(name_or_folder: str | Path) -> Path:
             f"unknown victim {name!r}: choose from {', '.join(victims())}, or give a folder with a {INDEX}"
         )
     return Path(name)
-
-
-def _frames(folder: Path) -> int | None:
-    """Latent frames that the model was trained on, where its denoiser's configuration says so."""
-    from anti_i2v.surrogates.backbones.loading import settings_of
-
-    for part in ("transformer", "unet"):
-        if (folder / part / "config.json").is_file():
-            settings = settings_of(folder / part / "config.json")
-            if "sample_frames" in settings:
-                together = int(settings.get("temporal_compression_ratio", 1))
-                return (int(settings["sample_frames"]) - 1) // together + 1
-            if settings.get("num_frames"):
-                return int(settings["num_frames"])
-    return None

@@ -28,6 +28,7 @@ class Surrogate(nn.Module, ABC):
         info: name, source, hash and licence.
         multiple: both sides of the pixels are multiples of it.
         decodes: whether `decode` works.
+        denoises: whether it has a denoiser, whose features and predictions the collapse and denoising terms look at.
         normalisation: what `normalised` does.
         latent_scale: factor between the autoencoder's own latents and the latents that `features` gives.
         draws: what is drawn anew for each step (a denoiser: timestep, noise), by name.
@@ -37,6 +38,7 @@ class Surrogate(nn.Module, ABC):
     info: SurrogateInfo
     multiple: int
     decodes: ClassVar[bool] = False
+    denoises: ClassVar[bool] = False
     normalisation: ClassVar[Normalisation] = Normalisation()
     latent_scale: float = 1.0
     draws: Mapping[str, Random] = {}

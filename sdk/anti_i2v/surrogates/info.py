@@ -41,12 +41,13 @@ class Random(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """One thing that a surrogate draws anew for each step: a denoiser's noise, or its timestep.
 
     Attributes:
-        kind: "normal" (mean 0, deviation 1, float32) or "integers" (low <= n < high, int64).
+        kind: "normal" (mean 0, deviation 1, float32), "uniform" (in [0, 1), float32) or "integers" (low <= n < high,
+            int64).
         shape: a side each: a number, "B" for the batch, "H" or "W" for the photo's sides, "H/8" for a part of one.
         low, high: of integers.
     """
 
-    kind: Literal["normal", "integers"]
+    kind: Literal["normal", "uniform", "integers"]
     shape: tuple[int | str, ...]
     low: int = 0
     high: int = 1000
@@ -60,11 +61,19 @@ class Random(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             shape.append(sides[name] // int(part or 1) if name in sides else int(name))
         return shape
 
+    def sized(self, height: int, width: int) -> Random:
+        """The same for photos of one size, whatever the size of those that it is drawn for."""
+        sides = self.size(1, height, width)
+        shape = tuple("B" if side == "B" else now for side, now in zip(self.shape, sides, strict=True))
+        return msgspec.structs.replace(self, shape=shape)
+
     def draw(self, batch: int, height: int, width: int, generator: np.random.Generator) -> npt.NDArray[np.generic]:
         """One draw for photos of this size."""
         shape = self.size(batch, height, width)
         if self.kind == "normal":
             return generator.standard_normal(shape, np.float32)
+        if self.kind == "uniform":
+            return generator.random(shape, np.float32)
         return generator.integers(self.low, self.high, shape)
 
 

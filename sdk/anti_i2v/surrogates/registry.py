@@ -15,16 +15,32 @@ import msgspec
 from anti_i2v.errors import SurrogateError
 from anti_i2v.home import home
 from anti_i2v.surrogates.models import INDEX, UNWANTED, WANTED, model_folder, models, put_in_place
+from anti_i2v.surrogates.trained import WHITE_BOX, victims
+from anti_i2v.surrogates.trained import where as trained_at
 
 if TYPE_CHECKING:
     import torch
 
     from anti_i2v.surrogates.base import Surrogate
 
-__all__ = ["EMBEDDED", "Entry", "at_hand", "download", "entries", "load_surrogate", "locate", "pull", "where"]
+__all__ = [
+    "EMBEDDED",
+    "Entry",
+    "at_hand",
+    "download",
+    "entries",
+    "load_surrogate",
+    "locate",
+    "pull",
+    "usable",
+    "where",
+]
 
 EMBEDDED = "embedded"
 """The name of the student that the package ships."""
+
+DENOISER_HOOKS = frozenset({"all", "early", "late", "prediction"})
+"""Hook points that encoders do not have."""
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 """owner/repository; a relative path of two parts looks the same, so folders come first."""
@@ -69,6 +85,8 @@ def locate(name_or_folder: str | Path) -> Path:
         SurrogateError: it is unknown, or known and not at hand; the message says what to do.
     """
     name = str(name_or_folder)
+    if name in victims():
+        return _trained(name)
     folder = where(name) if name in entries() else model_folder(name) if name in models() else Path(name_or_folder)
     if folder is None:
         raise SurrogateError(
@@ -80,6 +98,25 @@ def locate(name_or_folder: str | Path) -> Path:
         known = ", ".join([EMBEDDED, *entries(), *models()])
         raise SurrogateError(f"unknown surrogate {str(name_or_folder)!r}: give a folder, or one of {known}")
     return folder
+
+
+def _trained(name: str) -> Path:
+    """The folder of a small video model of ours that steps may be taken on. Raises SurrogateError."""
+    victim, folder = victims()[name], trained_at(name)
+    if victim.role != WHITE_BOX:
+        allowed = ", ".join(each.name for each in victims().values() if each.role == WHITE_BOX)
+        raise SurrogateError(f"{name} is kept for evaluation, so that it says something of transfer: take {allowed}")
+    if folder is None:
+        raise SurrogateError(f"{name} is not on this machine: sdk/training/README.md says how it is trained")
+    if where(victim.encoder) is None:
+        raise SurrogateError(f"{name} works on {victim.encoder}: run `anti-i2v surrogates pull {victim.encoder}`")
+    return folder
+
+
+def usable(name: str) -> bool:
+    """Whether steps can be taken on a small video model of ours: its weights and its encoder are on this machine."""
+    victim = victims().get(name)
+    return victim is not None and trained_at(name) is not None and where(victim.encoder) is not None
 
 
 def _from_hub(repository: str) -> Path:
@@ -134,12 +171,14 @@ def load_surrogate(
     if name_or_folder == EMBEDDED:
         return load_student(device)
     folder = locate(name_or_folder)
+    if str(name_or_folder) in victims():
+        return _windowed(str(name_or_folder), folder, hooks=hooks, device=device, dtype=dtype or torch.float32)
     if (folder / INDEX).is_file():
         precision = dtype or (torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32)
         model = models().get(str(name_or_folder))
         told = {} if model is None else {"name": model.name, "source": model.hub, "licence": model.licence}
         return load_backbone(folder, hooks=hooks, device=device, dtype=precision, **told, **backbone)
-    if denoising := {"all", "early", "late", "prediction"} & set(hooks):
+    if denoising := DENOISER_HOOKS & set(hooks):
         raise SurrogateError(f"{folder.name} is an encoder and has no {min(denoising)!r} layers: name a video model")
     precision, entry = dtype or torch.float32, entries().get(str(name_or_folder))
     if entry is None:
@@ -154,6 +193,17 @@ def load_surrogate(
         device=device,
         dtype=precision,
     )
+
+
+def _windowed(name: str, folder: Path, **options: Any) -> Surrogate:
+    """A small video model of ours, at the number of frames that it was trained on."""
+    from anti_i2v.surrogates.backbones.loading import load_backbone, trained_frames
+    from anti_i2v.surrogates.windows import Windowed
+
+    frames = trained_frames(folder)
+    told: dict[str, Any] = {} if frames is None else {"frames": frames}
+    source = "trained by this project"
+    return Windowed(load_backbone(folder, name=name, source=source, licence="Apache-2.0", **told, **options))
 
 
 def pull(name: str) -> Path:

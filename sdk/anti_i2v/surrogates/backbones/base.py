@@ -55,6 +55,7 @@ class Backbone(Surrogate):
     """
 
     decodes: ClassVar[bool] = True
+    denoises: ClassVar[bool] = True
     block_lists: ClassVar[tuple[str, ...]]
     """Attributes of the denoiser that hold its blocks, in the order in which they run."""
     samplers: ClassVar[tuple[str, ...]]

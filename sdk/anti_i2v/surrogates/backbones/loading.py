@@ -25,7 +25,7 @@ from anti_i2v.surrogates.backbones.locks import check_lock
 from anti_i2v.surrogates.info import SurrogateInfo
 from anti_i2v.surrogates.models import INDEX
 
-__all__ = ["FAMILIES", "Parts", "architecture", "load_backbone", "pretrained", "settings_of"]
+__all__ = ["FAMILIES", "Parts", "architecture", "load_backbone", "pretrained", "settings_of", "trained_frames"]
 
 FAMILIES = {
     "CogVideoXImageToVideoPipeline": "cogvideox",
@@ -226,3 +226,16 @@ def _bytes(part: Path, dtype: torch.dtype) -> int:
         with safe_open(file, framework="pt") as tensors:
             total += sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118  # no dict
     return total * dtype.itemsize
+
+
+def trained_frames(folder: Path) -> int | None:
+    """Latent frames that the model was trained on, where its denoiser's configuration says so."""
+    for part in ("transformer", "unet"):
+        if (folder / part / "config.json").is_file():
+            settings = settings_of(folder / part / "config.json")
+            if "sample_frames" in settings:
+                together = int(settings.get("temporal_compression_ratio", 1))
+                return (int(settings["sample_frames"]) - 1) // together + 1
+            if settings.get("num_frames"):
+                return int(settings["num_frames"])
+    return None

@@ -1,0 +1,189 @@
+"""Windows: what a small video model sees of a large photo, and that its losses are those of what it sees."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from anti_i2v.errors import SurrogateError
+from anti_i2v.objectives import Denoising, Displacement, bind, within_reach
+from anti_i2v.surrogates.info import Random, draw_all
+from anti_i2v.surrogates.registry import load_surrogate, locate
+from anti_i2v.surrogates.trained import victims
+from anti_i2v.surrogates.windows import Windowed, window
+
+SIDE = 32
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CogVideoX of two blocks and three frames on a tiny autoencoder: real classes, random weights."""
+    diffusers: Any = pytest.importorskip("diffusers", reason="needs diffusers: pip install 'anti-i2v-sdk[backbones]'")
+    target = tmp_path_factory.mktemp("models") / "dit"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        denoiser = diffusers.CogVideoXTransformer3DModel(
+            num_attention_heads=2,
+            attention_head_dim=16,
+            in_channels=8,
+            out_channels=4,
+            time_embed_dim=8,
+            text_embed_dim=16,
+            num_layers=2,
+            sample_width=4,
+            sample_height=4,
+            sample_frames=3,
+            patch_size=2,
+            temporal_compression_ratio=1,
+            max_text_seq_length=2,
+            use_rotary_positional_embeddings=True,
+        )
+        for parameter in denoiser.parameters():
+            if not parameter.detach().any():
+                torch.nn.init.normal_(parameter, std=0.05)
+        sizes = {"encoder_block_out_channels": (8, 8, 8, 8), "decoder_block_out_channels": (8, 8, 8, 8)}
+        blocks = {"num_encoder_blocks": (1, 1, 1, 1), "num_decoder_blocks": (1, 1, 1, 1)}
+        tiny = diffusers.AutoencoderTiny(**sizes, **blocks)
+    denoiser.save_pretrained(target / "transformer")
+    tiny.save_pretrained(target / "vae")
+    (target / "scheduler").mkdir()
+    levels = {"_class_name": "CogVideoXDDIMScheduler", "prediction_type": "v_prediction"}
+    (target / "scheduler" / "scheduler_config.json").write_text(json.dumps(levels))
+    (target / "model_index.json").write_text(json.dumps({"_class_name": "CogVideoXImageToVideoPipeline"}))
+    return target
+
+
+@pytest.fixture
+def model(folder: Path) -> Any:
+    return load_surrogate(folder, frames=3, hooks=("prediction", "late"))
+
+
+@pytest.fixture
+def windowed(model: Any) -> Windowed:
+    return Windowed(model, side=SIDE)
+
+
+def noise(*shape: int) -> torch.Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(7))
+
+
+def drawn(surrogate: Any, clean: torch.Tensor, seed: int = 0) -> dict[str, torch.Tensor]:
+    arrays = draw_all(surrogate.draws, tuple(clean.shape), np.random.default_rng(seed))
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    return {**surrogate.context, **surrogate.settle(clean), **tensors}
+
+
+# What it sees.
+
+
+def test_a_window_of_twice_the_side_is_the_mean_of_two_by_two_pixels() -> None:
+    pixels = noise(1, 3, 64, 96)
+    seen = window(pixels, torch.tensor([[1.0, 0.5, 0.5]]), SIDE)
+    expected = pixels[..., 16:80].unfold(2, 2, 2).unfold(3, 2, 2).mean((-1, -2))
+    torch.testing.assert_close(seen, expected)
+
+
+def test_the_smallest_window_is_a_cut_at_the_photos_own_scale() -> None:
+    pixels = noise(2, 3, 64, 96)
+    corners = torch.tensor([[0.0, 0.0, 0.0], [0.0, 1.0, 1.0]])
+    seen = window(pixels, corners, SIDE)
+    torch.testing.assert_close(seen[0], pixels[0, :, :32, :32])
+    torch.testing.assert_close(seen[1], pixels[1, :, 32:, 64:])
+
+
+def test_a_photo_of_the_models_own_size_is_taken_whole_wherever_the_window_lies() -> None:
+    pixels = noise(1, 3, SIDE, SIDE)
+    torch.testing.assert_close(window(pixels, noise(1, 3), SIDE), pixels)
+
+
+def test_windows_of_any_size_average_as_an_independent_resizer_does() -> None:
+    pixels = noise(1, 3, 75, 75)
+    seen = window(pixels, torch.tensor([[1.0, 0.0, 0.0]]), SIDE)[0]
+    for channel in range(3):
+        plane = Image.fromarray(pixels[0, channel].numpy())
+        expected = np.asarray(plane.resize((SIDE, SIDE), Image.Resampling.BOX))
+        # Pillow gives each pixel whole or not at all where an area's edge cuts it; the means agree.
+        assert abs(float(seen[channel].mean()) - float(expected.mean())) < 0.01
+        assert float((seen[channel] - torch.from_numpy(expected.copy())).abs().mean()) < 0.1
+    torch.testing.assert_close(seen.mean(), pixels.mean())
+
+
+def test_a_flat_photo_stays_flat_even_where_the_window_is_larger_than_the_photo() -> None:
+    pixels = torch.full((1, 3, 20, 24), 0.25)
+    torch.testing.assert_close(window(pixels, noise(1, 3), SIDE), torch.full((1, 3, SIDE, SIDE), 0.25))
+
+
+# What it says of it.
+
+
+def test_on_photos_of_its_own_size_it_is_the_model_itself(windowed: Windowed, model: Any) -> None:
+    clean, candidate = noise(2, 3, SIDE, SIDE), noise(2, 3, SIDE, SIDE).flip(0)
+    draw = drawn(windowed, clean)
+    seen = windowed.features(candidate, draw)
+    settled = model.settle(clean)
+    expected = model.features(candidate, {**draw, **settled})
+    assert seen.keys() == expected.keys()
+    for name in seen:
+        torch.testing.assert_close(seen[name], expected[name], msg=name)
+
+
+def test_its_gradient_lies_within_the_window_alone(windowed: Windowed) -> None:
+    clean = noise(1, 3, 64, 96)
+    draw = {**drawn(windowed, clean), "place": torch.tensor([[0.0, 0.0, 1.0]])}
+    pixels = (clean + 0.01).requires_grad_(True)
+    features = windowed.features(pixels, draw)
+    (features["prediction"] - features["target"]).square().mean().backward()
+    assert pixels.grad is not None
+    inside = pixels.grad[:, :, :32, 64:].abs().sum()
+    assert inside > 0
+    torch.testing.assert_close(pixels.grad.abs().sum(), inside)
+
+
+def test_the_reference_is_the_clean_photos_window_and_not_the_candidates(windowed: Windowed) -> None:
+    clean = noise(1, 3, 64, 64)
+    draw = drawn(windowed, clean)
+    first, second = (windowed.features(pixels, draw)["target"] for pixels in (clean, clean.flip(-1)))
+    torch.testing.assert_close(first, second)
+
+
+def test_draws_have_the_size_of_the_window_whatever_the_photos_size(windowed: Windowed) -> None:
+    shapes = [
+        {name: value.shape for name, value in drawn(windowed, noise(1, 3, *size)).items() if name != "clean"}
+        for size in ((64, 96), (48, 40))
+    ]
+    assert shapes[0] == shapes[1]
+    assert shapes[0]["noise"][-2:] == (SIDE // 8, SIDE // 8)
+
+
+def test_places_are_drawn_uniformly_between_0_and_1() -> None:
+    values = Random(kind="uniform", shape=("B", 3)).draw(1000, 8, 8, np.random.default_rng(0))
+    assert values.dtype == np.float32
+    assert 0 <= values.min() < 0.01
+    assert 0.99 < values.max() < 1
+    assert abs(float(values.mean()) - 0.5) < 0.02
+
+
+# Beside encoders.
+
+
+def test_encoders_are_spared_what_looks_at_a_denoiser(tiny_folder: Path, windowed: Windowed) -> None:
+    objectives = {Displacement(): 1.0, Denoising(): 1.0}
+    encoder = load_surrogate(tiny_folder)
+    assert [type(each) for each in within_reach(objectives, encoder)] == [Displacement]
+    assert [type(each) for each in within_reach(objectives, windowed)] == [Displacement, Denoising]
+    clean = noise(1, 3, 64, 64)
+    candidate = clean + 0.02 * noise(1, 3, 64, 64).flip(-1)
+    alone = bind({Displacement(): 1.0}, encoder, clean)(candidate)
+    torch.testing.assert_close(bind(objectives, encoder, clean)(candidate), alone)
+
+
+@pytest.mark.parametrize("name", [victim.name for victim in victims().values() if victim.role != "white-box"])
+def test_steps_are_never_taken_on_a_victim_that_is_kept_for_evaluation(name: str) -> None:
+    with pytest.raises(SurrogateError, match=f"{name} is kept for evaluation.*take dit-taef1"):
+        locate(name)
