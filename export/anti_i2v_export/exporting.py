@@ -10,11 +10,12 @@ from anti_i2v.engines.torch_engine import LPIPS_WEIGHTS
 from anti_i2v.errors import RecipeError, SurrogateError
 from anti_i2v.home import find, home
 from anti_i2v.metrics.perceptual import Lpips
-from anti_i2v.recipes import Recipe, load_recipe, recipe_names
+from anti_i2v.recipes import Recipe, for_encoders, hooks_of, load_recipe, recipe_names
 from anti_i2v.surrogates.base import Surrogate
 from anti_i2v.surrogates.info import SurrogateInfo
 from anti_i2v.surrogates.models import INDEX
 from anti_i2v.surrogates.registry import EMBEDDED, entries, load_surrogate, locate
+from anti_i2v.surrogates.trained import victims
 from anti_i2v_export.graphs import Draft, Tensors, lpips_drafts, part_drafts, surrogate_drafts
 from anti_i2v_export.verify import real_samples
 from anti_i2v_export.writing import Subject, check_artifact, write_artifact
@@ -28,7 +29,7 @@ def default_folder(name: str) -> Path:
     Raises:
         SurrogateError: it is none that has such a place.
     """
-    if name not in (*entries(), LPIPS):
+    if name not in (*entries(), *victims(), LPIPS):
         raise SurrogateError(f"{name} has no place of its own: say where with -o DIR")
     return home() / "onnx" / name
 
@@ -121,6 +122,10 @@ def _subject(
     loaded = surrogate if isinstance(surrogate, Surrogate) else _load(surrogate, recipes)
     if skip and not loaded.decodes:
         recipes = [recipe for recipe in recipes if not recipe.terms.decoded]
+    if not loaded.denoises:
+        recipes = [for_encoders(recipe) for recipe in recipes]
+    elif skip:  # of the shipped recipes, those that take steps on it
+        recipes = [recipe for recipe in recipes if loaded.info.name in recipe.video_models]
     return Subject.of(loaded), surrogate_drafts(loaded, recipes, _lpips(recipes)), dict(loaded.context)
 
 
@@ -130,6 +135,9 @@ def _load(name: str | Path, recipes: Sequence[Recipe]) -> Surrogate:
             raise RecipeError(
                 f"recipe {recipe.name} needs a whole video model, and the ONNX engine runs encoders alone"
             )
+    if str(name) in victims():
+        mine = [recipe for recipe in recipes if str(name) in recipe.video_models]
+        return load_surrogate(name, hooks=tuple(dict.fromkeys(hook for recipe in mine for hook in hooks_of(recipe))))
     if name != EMBEDDED and (locate(name) / INDEX).is_file():
         raise SurrogateError(
             f"{name} is a whole video model: the ONNX engine runs encoders alone, so export its autoencoder's folder"

@@ -345,7 +345,8 @@ def _change(given: Sample) -> Tensors:
 
 def _drawn(surrogate: Surrogate, pixels: torch.Tensor) -> Tensors:
     arrays = draw_all(surrogate.draws, tuple(pixels.shape), np.random.default_rng(0))
-    return {**surrogate.context, **{name: torch.from_numpy(np.asarray(array)) for name, array in arrays.items()}}
+    drawn = {name: torch.from_numpy(np.asarray(array)) for name, array in arrays.items()}
+    return {**surrogate.context, **surrogate.settle(pixels), **drawn}
 
 
 def _named_draw(surrogate: Surrogate, pixels: torch.Tensor) -> Tensors:

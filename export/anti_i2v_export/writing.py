@@ -41,6 +41,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     multiple: int = 8
     latent_scale: float | None = None
     draws: dict[str, Random] = msgspec.field(default_factory=dict)
+    denoises: bool = False
 
     @classmethod
     def of(cls, surrogate: Surrogate) -> Subject:
@@ -51,6 +52,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
             multiple=surrogate.multiple,
             latent_scale=surrogate.latent_scale,
             draws=dict(surrogate.draws),
+            denoises=surrogate.denoises,
         )
 
 
@@ -98,6 +100,7 @@ def write_artifact(
                 multiple=subject.multiple,
                 latent_scale=subject.latent_scale,
                 draws=subject.draws,
+                denoises=subject.denoises,
                 precision=precision,
                 opset=OPSET,
                 tools={name: version(name) for name in ("anti-i2v-sdk", "torch", "onnx", "onnxscript", "onnxruntime")},

@@ -28,6 +28,7 @@ from anti_i2v.errors import SurrogateError
 from anti_i2v.home import home
 from anti_i2v.surrogates.info import Normalisation, Random, SurrogateInfo
 from anti_i2v.surrogates.registry import EMBEDDED, entries
+from anti_i2v.surrogates.trained import victims
 
 __all__ = [
     "FORMAT_VERSION",
@@ -122,6 +123,7 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         multiple: both sides of the pixels are multiples of it.
         latent_scale: factor between the autoencoder's own latents and those that a denoiser sees.
         draws: what is drawn anew for each step (a denoiser: timestep, noise).
+        denoises: whether it has a denoiser, so that terms that look at one are asked of it.
         precision: of the stored weights; arithmetic is fp32.
         opset: of ONNX.
         tools: versions of what exported and verified it.
@@ -135,6 +137,7 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     multiple: int
     latent_scale: float | None = None
     draws: dict[str, Random] = msgspec.field(default_factory=dict)
+    denoises: bool = False
     precision: Literal["fp32", "fp16"]
     opset: int
     tools: dict[str, str]
@@ -240,7 +243,7 @@ def locate_artifact(name_or_folder: str | Path) -> Path:
         SurrogateError: it is unknown, or known and not exported; the message says what to do.
     """
     name = str(name_or_folder)
-    if name == EMBEDDED or name in entries():
+    if name == EMBEDDED or name in entries() or name in victims():
         folder = artifact_at_hand(name)
         if folder is None:
             raise SurrogateError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -40,7 +40,6 @@ __all__ = [
     "objectives_of",
     "relative_shift",
     "weigh",
-    "within_reach",
 ]
 
 LossFn = Callable[[Pixels], PerImage]
@@ -51,13 +50,7 @@ SHIFT_FLOOR = 1e-3
 
 
 class Objective(ABC):
-    """Binds to clean photos, then judges features.
-
-    Attributes:
-        of_denoisers: it looks at a denoiser, so that surrogates without one are spared it.
-    """
-
-    of_denoisers: ClassVar[bool] = False
+    """Binds to clean photos, then judges features."""
 
     @abstractmethod
     def bind(self, surrogate: Surrogate, clean: Pixels, draw: Draw | None = None) -> Bound:
@@ -148,8 +141,6 @@ class Collapse(Objective):
     what the early one said. Where widths or sizes differ (U-Nets), both are pooled to the smaller of each.
     """
 
-    of_denoisers: ClassVar[bool] = True
-
     def bind(self, surrogate: Surrogate, clean: Pixels, draw: Draw | None = None) -> Bound:
         features = surrogate.features(clean, draw)
         return {f"scale.{late}": _apart(features, late, early) for late, early in _pairs(surrogate)}
@@ -168,8 +159,6 @@ class Denoising(Objective):
     Minus the log of the error's root mean square beside the clean photo's, with the same noise and timestep: 0 at the
     clean photo.
     """
-
-    of_denoisers: ClassVar[bool] = True
 
     def bind(self, surrogate: Surrogate, clean: Pixels, draw: Draw | None = None) -> Bound:
         return {"scale": _misprediction(surrogate, surrogate.features(clean, draw))}
@@ -193,8 +182,6 @@ class Distillation(Objective):
     The value is the squared error itself, beside the clean photo's: 1 at the clean photo. A positive weight descends,
     the paper's SDS(-), which it recommends and which blurs; a negative one ascends, its SDS(+).
     """
-
-    of_denoisers: ClassVar[bool] = True
 
     def bind(self, surrogate: Surrogate, clean: Pixels, draw: Draw | None = None) -> Bound:
         _denoiser_of(surrogate)
@@ -359,7 +346,7 @@ class BoundLoss:
         draws: int = 0,
         settled: Draw | None = None,
     ) -> None:
-        self._objectives, self._surrogate, self._clean = within_reach(objectives, surrogate), surrogate, clean
+        self._objectives, self._surrogate, self._clean = objectives, surrogate, clean
         if settled is None:
             with torch.no_grad():
                 settled = surrogate.settle(clean, seed=seed)
@@ -453,15 +440,6 @@ def objectives_of(
         "distillation": Distillation,
     }
     return {made[term](): weight for term, weight in terms_of(recipe).items()}
-
-
-def within_reach(objectives: Mapping[Objective, float], surrogate: Surrogate) -> Mapping[Objective, float]:
-    """The objectives that a surrogate can answer: encoders are spared those that look at a denoiser.
-
-    All of them where nothing would be left: they then say what is wrong.
-    """
-    found = {each: weight for each, weight in objectives.items() if surrogate.denoises or not each.of_denoisers}
-    return found or objectives
 
 
 def ensemble(loss_fns: Sequence[LossFn]) -> LossFn:

@@ -10,7 +10,17 @@ import msgspec
 
 from anti_i2v.errors import RecipeError
 
-__all__ = ["Recipe", "Target", "Terms", "load_recipe", "read_recipes", "recipe_names", "terms_of"]
+__all__ = [
+    "Recipe",
+    "Target",
+    "Terms",
+    "for_encoders",
+    "hooks_of",
+    "load_recipe",
+    "read_recipes",
+    "recipe_names",
+    "terms_of",
+]
 
 
 TransformName = Literal["identity", "jpeg", "resize", "blur", "noise", "crop"]
@@ -131,25 +141,37 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 raise RecipeError(message)
 
 
-def terms_of(recipe: Recipe, *, denoiser: bool = True) -> dict[str, float]:
-    """The terms that a recipe weighs, with their weights, in the order of `Terms`.
+def for_encoders(recipe: Recipe) -> Recipe:
+    """What is left of a recipe that brings video models of its own on a surrogate without a denoiser.
 
-    Args:
-        denoiser: False leaves out those that look at one, for encoders.
+    Any other recipe is given back as it is: what an encoder cannot answer is then an error.
+    """
+    if not recipe.video_models:
+        return recipe
+    spared = msgspec.structs.replace(recipe.terms, **dict.fromkeys(DENOISER_TERMS, 0.0))
+    return msgspec.structs.replace(recipe, terms=spared, video_models=())
+
+
+def terms_of(recipe: Recipe) -> dict[str, float]:
+    """The terms that a recipe weighs, with their weights, in the order of `Terms`.
 
     Raises:
         RecipeError: there is none.
     """
-    weighed = {
-        name: weight
-        for name, weight in msgspec.structs.asdict(recipe.terms).items()
-        if weight and (denoiser or name not in DENOISER_TERMS)
-    }
+    weighed = {name: weight for name, weight in msgspec.structs.asdict(recipe.terms).items() if weight}
     if not weighed:
         raise RecipeError(
             f"recipe {recipe.name!r} has no term with a weight: set one of {', '.join(Terms.__struct_fields__)}"
         )
     return weighed
+
+
+def hooks_of(recipe: Recipe) -> tuple[str, ...]:
+    """The hook points, beside the latent, that a recipe's terms look at."""
+    anchor = [layer for layer in recipe.anchor_layers if layer != "latent"] if recipe.terms.anchor else []
+    collapse = ["early", "late"] if recipe.terms.collapse else []
+    denoising = ["prediction"] if recipe.terms.denoising else []
+    return tuple(dict.fromkeys([*anchor, *collapse, *denoising]))
 
 
 def recipe_names(*, denoisers: bool = True) -> list[str]:

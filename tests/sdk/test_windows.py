@@ -11,8 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
+from anti_i2v.engines.torch_engine import TorchPhoto
 from anti_i2v.errors import SurrogateError
-from anti_i2v.objectives import Denoising, Displacement, bind, within_reach
+from anti_i2v.recipes import Recipe, Terms, for_encoders, hooks_of, terms_of
+from anti_i2v.refine import refine
 from anti_i2v.surrogates.info import Random, draw_all
 from anti_i2v.surrogates.registry import load_surrogate, locate
 from anti_i2v.surrogates.trained import victims
@@ -172,15 +174,40 @@ def test_places_are_drawn_uniformly_between_0_and_1() -> None:
 # Beside encoders.
 
 
-def test_encoders_are_spared_what_looks_at_a_denoiser(tiny_folder: Path, windowed: Windowed) -> None:
-    objectives = {Displacement(): 1.0, Denoising(): 1.0}
-    encoder = load_surrogate(tiny_folder)
-    assert [type(each) for each in within_reach(objectives, encoder)] == [Displacement]
-    assert [type(each) for each in within_reach(objectives, windowed)] == [Displacement, Denoising]
+def test_encoders_are_spared_what_looks_at_a_denoiser() -> None:
+    terms = Terms(displacement=2.0, collapse=1.0, denoising=1.0, distillation=1.0)
+    recipe = Recipe(name="own", summary="Mine.", terms=terms, video_models=("dit-taef1",))
+    assert terms_of(for_encoders(recipe)) == {"displacement": 2.0}
+    assert hooks_of(recipe) == ("early", "late", "prediction")
+    assert hooks_of(for_encoders(recipe)) == ()
+    assert not recipe.needs_denoiser
+
+
+def test_a_recipe_without_a_video_model_of_its_own_spares_encoders_nothing() -> None:
+    recipe = Recipe(name="own", summary="Mine.", terms=Terms(displacement=1.0, denoising=1.0))
+    assert for_encoders(recipe) == recipe
+    assert recipe.needs_denoiser
+
+
+def test_an_encoder_and_a_video_model_take_steps_together(tiny_folder: Path, windowed: Windowed) -> None:
+    recipe = Recipe(
+        name="own",
+        summary="Mine.",
+        steps=2,
+        turns="all",
+        terms=Terms(displacement=1.0, denoising=1.0),
+        video_models=("dit-taef1",),
+    )
     clean = noise(1, 3, 64, 64)
-    candidate = clean + 0.02 * noise(1, 3, 64, 64).flip(-1)
-    alone = bind({Displacement(): 1.0}, encoder, clean)(candidate)
-    torch.testing.assert_close(bind(objectives, encoder, clean)(candidate), alone)
+    radius = torch.full((1, 1, 64, 64), 8 / 255)
+    together = [
+        TorchPhoto(models, clean, clean + 0.01 * noise(1, 3, 64, 64).flip(-1), radius, recipe)
+        for models in ([load_surrogate(tiny_folder), windowed], [load_surrogate(tiny_folder)], [windowed])
+    ]
+    moved = [photo.look(refine(photo, recipe).candidate) for photo in together]
+    assert np.abs(moved[0] - clean.numpy()).max() <= 8 / 255 + 1e-6
+    assert not np.array_equal(moved[0], moved[1])
+    assert not np.array_equal(moved[0], moved[2])
 
 
 @pytest.mark.parametrize("name", [victim.name for victim in victims().values() if victim.role != "white-box"])

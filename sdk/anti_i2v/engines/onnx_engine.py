@@ -28,7 +28,7 @@ from anti_i2v.artifacts import (
 from anti_i2v.charts import CHARTS, chart_inputs
 from anti_i2v.engines.base import Judge, Perceptual, Pixels
 from anti_i2v.errors import RecipeError, SurrogateError
-from anti_i2v.recipes import Recipe, terms_of
+from anti_i2v.recipes import Recipe, for_encoders, terms_of
 from anti_i2v.surrogates.info import draw_all
 from anti_i2v.surrogates.registry import entries
 from anti_i2v.targets import target_of
@@ -227,6 +227,7 @@ class OnnxPhoto:
         seed: int = 0,
     ) -> None:
         blind = [model.name for model in models if model.artifact.find("decode") is None]
+        asked = [recipe if model.artifact.denoises else for_encoders(recipe) for model in models]
         if recipe.terms.decoded and blind:
             raise RecipeError(f"recipe {recipe.name!r} looks through decoders and {blind[0]} has none: choose balanced")
         if recipe.draws and any(model.artifact.draws for model in models):
@@ -236,14 +237,18 @@ class OnnxPhoto:
         self.shape = (batch, channels, height, width)
         self._models, self._parts, self._recipe, self._seed = models, parts, recipe, seed
         self._value = parts.runtime.value
-        weighed = terms_of(recipe)
-        self._terms: dict[str, Any] = {"terms": tuple(weighed), "anchor_layers": recipe.anchor_layers}
-        self._losses = [model.need("loss", **self._terms) for model in models]
-        self._binds = [model.need("bind", **self._terms) for model in models]
+        self._terms: list[dict[str, Any]] = [
+            {"terms": tuple(terms_of(each)), "anchor_layers": recipe.anchor_layers} for each in asked
+        ]
+        self._losses = [model.need("loss", **terms) for model, terms in zip(models, self._terms, strict=True)]
+        self._binds = [model.need("bind", **terms) for model, terms in zip(models, self._terms, strict=True)]
+        self._weights = [
+            {"weights": self._value(np.array(list(terms_of(each).values()), np.float32))} for each in asked
+        ]
         self._constant = {
             "clean": self._value(clean),
+            "draw.clean": self._value(clean),  # what small video models settle: their windows show parts of it
             "radius": self._value(radius),
-            "weights": self._value(np.array(list(weighed.values()), np.float32)),
             "rows": self._value(np.eye(height, dtype=np.float32)),
             "columns": self._value(np.eye(width, dtype=np.float32)),
             "offset": self._value(np.zeros_like(clean)),
@@ -262,7 +267,7 @@ class OnnxPhoto:
         self.start: Value = self._value(np.clip(start, np.maximum(clean - radius, 0), np.minimum(clean + radius, 1)))
 
     def settle(self, index: int, watch: Callable[[], None]) -> None:
-        pass  # encoders settle nothing, and no graph of a whole model is run here
+        pass  # encoders settle nothing, small video models the clean photo, and no whole model is run here
 
     def bind(self, index: int) -> None:
         model = self._models[index]
@@ -271,7 +276,8 @@ class OnnxPhoto:
         self._bounds[index] = self._bound(index, draw)
 
     def _bound(self, index: int, draw: Mapping[str, Value]) -> dict[str, Value]:
-        return {**draw, **self._binds[index].run({**self._constant, **draw})}
+        bound = self._binds[index].run({**self._constant, **draw})
+        return {**draw, **self._weights[index], **bound}
 
     def _fresh_bound(self, index: int) -> dict[str, Value]:
         model = self._models[index]
@@ -291,7 +297,7 @@ class OnnxPhoto:
         chart = {"space": CHARTS[self._recipe.spaces[space]], "algorithm": self._recipe.algorithm}
         # A codec's slope is no affine map, and its forward is on the host anyway: such a step takes two runs.
         alone = len(on) == 1 and change.codec is None
-        whole = self._models[on[0]].find("step", **self._terms, **chart) if alone else None
+        whole = self._models[on[0]].find("step", **self._terms[on[0]], **chart) if alone else None
         if whole is not None:
             found = whole.run({**inputs, **self._changes(change), **self._fresh_bound(on[0])})
             loss = found["loss"].numpy()
@@ -359,7 +365,8 @@ class OnnxEngine:
 
     def __init__(self, names: Sequence[str | Path] | None, recipe: Recipe | None, device: str) -> None:
         if names is None:
-            names = [e.name for e in entries().values() if e.role == "surrogate" and artifact_at_hand(e.name)]
+            known = [entry.name for entry in entries().values() if entry.role == "surrogate"]
+            names = [name for name in (*known, *(recipe.video_models if recipe else ())) if artifact_at_hand(name)]
         self._names = list(names) if recipe is not None and recipe.steps else []
         self._asked = device
 
@@ -433,7 +440,8 @@ class OnnxEngine:
         return OnnxJudge(_Model(self._runtime, locate_artifact(name)))
 
     def judges_of_steps(self) -> list[Judge]:
-        return [OnnxJudge(model) for model in self._models]
+        # What looks through a window says nothing of a whole photo; its encoder is among the others.
+        return [OnnxJudge(model) for model in self._models if not model.artifact.denoises]
 
     def perceptual(self) -> Perceptual | None:
         folder = artifact_at_hand(LPIPS)

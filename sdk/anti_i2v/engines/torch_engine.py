@@ -21,12 +21,12 @@ from anti_i2v.metrics.clip import Clip
 from anti_i2v.metrics.perceptual import Lpips
 from anti_i2v.objectives import BoundLoss, bind, ensemble, objectives_of
 from anti_i2v.optimise import RULES, advance, better, value_and_gradient
-from anti_i2v.recipes import Recipe
+from anti_i2v.recipes import Recipe, for_encoders, hooks_of
 from anti_i2v.spaces import make_space, project
 from anti_i2v.surrogates.backbones.base import Backbone
 from anti_i2v.surrogates.backbones.sampling import STEPS
 from anti_i2v.surrogates.base import Draw, Surrogate
-from anti_i2v.surrogates.registry import DENOISER_HOOKS, EMBEDDED, load_surrogate, where
+from anti_i2v.surrogates.registry import EMBEDDED, load_surrogate, where
 from anti_i2v.surrogates.trained import victims
 from anti_i2v.surrogates.windows import Windowed
 from anti_i2v.targets import target_of
@@ -93,7 +93,11 @@ class TorchPhoto:
         if target is None:
             target = torch.from_numpy(target_of(recipe.target, clean.detach().cpu().float().numpy())).to(clean)
         self._clean, self._radius, self._seed, self._draws = clean, radius, seed, recipe.draws
-        self._models, self._objectives = surrogates, objectives_of(recipe, lpips, target, clip)
+        self._models = surrogates
+        self._objectives = [
+            objectives_of(recipe if model.denoises else for_encoders(recipe), lpips, target, clip)
+            for model in surrogates
+        ]
         self._settled: dict[int, Draw] = {}
         self._losses: dict[int, BoundLoss] = {}
         self._fresh = np.random.default_rng([seed, 1])  # draws of the steps; `seed` itself draws for comparisons
@@ -120,7 +124,9 @@ class TorchPhoto:
 
     def bind(self, index: int) -> None:
         settled = self._settled.pop(index, None)
-        self._losses[index] = bind(self._objectives, self._models[index], self._clean, self._seed, self._draws, settled)
+        self._losses[index] = bind(
+            self._objectives[index], self._models[index], self._clean, self._seed, self._draws, settled
+        )
 
     def step(
         self, candidate: torch.Tensor, on: Sequence[int], change: Change, space: int, moved: int, length: float
@@ -181,9 +187,8 @@ class TorchEngine:
         self, names: Sequence[str | Path], recipe: Recipe | None, device: str, video: Video | None = None
     ) -> None:
         self._names = list(names) if recipe is not None and recipe.steps else []
-        self._asked, self._hooks = device, _hooks_of(recipe)
+        self._asked, self._recipe = device, recipe
         self._video = video or Video()
-        self._spares = recipe is not None and bool(recipe.video_models)
         self._needs_lpips = bool(recipe is not None and recipe.terms.auxiliary)
 
     @cached_property
@@ -196,11 +201,12 @@ class TorchEngine:
         reference: Any = told.reference
         if reference not in (None, GENERATED):
             reference = torch.from_numpy(read_frames(Path(reference), 8 * told.frames))
+        recipe = self._recipe
         return [
             load_surrogate(
                 name,
                 device=self._device,
-                hooks=self._hooks_at(name),
+                hooks=() if recipe is None else hooks_of(recipe if str(name) in victims() else for_encoders(recipe)),
                 caption=told.caption,
                 stage=told.stage,
                 frames=told.frames,
@@ -209,12 +215,6 @@ class TorchEngine:
             )
             for name in self._names
         ]
-
-    def _hooks_at(self, name: str | Path) -> tuple[str, ...]:
-        """What encoders do not have is not asked of them where a recipe brings a video model of its own."""
-        if self._spares and str(name) not in victims():
-            return tuple(hook for hook in self._hooks if hook not in DENOISER_HOOKS)
-        return self._hooks
 
     @cached_property
     def _lpips(self) -> Lpips | None:
@@ -304,13 +304,3 @@ class TorchEngine:
 
     def _tensor(self, array: Pixels) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
-
-
-def _hooks_of(recipe: Recipe | None) -> tuple[str, ...]:
-    """The hook points, beside the latent, that a recipe's terms look at."""
-    if recipe is None:
-        return ()
-    anchor = [layer for layer in recipe.anchor_layers if layer != "latent"] if recipe.terms.anchor else []
-    collapse = ["early", "late"] if recipe.terms.collapse else []
-    denoising = ["prediction"] if recipe.terms.denoising else []
-    return tuple(dict.fromkeys([*anchor, *collapse, *denoising]))

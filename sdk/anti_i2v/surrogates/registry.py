@@ -39,9 +39,6 @@ __all__ = [
 EMBEDDED = "embedded"
 """The name of the student that the package ships."""
 
-DENOISER_HOOKS = frozenset({"all", "early", "late", "prediction"})
-"""Hook points that encoders do not have."""
-
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 """owner/repository; a relative path of two parts looks the same, so folders come first."""
 
@@ -178,7 +175,7 @@ def load_surrogate(
         model = models().get(str(name_or_folder))
         told = {} if model is None else {"name": model.name, "source": model.hub, "licence": model.licence}
         return load_backbone(folder, hooks=hooks, device=device, dtype=precision, **told, **backbone)
-    if denoising := DENOISER_HOOKS & set(hooks):
+    if denoising := {"all", "early", "late", "prediction"} & set(hooks):
         raise SurrogateError(f"{folder.name} is an encoder and has no {min(denoising)!r} layers: name a video model")
     precision, entry = dtype or torch.float32, entries().get(str(name_or_folder))
     if entry is None:
