@@ -44,6 +44,11 @@ ON_STUDENT = (
     "and the student's own number flatters, for it judges what was made on it"
 )
 
+ENCODERS_ALONE = (
+    "steps were taken on encoders alone: the recipe's small video model ({}) is not at hand for this engine; where it "
+    "was measured, that did less to identity on a model that nothing was optimised on"
+)
+
 CAPTIONED = "a captioner made the caption; it is not kept here, for it says what the photo shows"
 
 OPTIMISE_SHARE = 0.7
@@ -244,6 +249,8 @@ class Protector:
             )
             candidate, steps, stopped = opened.look(outcome.candidate), outcome.steps, outcome.stopped
             notes = (ON_STUDENT,) if EMBEDDED in engine.surrogates else ()
+            if self._asked is None and recipe.video_models and not {*recipe.video_models} & {*engine.surrogates}:
+                notes += (ENCODERS_ALONE.format(", ".join(recipe.video_models)),)
             notes += (CAPTIONED,) if caption is not None else ()
         elif recipe.steps:
             stopped, notes = "no surrogates", (engine.no_surrogates,)

@@ -28,7 +28,7 @@ from anti_i2v.evaluation.competitors import competitor, competitor_names
 from anti_i2v.evaluation.controls import rescaled
 from anti_i2v.evaluation.evidence import Evaluation, VictimEvidence, evaluate_all, sample
 from anti_i2v.evaluation.verdicts import Instruments
-from anti_i2v.evaluation.victims import at_hand, where
+from anti_i2v.evaluation.victims import at_hand
 from anti_i2v.evaluation.views import cut, square_of
 from anti_i2v.fullsize import check_budget
 from anti_i2v.photo import open_photo
@@ -53,7 +53,7 @@ SETS = {
 ENCODERS = ("taesd", "taesdxl", "taef1")
 DENOISER = "dit-taef1"
 MEASURES = ("identity", "first_frame_psnr", "lpips")
-HEADLINE_ROWS = ("balanced", "full, small denoiser")
+HEADLINE_ROWS = ("balanced", "strong")
 SURVIVAL = ("jpeg75", "half size", "jpeg75, half size")
 
 
@@ -84,8 +84,8 @@ def rows() -> dict[str, Row]:
     small = {"short_side": 128, "deadline": None}
     found = {
         "draft": Row(load_recipe("draft"), ()),
-        "balanced": Row(load_recipe("balanced", deadline=None), ENCODERS),
-        "strong": Row(load_recipe("strong", deadline=None), ENCODERS),
+        "balanced": Row(load_recipe("balanced", deadline=None), (*ENCODERS, DENOISER)),
+        "strong": Row(load_recipe("strong", deadline=None), (*ENCODERS, DENOISER)),
         "full, small denoiser": Row(load_recipe("full", **small), (DENOISER,)),
     }
     for name in competitor_names():
@@ -115,8 +115,7 @@ def rows() -> dict[str, Row]:
 
 def protected(row: Row, photos: Sequence[Rgb8], seed: int) -> list[Rgb8]:
     """Each photo through the row's recipe, at its own size."""
-    on = [where(name) or name for name in row.on]
-    protector = Protector(row.recipe, surrogates=on or None, engine="torch", video=Video(frames=4))
+    protector = Protector(row.recipe, surrogates=row.on or None, engine="torch", video=Video(frames=4))
     made = [protector.protect(photo, effects=False, seed=seed).photo.pixels for photo in photos]
     for before, after in zip(photos, made, strict=True):
         check_budget(before, after, row.recipe.budget)

@@ -416,3 +416,12 @@ def test_the_default_anchor_is_a_checkerboard_of_mid_greys(height: int, width: i
     assert target.mean() == pytest.approx(0.5)
     assert np.array_equal(target[..., : height // 8, :], target[..., 2 * height // 8 : 3 * height // 8, :])
     assert not np.array_equal(target[..., : height // 8, :], target[..., height // 8 : 2 * height // 8, :])
+
+
+def test_a_recipes_own_video_model_joins_every_turn() -> None:
+    recipe = Recipe(name="own", summary="Mine.", turn_weights={"taesd": 2}, video_models=("dit-taef1",))
+    names = ["taesd", "taef1", "dit-taef1"]
+    assert turns(names, recipe) == [[0, 2], [1, 2], [0, 2]]
+    assert turns(names[:2], recipe) == [[0], [1], [0]]
+    assert turns(names[2:], recipe) == [[0]]
+    assert turns(names, load_recipe(recipe, turns="all")) == [[0, 1, 2]]

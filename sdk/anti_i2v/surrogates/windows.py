@@ -33,21 +33,25 @@ def window(pixels: Pixels, place: torch.Tensor, side: int = SIDE) -> Pixels:
         place: (B, 3) in [0, 1]: how large the square is, from `side` (or all of a smaller photo) to the short side, and
             how far down and right it lies. A photo of `side` x `side` is taken whole, as it is.
     """
-    height, width = pixels.shape[-2:]
-    short = min(height, width)
-    size = min(side, short) + place[:, 0] * (short - min(side, short))
-    rows = _averages(place[:, 1] * (height - size), size, height, side)
-    columns = _averages(place[:, 2] * (width - size), size, width, side)
+    # Counted, not asked for: a graph that is traced from this is run on photos of any size.
+    down, across = (
+        torch.arange(length, device=place.device, dtype=place.dtype) for length in (pixels.shape[-2], pixels.shape[-1])
+    )
+    height, width = down[-1] + 1, across[-1] + 1
+    short = torch.minimum(height, width)
+    least = short.clamp_max(side)
+    size = least + place[:, 0] * (short - least)
+    rows = _averages(place[:, 1] * (height - size), size, down, side)
+    columns = _averages(place[:, 2] * (width - size), size, across, side)
     seen: Pixels = rows[:, None] @ pixels @ columns[:, None].mT
     return seen
 
 
-def _averages(start: torch.Tensor, size: torch.Tensor, length: int, side: int) -> torch.Tensor:
-    """(B, side, length): what each pixel of the window takes of each pixel of the photo along one axis."""
+def _averages(start: torch.Tensor, size: torch.Tensor, pixel: torch.Tensor, side: int) -> torch.Tensor:
+    """(B, side, length): what each pixel of the window takes of each pixel of the photo along one axis, (length,)."""
     part = (size / side).view(-1, 1, 1)
     steps = torch.arange(side, device=start.device, dtype=start.dtype).view(1, -1, 1)
     begins = start.view(-1, 1, 1) + steps * part
-    pixel = torch.arange(length, device=start.device, dtype=start.dtype).view(1, 1, -1)
     shared = torch.minimum(begins + part, pixel + 1) - torch.maximum(begins, pixel)
     return shared.clamp_min(0) / part
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from anti_i2v.errors import SurrogateError
+from anti_i2v.evaluation.animation import animate
 from anti_i2v.evaluation.victims import ROLES, Role, at_hand, describe, load_victim, role_of, victims, where
 from anti_i2v.surrogates.registry import entries
 
 from .conftest import FRAMES
+
+PHOTO = Path(__file__).parents[2] / "data" / "astronaut.jpg"
 
 
 def test_every_known_victim_has_a_role_that_is_explained_and_an_encoder_that_is_known() -> None:
@@ -86,3 +91,34 @@ def test_a_victim_that_is_not_on_this_machine_says_how_to_train_it(
     monkeypatch.setattr("anti_i2v.evaluation.victims.where", lambda name: None)
     with pytest.raises(SurrogateError, match=r"train it with sdk/training/victims\.py"):
         load_victim("dit-taesd3")
+
+
+SHIPPED = ["dit-taef1", "unet-taesd", "dit-taesd3"]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_package_ships_victims_whose_weights_are_small_and_half_precision(name: str) -> None:
+    from safetensors import safe_open
+
+    folder = where(name)
+    assert folder is not None
+    weights = sorted(folder.rglob("*.safetensors"))
+    assert weights
+    for path in weights:
+        assert path.stat().st_size <= 10 * 2**20
+        with safe_open(path, framework="pt") as tensors:
+            assert {str(tensors.get_tensor(key).dtype) for key in tensors.keys()} == {"torch.float16"}  # noqa: SIM118  # no mapping
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_victim_makes_a_video_of_the_photo(name: str) -> None:
+    if name not in {victim.name for victim in at_hand()}:
+        pytest.skip("needs ANTI_I2V_HOME with the real encoders in surrogates/")
+    model = load_victim(name)
+    with Image.open(PHOTO) as file:
+        photo = np.asarray(file.convert("RGB").crop((150, 0, 350, 200)).resize((128, 128)))
+    (video,) = animate(model, [photo], [0], 8)[0]
+    assert video.shape == (8, 128, 128, 3)
+    error = np.square(video[0].astype(float) - photo).mean()
+    assert 10 * np.log10(255**2 / error) > 16
