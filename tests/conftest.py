@@ -14,6 +14,10 @@ from beartype import BeartypeConf, beartype
 from numpy.typing import NDArray
 from PIL import Image
 
+# Before torch is loaded, and for what tests start: on arrays this small, threads mostly wait for each other, and where
+# other programs run as well, they wait long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # The shapes and types in signatures are checked here, and only here: a caller pays nothing for them. The modules are
 # those whose annotations exist at run time: no TYPE_CHECKING imports, no Self, and no protocols, which say nothing at
 # run time (refine, descent, engines: what they pass on is checked where it arrives). An int is a float, as for the
@@ -42,6 +46,14 @@ sys.modules["shape_checker"] = checker
 jaxtyping.install_import_hook([f"anti_i2v.{name}" for name in CHECKED], "shape_checker.check")
 
 PHOTOS = Path(__file__).parent / "data"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where two processes run them, a file's tests stay together, and all of the extension's: they share its build."""
+    for item in items:
+        folder = item.path.parent.name
+        item.add_marker(pytest.mark.xdist_group(folder if folder == "extension" else item.nodeid.partition("::")[0]))
 
 
 def opened(height: int, width: int) -> list[NDArray[np.uint8]]:

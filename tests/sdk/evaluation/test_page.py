@@ -6,7 +6,7 @@ import base64
 import io
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -529,20 +529,27 @@ def browser() -> Iterator[Any]:
         launched.close()
 
 
+@pytest.fixture(scope="module")
+def pages(evaluation: Evaluation, said: str) -> dict[str, str]:
+    return {"a headline": said, "no headline": page(refused(evaluation))}
+
+
+# Whichever two of width, scheme and page meet, they do in the default run; all three in every way in the slow one.
+LOOKS = [
+    pytest.param(width, scheme, made, id=f"{width}-{scheme}-{made}", marks=() if met else pytest.mark.slow)
+    for width, narrow in ((320, True), (1280, False))
+    for scheme, bright in (("light", True), ("dark", False))
+    for made, met in (("a headline", narrow == bright), ("no headline", narrow != bright))
+]
+
+
 @in_browser
-@pytest.mark.parametrize("make", [changed, refused], ids=["a headline", "no headline"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [320, 1280])
+@pytest.mark.parametrize(("width", "scheme", "made"), LOOKS)
 def test_axe_finds_nothing_and_nothing_is_wider_than_the_window(
-    browser: Any,
-    evaluation: Evaluation,
-    tmp_path: Path,
-    scheme: str,
-    width: int,
-    make: Callable[[Evaluation], Evaluation],
+    browser: Any, pages: dict[str, str], tmp_path: Path, width: int, scheme: str, made: str
 ) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core comes with this package").Axe()
-    (tmp_path / "index.html").write_text(page(make(evaluation)), encoding="utf-8")
+    (tmp_path / "index.html").write_text(pages[made], encoding="utf-8")
     # axe is a script, which the page's own policy forbids.
     context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 800}, bypass_csp=True)
     opened = context.new_page()
@@ -555,10 +562,8 @@ def test_axe_finds_nothing_and_nothing_is_wider_than_the_window(
 
 
 @in_browser
-def test_a_browser_without_scripts_shows_every_picture_and_asks_nobody(
-    browser: Any, evaluation: Evaluation, tmp_path: Path
-) -> None:
-    (tmp_path / "index.html").write_text(page(evaluation), encoding="utf-8")
+def test_a_browser_without_scripts_shows_every_picture_and_asks_nobody(browser: Any, said: str, tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text(said, encoding="utf-8")
     context = browser.new_context(java_script_enabled=True, viewport={"width": 1280, "height": 800})
     asked: list[str] = []
     faults: list[str] = []
