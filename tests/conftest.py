@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import jaxtyping
 import numpy as np
@@ -46,14 +47,19 @@ sys.modules["shape_checker"] = checker
 jaxtyping.install_import_hook([f"anti_i2v.{name}" for name in CHECKED], "shape_checker.check")
 
 PHOTOS = Path(__file__).parent / "data"
+EXTENSION = "tests/extension/"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where two processes run them, a file's tests stay together, and all of the extension's: they share its build."""
-    for item in items:
-        folder = item.path.parent.name
-        item.add_marker(pytest.mark.xdist_group(folder if folder == "extension" else item.nodeid.partition("::")[0]))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Of two processes: one file's tests stay in one, for their fixtures, and all of the extension's, for its build."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Together(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:  # marks for groups do nothing with pytest 9.2 (pytest-xdist, #1386)
+            return EXTENSION if nodeid.startswith(EXTENSION) else super()._split_scope(nodeid)
+
+    return Together(config, log)
 
 
 def opened(height: int, width: int) -> list[NDArray[np.uint8]]:
