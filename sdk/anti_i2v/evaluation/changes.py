@@ -1,8 +1,8 @@
 """What happens to a photo between its owner and a video model: name -> what it does to uint8 pixels of any size.
 
 The clean photo, the protected photo and the control go through the same change. Beside what platforms and people do
-without a thought there are purifiers, which somebody uses on purpose: AdverseCleaner, a denoiser, an upscaler, and the
-average of two protected versions of a photo (`averaged`, which takes two).
+without a thought there are purifiers, which somebody uses on purpose: AdverseCleaner, a classical and a trained
+denoiser, a trained upscaler, and the average of two protected versions of a photo (`averaged`, which takes two).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from anti_i2v.errors import SurrogateError
 from anti_i2v.presets import CHECKS, PRESETS, deliver, jpeg
@@ -28,6 +28,7 @@ __all__ = [
     "adverse_cleaner",
     "averaged",
     "cropped",
+    "denoised",
     "guided_filter",
     "noisy",
     "screenshot",
@@ -143,7 +144,7 @@ def guided_filter(
 def without_noise(photo: Rgb8) -> Rgb8:
     """Non-local means (Buades, Coll and Morel 2005) as OpenCV has it for colour photos: strength 6, 7 x 7 in 21 x 21.
 
-    A classical denoiser and no trained one: those remove more.
+    A classical denoiser beside the trained one (`denoised`).
 
     Raises:
         SurrogateError: OpenCV is missing.
@@ -153,11 +154,18 @@ def without_noise(photo: Rgb8) -> Rgb8:
     return np.ascontiguousarray(cv2.fastNlMeansDenoisingColored(blue_first, None, 6, 6, 7, 21)[..., ::-1])
 
 
+def denoised(photo: Rgb8) -> Rgb8:
+    """What the trained denoiser makes of it, told of noise of `purifiers.LEVELS`."""
+    from anti_i2v.evaluation import purifiers  # imports torch
+
+    return purifiers.denoised(photo)
+
+
 def upscaled(photo: Rgb8) -> Rgb8:
-    """Twice the size by LANCZOS, then sharpened (unsharp mask of radius 2, 80 %): classical, not trained."""
-    height, width = photo.shape[:2]
-    large = Image.fromarray(photo).resize((2 * width, 2 * height), Image.Resampling.LANCZOS)
-    return np.asarray(large.filter(ImageFilter.UnsharpMask(radius=2, percent=80, threshold=2)))
+    """Twice the size by the trained upscaler."""
+    from anti_i2v.evaluation import purifiers  # imports torch
+
+    return purifiers.upscaled(photo)
 
 
 def averaged(first: Rgb8, second: Rgb8) -> Rgb8:
@@ -189,7 +197,8 @@ CHANGES: dict[str, Change] = {
     "screenshot": Change("a screenshot, sent on", screenshot),
     "AdverseCleaner": Change("AdverseCleaner (64 bilateral and 4 guided filters)", adverse_cleaner),
     "non-local means": Change("denoised (non-local means)", without_noise),
-    "upscaled": Change("upscaled to twice its size and sharpened", upscaled),
+    "FFDNet": Change("denoised (FFDNet's design, trained)", denoised),
+    "upscaled": Change("upscaled to twice its size (trained)", upscaled),
 }
 """Every change of one photo, by name. "As is" is none of them: it is what survival is told against."""
 
