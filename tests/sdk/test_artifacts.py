@@ -385,14 +385,14 @@ def test_the_packaged_parts_hold_every_move_of_the_torch_engine() -> None:
 
 
 def test_the_packaged_student_is_the_one_that_torch_runs() -> None:
-    from anti_i2v.recipes import load_recipe, terms_of
+    from anti_i2v.recipes import for_encoders, load_recipe, terms_of
     from anti_i2v.surrogates.embedded import load_student
 
     artifact, student = read_artifact(packaged(EMBEDDED)), load_student()
     assert artifact.surrogate == student.info
     assert (artifact.multiple, artifact.normalisation) == (student.multiple, student.normalisation)
     recipe = load_recipe("balanced")
-    terms = tuple(terms_of(recipe))
+    terms = tuple(terms_of(for_encoders(recipe)))
     for kind in ("bind", "loss"):
         assert artifact.find(kind, terms=terms)
     for space in ("rgb", "lab", "dct"):

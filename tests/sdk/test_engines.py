@@ -79,7 +79,8 @@ def test_the_torch_engine_takes_every_encoder_at_hand_or_those_that_are_named(
     for name in ("taesd", "taef1", "taesd3"):
         (empty_home / "surrogates" / name).mkdir(parents=True)
         (empty_home / "surrogates" / name / "config.json").touch()
-    assert make_engine("torch", None, recipe, "cpu").surrogates == ["taesd", "taef1"]  # taesd3 is held out
+    # taesd3 is held out; dit-taef1 ships with the package and works on taef1.
+    assert make_engine("torch", None, recipe, "cpu").surrogates == ["taesd", "taef1", "dit-taef1"]
     assert make_engine("torch", [], recipe, "cpu").surrogates == []
     assert make_engine("torch", [tiny_folder, "embedded"], recipe, "cpu").surrogates == [str(tiny_folder), "embedded"]
 
