@@ -28,7 +28,10 @@ RANGE = 25.0
 """Levels, the strongest noise (its standard deviation) that the denoiser was trained on."""
 
 LEVELS = 8.0
-"""Levels of noise that `denoised` tells the denoiser of."""
+"""Levels of noise that `denoised` tells the denoiser of: the most at which photos come out no farther from the clean
+ones than they went in protected (`draft` and `balanced`, the three development photos). What is left of the
+perturbation's energy is then 34 to 53 %, of a shuffled one's 9 to 13 %; told of 6, 41 to 61 %, and photos are nearest.
+"""
 
 WIDTH = 48
 TILE = 256
