@@ -106,7 +106,8 @@ class Protector:
 
     Args:
         recipe: a name ("draft", "balanced", "strong") or a Recipe.
-        surrogates: names or folders to optimise on; None takes the real encoders that are on this machine.
+        surrogates: names or folders to optimise on; None takes the real encoders that are on this machine,
+            and the recipe's small video models.
         engine: "torch", "onnx" (ONNX Runtime, on exported surrogates), or "auto": torch where it is installed.
         device: "auto" (CUDA where it is), "cpu", "cuda", "cuda:1", "mps" (torch alone).
         video: what whole video models among the surrogates are told: caption or captioner, frames, a reference clip.

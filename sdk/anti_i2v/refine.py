@@ -107,7 +107,7 @@ def turns(names: Sequence[str], recipe: Recipe) -> list[list[int]]:
     """Which surrogates each step takes, over and over: one at a time is a third of the cost of three in every step.
 
     A surrogate of weight 2 comes twice in a round, as far apart as it goes. The recipe's own video models join every
-    turn: they see a window of the photo, at a tenth of an encoder's cost.
+    turn: they see a window of the photo, at a tenth of the cost of an encoder at 512 pixels.
     """
     if recipe.turns == "all":
         return [list(range(len(names)))]

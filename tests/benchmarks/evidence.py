@@ -28,7 +28,7 @@ from anti_i2v.evaluation.competitors import competitor, competitor_names
 from anti_i2v.evaluation.controls import rescaled
 from anti_i2v.evaluation.evidence import Evaluation, VictimEvidence, evaluate_all, sample
 from anti_i2v.evaluation.verdicts import Instruments
-from anti_i2v.evaluation.victims import at_hand
+from anti_i2v.evaluation.victims import at_hand, where
 from anti_i2v.evaluation.views import cut, square_of
 from anti_i2v.fullsize import check_budget
 from anti_i2v.photo import open_photo
@@ -115,7 +115,9 @@ def rows() -> dict[str, Row]:
 
 def protected(row: Row, photos: Sequence[Rgb8], seed: int) -> list[Rgb8]:
     """Each photo through the row's recipe, at its own size."""
-    protector = Protector(row.recipe, surrogates=row.on or None, engine="torch", video=Video(frames=4))
+    # The recipes' own video model looks through windows; at 128 pixels that is the model itself, which alone distils.
+    on = [name if name in row.recipe.video_models else where(name) or name for name in row.on]
+    protector = Protector(row.recipe, surrogates=on or None, engine="torch", video=Video(frames=4))
     made = [protector.protect(photo, effects=False, seed=seed).photo.pixels for photo in photos]
     for before, after in zip(photos, made, strict=True):
         check_budget(before, after, row.recipe.budget)

@@ -21,8 +21,6 @@ from anti_i2v.evaluation.evidence import CONDITIONS, Evidence
 from anti_i2v.evaluation.page import LARGEST
 from anti_i2v.progress import narrator
 
-from .evaluation.conftest import dit_folder as dit_folder
-
 PHOTOS = Path(__file__).parents[1] / "data"
 TINY = ("--seeds", "2", "--steps", "1")
 

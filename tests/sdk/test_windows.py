@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -23,47 +22,10 @@ from anti_i2v.surrogates.windows import Windowed, window
 SIDE = 32
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A CogVideoX of two blocks and three frames on a tiny autoencoder: real classes, random weights."""
-    diffusers: Any = pytest.importorskip("diffusers", reason="needs diffusers: pip install 'anti-i2v-sdk[backbones]'")
-    target = tmp_path_factory.mktemp("models") / "dit"
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        denoiser = diffusers.CogVideoXTransformer3DModel(
-            num_attention_heads=2,
-            attention_head_dim=16,
-            in_channels=8,
-            out_channels=4,
-            time_embed_dim=8,
-            text_embed_dim=16,
-            num_layers=2,
-            sample_width=4,
-            sample_height=4,
-            sample_frames=3,
-            patch_size=2,
-            temporal_compression_ratio=1,
-            max_text_seq_length=2,
-            use_rotary_positional_embeddings=True,
-        )
-        for parameter in denoiser.parameters():
-            if not parameter.detach().any():
-                torch.nn.init.normal_(parameter, std=0.05)
-        sizes = {"encoder_block_out_channels": (8, 8, 8, 8), "decoder_block_out_channels": (8, 8, 8, 8)}
-        blocks = {"num_encoder_blocks": (1, 1, 1, 1), "num_decoder_blocks": (1, 1, 1, 1)}
-        tiny = diffusers.AutoencoderTiny(**sizes, **blocks)
-    denoiser.save_pretrained(target / "transformer")
-    tiny.save_pretrained(target / "vae")
-    (target / "scheduler").mkdir()
-    levels = {"_class_name": "CogVideoXDDIMScheduler", "prediction_type": "v_prediction"}
-    (target / "scheduler" / "scheduler_config.json").write_text(json.dumps(levels))
-    (target / "model_index.json").write_text(json.dumps({"_class_name": "CogVideoXImageToVideoPipeline"}))
-    return target
-
-
 @pytest.fixture
-def model(folder: Path) -> Any:
-    return load_surrogate(folder, frames=3, hooks=("prediction", "late"))
+def model(dit_folder: Path) -> Any:
+    """A CogVideoX of two blocks and three frames."""
+    return load_surrogate(dit_folder, frames=3, hooks=("prediction", "late"))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from anti_i2v.errors import SurrogateError
 from anti_i2v.home import home
 from anti_i2v.surrogates.models import INDEX
-from anti_i2v.surrogates.trained import Role, Victim, victims, where
+from anti_i2v.surrogates.trained import MADE, Role, Victim, victims, where
 
 if TYPE_CHECKING:
     import torch
@@ -30,9 +30,9 @@ ROLES: dict[Role, str] = {
 
 def at_hand() -> list[Victim]:
     """The known victims that can be loaded now: their weights and their encoder are on this machine."""
-    from anti_i2v.surrogates.registry import where as encoder_at
+    from anti_i2v.surrogates.registry import usable
 
-    return [victim for victim in victims().values() if where(victim.name) and encoder_at(victim.encoder)]
+    return [victim for victim in victims().values() if usable(victim.name)]
 
 
 def describe(name_or_folder: str | Path) -> Victim:
@@ -96,7 +96,7 @@ def load_victim(
             )
     told: dict[str, Any] = {"frames": frames} if (frames := trained_frames(folder)) else {}
     if known is not None:
-        told |= {"name": known.name, "source": "trained by this project", "licence": "Apache-2.0"}
+        told |= {"name": known.name, **MADE}
     return load_backbone(folder, device=device, dtype=dtype or torch.float32, **told)
 
 

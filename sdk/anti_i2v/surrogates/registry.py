@@ -15,7 +15,7 @@ import msgspec
 from anti_i2v.errors import SurrogateError
 from anti_i2v.home import home
 from anti_i2v.surrogates.models import INDEX, UNWANTED, WANTED, model_folder, models, put_in_place
-from anti_i2v.surrogates.trained import WHITE_BOX, victims
+from anti_i2v.surrogates.trained import MADE, WHITE_BOX, victims
 from anti_i2v.surrogates.trained import where as trained_at
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _trained(name: str) -> Path:
 
 
 def usable(name: str) -> bool:
-    """Whether steps can be taken on a small video model of ours: its weights and its encoder are on this machine."""
+    """Whether a small video model of ours can be loaded: its weights and its encoder are on this machine."""
     victim = victims().get(name)
     return victim is not None and trained_at(name) is not None and where(victim.encoder) is not None
 
@@ -198,9 +198,8 @@ def _windowed(name: str, folder: Path, **options: Any) -> Surrogate:
     from anti_i2v.surrogates.windows import Windowed
 
     frames = trained_frames(folder)
-    told: dict[str, Any] = {} if frames is None else {"frames": frames}
-    source = "trained by this project"
-    return Windowed(load_backbone(folder, name=name, source=source, licence="Apache-2.0", **told, **options))
+    told: dict[str, Any] = {**MADE} if frames is None else {**MADE, "frames": frames}
+    return Windowed(load_backbone(folder, name=name, **told, **options))
 
 
 def pull(name: str) -> Path:

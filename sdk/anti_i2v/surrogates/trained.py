@@ -16,11 +16,14 @@ import msgspec
 from anti_i2v.home import home
 from anti_i2v.surrogates.models import INDEX
 
-__all__ = ["WHITE_BOX", "Role", "Victim", "victims", "where"]
+__all__ = ["MADE", "WHITE_BOX", "Role", "Victim", "victims", "where"]
 
 Role: TypeAlias = Literal["white-box", "sibling", "encoder", "untouched", "unknown"]
 
 WHITE_BOX: Role = "white-box"
+
+MADE = {"source": "trained by this project", "licence": "Apache-2.0"}
+"""What is said of their weights."""
 
 
 class Victim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
