@@ -211,6 +211,7 @@ class Protector:
             steps=made.steps,
             steps_asked=self.recipe.steps,
             stopped=made.stopped,
+            surrogates=tuple(self._engine.surrogates) if made.steps else (),
             imperceptibility=seen,
             effects=tuple(measured.effects) if measured else (),
             survival=tuple(measured.survival) if measured else (),

@@ -75,6 +75,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Everything that was asked, spent and measured for one photo. No file name and no pixel of it is kept.
 
     Attributes:
+        surrogates: names of what steps were taken on; none where the draft was all.
         beats_random, compared ("checks" in JSON): `checks` in two numbers, so that whoever reads the JSON says the
             same; counted anew from the effects, whatever was given.
     """
@@ -88,6 +89,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     steps: int
     steps_asked: int
     stopped: str
+    surrogates: tuple[str, ...] = ()
     imperceptibility: Imperceptibility
     effects: tuple[Effect, ...] = ()
     beats_random: int = 0

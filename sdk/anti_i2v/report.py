@@ -82,7 +82,10 @@ def _made(receipt: Receipt) -> Iterator[str]:
     yield f"Recipe {receipt.recipe}{preset}, seed {receipt.seed}: {where}."
     if receipt.steps_asked:
         why = {"deadline": ", the deadline came first", "no surrogates": ", there was nothing to take them on"}
-        yield f"{receipt.steps} of {receipt.steps_asked} steps{why.get(receipt.stopped, '')}."
+        on = f" on {', '.join(map(_short, receipt.surrogates))}" if receipt.surrogates else ""
+        yield from _wrapped(
+            f"{receipt.steps} of {receipt.steps_asked} steps{on}{why.get(receipt.stopped, '')}.", indent=""
+        )
 
 
 def _eye(receipt: Receipt) -> Iterator[str]:

@@ -189,7 +189,10 @@ def test_the_lists_name_everything_that_there_is() -> None:
     for command, names in (
         (["recipes"], anti_i2v.recipe_names()),
         (["presets"], ["instagram", "x", "any"]),
-        (["surrogates", "list"], ["embedded", "taesd", "taesdxl", "taef1", "taesd3", "wan2.2-5b", "svd"]),
+        (
+            ["surrogates", "list"],
+            ["embedded", "taesd", "taesd3", "dit-taef1", "unet-taesd", "wan2.2-5b", "svd"],
+        ),
         (["surrogates"], ["embedded", "taesd"]),
     ):
         result = run(*command)
@@ -198,7 +201,7 @@ def test_the_lists_name_everything_that_there_is() -> None:
         assert max(map(len, result.stdout.splitlines())) <= 100
 
 
-@pytest.mark.parametrize("name", ["embedded", "taesd", "taesd3", "svd"])
+@pytest.mark.parametrize("name", ["embedded", "taesd", "taesd3", "dit-taef1", "dit-taesd3", "svd"])
 def test_info_tells_a_surrogates_licence_and_role(name: str) -> None:
     result = run("surrogates", "info", name)
     assert result.exit_code == 0

@@ -9,11 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from anti_i2v import protect
 from anti_i2v.cli import app
 from anti_i2v.evaluation import evidence as evidence_module
 from anti_i2v.evaluation.changes import QUICK
@@ -175,6 +177,21 @@ def test_a_second_version_is_handed_on(asked: Any) -> None:
         np.testing.assert_array_equal(asked("--second", "photo.png")["second"], np.asarray(photo))
 
 
+def test_a_receipt_says_what_was_optimised_on_and_which_budget_holds(asked: Any) -> None:
+    tiles = ("taesd", "taesdxl", "taef1")
+    made = protect("photo.png", recipe="draft")
+    Path("exact.json").write_bytes(made.finished("PNG")[1].to_json())
+    Path("lossy.json").write_bytes(made.finished("JPEG", quality=70)[1].to_json())
+    on_one = msgspec.structs.replace(made.receipt, surrogates=("dit-taef1",))
+    Path("steps.json").write_bytes(on_one.to_json())
+
+    told = {name: asked("--receipt", f"{name}.json") for name in ("exact", "lossy", "steps")}
+    assert {name: each["budget"] for name, each in told.items()} == {"exact": 8, "lossy": None, "steps": 8}
+    assert told["exact"]["optimised_on"] == tiles
+    assert told["steps"]["optimised_on"] == ("dit-taef1", *tiles)
+    assert "optimised_on" not in asked()
+
+
 ERRORS = [
     # id, arguments, exit code, what the line says
     ("no folder named", "photo.png protected.png", 2, "Missing option"),
@@ -206,6 +223,8 @@ ERRORS = [
         1,
         "the folder no does not exist: create it first",
     ),
+    ("no receipt there", "photo.png protected.png -o report --receipt r.json", 2, "r.json is no receipt"),
+    ("a photo as receipt", "photo.png protected.png -o report --receipt other.png", 2, "other.png is no receipt"),
     ("a file as folder", "photo.png protected.png -o other.png", 1, "other.png is no folder"),
 ]
 

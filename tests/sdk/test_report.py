@@ -54,6 +54,7 @@ EMPTY: dict[str, Any] = {"effects": (), "survival": ()}
 SHAPES = [
     pytest.param(a_receipt(), id="everything"),
     pytest.param(a_receipt(**EMPTY), id="no effects"),
+    pytest.param(a_receipt(surrogates=tuple(f"a-long-folder-{n}" for n in range(9))), id="many surrogates"),
     pytest.param(a_receipt(effects=(GAUGE,), survival=()), id="the gauge alone"),
     pytest.param(a_receipt(recipe=None, preset=None, seed=None, budget_asked=None, stopped="checked"), id="a check"),
     pytest.param(a_receipt(steps=4, stopped="deadline", notes=("a long note " * 30,)), id="a deadline and a long note"),
@@ -185,6 +186,8 @@ def test_a_lossless_file_is_said_to_hold_the_very_pixels() -> None:
 
 def test_steps_that_were_not_taken_are_explained() -> None:
     assert "4 of 15 steps, the deadline came first." in as_text(a_receipt(steps=4, stopped="deadline"))
+    on = a_receipt(steps=4, stopped="deadline", surrogates=("taesd", "dit-taef1"))
+    assert "4 of 15 steps on taesd, dit-taef1, the deadline came first." in as_text(on)
     assert "there was nothing to take them on" in as_text(a_receipt(steps=0, stopped="no surrogates"))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -75,6 +75,15 @@ def evaluate(
             help="Another protected version, of another seed: what is left when somebody averages the two.",
         ),
     ] = None,
+    receipt: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            readable=False,
+            help="The protection's receipt (protect --receipt): the report then says which models its steps were "
+            "taken on, and checks its budget.",
+        ),
+    ] = None,
     quick: Annotated[
         bool,
         typer.Option(
@@ -98,8 +107,9 @@ def evaluate(
 
     # Whatever can be refused is refused here, before the minutes of work.
     delivery = Delivery(ctx.obj, None, None, overwrite, quiet)
-    _check_folder(output, [clean, protected, *([] if second is None else [second])], delivery)
+    _check_folder(output, [each for each in (clean, protected, second, receipt) if each is not None], delivery)
     _check_names(victim or [], change or [])
+    known = {} if receipt is None else _told_by(receipt)
     pair = sample(clean, protected, second)
 
     from anti_i2v.devices import choose
@@ -113,6 +123,7 @@ def evaluate(
             changes=change or (QUICK if quick else None),
             device=str(choose(device)),
             on_progress=tell,
+            **known,
         )
         tell("writing the page")
         made = replace(made, evidence=_without_places(made.evidence))
@@ -123,6 +134,24 @@ def evaluate(
         delivery.done.append(output / name)
     if not quiet:
         typer.echo(f"{as_text(made.evidence)}\n\nWritten: {', '.join(map(str, delivery.done))}")
+
+
+def _told_by(file: Path) -> dict[str, Any]:
+    """What a receipt says for an evaluation. Raises RecipeError where it is none."""
+    from anti_i2v.receipt import Receipt
+    from anti_i2v.surrogates.registry import entries
+
+    try:
+        receipt = Receipt.from_json(file.read_bytes())
+    except (OSError, ValueError) as problem:  # msgspec's errors are ValueErrors
+        raise RecipeError(f"{file} is no receipt ({problem}): give the file that `protect --receipt` wrote") from None
+    # The tiles that recipes start from were made on the known surrogates, so a draft was as well.
+    tiles = [entry.name for entry in entries().values() if entry.role == "surrogate"]
+    exact = receipt.encoding is None or receipt.encoding.lossless
+    return {
+        "optimised_on": (*receipt.surrogates, *tiles),
+        "budget": receipt.budget_asked if exact else None,  # a lossy file may pass the budget that its pixels kept
+    }
 
 
 def _check_folder(folder: Path, sources: Sequence[Path], delivery: Delivery) -> None:

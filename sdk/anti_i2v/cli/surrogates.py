@@ -13,6 +13,7 @@ from anti_i2v.errors import Cancelled, SurrogateError
 if TYPE_CHECKING:
     from anti_i2v.surrogates.models import Model
     from anti_i2v.surrogates.registry import Entry
+    from anti_i2v.surrogates.trained import Victim
 
 __all__ = ["group", "info", "list_surrogates", "pull"]
 
@@ -31,6 +32,7 @@ def list_surrogates() -> None:
     from anti_i2v.artifacts import artifact_at_hand
     from anti_i2v.surrogates.models import model_folder, models
     from anti_i2v.surrogates.registry import EMBEDDED, entries, where
+    from anti_i2v.surrogates.trained import victims
 
     typer.echo(
         f"{EMBEDDED:<12}{'gauge':<12}{'in the package':<18}{'exported':<14}a small network that imitates the surrogates"
@@ -39,6 +41,9 @@ def list_surrogates() -> None:
         place = "on this machine" if where(name) else "not here"
         exported = "exported" if artifact_at_hand(name) else "not exported"
         typer.echo(f"{name:<12}{entry.role:<12}{place:<18}{exported:<14}{entry.family.partition(' (')[0]}")
+    typer.echo("\nSmall video models that the project trained (recipes take steps on one, evaluations ask all):")
+    for name, victim in victims().items():
+        typer.echo(f"{name:<17} {_place_of(victim):<17} {victim.role:<12}{victim.family}, latents of {victim.encoder}")
     typer.echo("\nWhole video models, for the recipe `full` (tens of gigabytes each, and a GPU):")
     for name, model in models().items():
         place = "on this machine" if model_folder(name) else "not here"
@@ -54,10 +59,13 @@ def info(name: Annotated[str, typer.Argument(metavar="NAME", show_default=False,
     """Tell where an encoder comes from, what it stands for and whether it is on this machine."""
     from anti_i2v.surrogates.models import models
     from anti_i2v.surrogates.registry import EMBEDDED, entries
+    from anti_i2v.surrogates.trained import victims
 
-    _check_known(name, [EMBEDDED, *entries(), *models()])
+    _check_known(name, [EMBEDDED, *entries(), *victims(), *models()])
     if name in models():
         facts = _about_the_model(models()[name])
+    elif name in victims():
+        facts = _about_ours(victims()[name])
     else:
         facts = _about_the_gauge() if name == EMBEDDED else _about(entries()[name])
     for key, value in {"name": name, **facts}.items():
@@ -87,6 +95,28 @@ def _about(entry: Entry) -> dict[str, str]:
         "licence": entry.licence,
         "fingerprint": entry.fingerprint,
         "folder": str(where(entry.name) or f"not on this machine: anti-i2v surrogates pull {entry.name}"),
+    }
+
+
+def _place_of(victim: Victim) -> str:
+    from anti_i2v.surrogates.registry import usable
+    from anti_i2v.surrogates.trained import where
+
+    if where(victim.name) is None:
+        return "not here"
+    return "on this machine" if usable(victim.name) else f"needs {victim.encoder}"
+
+
+def _about_ours(victim: Victim) -> dict[str, str]:
+    from anti_i2v.surrogates.trained import MADE, WHITE_BOX, where
+
+    task = "recipes take steps on it" if victim.role == WHITE_BOX else "it only animates photos, for evaluations"
+    return {
+        "role": f"{victim.role}: {task}",
+        "stands for": f"{victim.family}: {victim.summary}",
+        "works on": f"{victim.encoder}, which is fetched: anti-i2v surrogates pull {victim.encoder}",
+        "licence": f"{MADE['licence']}, {MADE['source']}",
+        "folder": str(where(victim.name) or "not on this machine: sdk/training/README.md says how it is trained"),
     }
 
 

@@ -93,7 +93,7 @@ def test_a_victim_that_is_not_on_this_machine_says_how_to_train_it(
         load_victim("dit-taesd3")
 
 
-SHIPPED = ["dit-taef1", "unet-taesd", "dit-taesd3"]
+SHIPPED = ["dit-taef1", "dit-taef1-second", "unet-taesd", "dit-taesd3"]
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -118,7 +118,7 @@ def test_a_shipped_victim_makes_a_video_of_the_photo(name: str) -> None:
     model = load_victim(name)
     with Image.open(PHOTO) as file:
         photo = np.asarray(file.convert("RGB").crop((150, 0, 350, 200)).resize((128, 128)))
-    (video,) = animate(model, [photo], [0], 8)[0]
+    (video,) = animate(model, photo[None], [0], 8)[0]
     assert video.shape == (8, 128, 128, 3)
     error = np.square(video[0].astype(float) - photo).mean()
     assert 10 * np.log10(255**2 / error) > 16
