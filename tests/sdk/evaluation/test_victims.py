@@ -111,6 +111,7 @@ def test_the_package_ships_victims_whose_weights_are_small_and_half_precision(na
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # diffusers' Euler scheduler
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_victim_makes_a_video_of_the_photo(name: str) -> None:
     if name not in {victim.name for victim in at_hand()}:
