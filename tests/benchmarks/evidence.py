@@ -3,8 +3,9 @@
     ANTI_I2V_HOME=FOLDER python tests/benchmarks/evidence.py [--rows ROW ...] [--set test|development] [--json FILE]
     ANTI_I2V_HOME=FOLDER python tests/benchmarks/evidence.py --full       # every row: hours
 
-Photos: portraits in tests/data that no training saw, cut around the face to the 128 pixels at which victims look, so
-that nothing is lost by scaling. Settings are chosen on the set "development", and reported on the set "test".
+Photos: portraits in tests/data that no training saw, whole, as people protect them; victims look at the square around
+the face, scaled down to their 128 pixels. `--cut` cuts before protecting, so that no scaling stands between. Settings
+are chosen on the set "development", and reported on the set "test".
 Victims: those that this project trained (sdk/training), each with its role towards the row. A row names the recipe
 and what its steps were taken on. Every figure is a FALL beneath the clean photo's videos of the same seeds, with a 95 %
 interval over photos and seeds, beside that of a random perturbation of the same PSNR. `--psnr 32` scales every row's
@@ -90,7 +91,7 @@ def rows() -> dict[str, Row]:
     }
     for name in competitor_names():
         recipe = competitor(name)
-        found[name] = Row(recipe, (DENOISER,) if recipe.needs_denoiser else ENCODERS)
+        found[name] = Row(load_recipe(recipe, **small), (DENOISER,)) if recipe.needs_denoiser else Row(recipe, ENCODERS)
     alone = {"displacement": 0.0}
     dual = {"spaces": ["lab", "dct"]}
     found |= {
@@ -115,8 +116,8 @@ def rows() -> dict[str, Row]:
 
 def protected(row: Row, photos: Sequence[Rgb8], seed: int) -> list[Rgb8]:
     """Each photo through the row's recipe, at its own size."""
-    # The recipes' own video model looks through windows; at 128 pixels that is the model itself, which alone distils.
-    on = [name if name in row.recipe.video_models else where(name) or name for name in row.on]
+    # By name, the small video model looks through windows of any photo; what distils takes the model itself.
+    on = [(where(name) or name) if row.recipe.terms.distillation else name for name in row.on]
     protector = Protector(row.recipe, surrogates=on or None, engine="torch", video=Video(frames=4))
     made = [protector.protect(photo, effects=False, seed=seed).photo.pixels for photo in photos]
     for before, after in zip(photos, made, strict=True):
@@ -126,8 +127,12 @@ def protected(row: Row, photos: Sequence[Rgb8], seed: int) -> list[Rgb8]:
 
 def views(names: Sequence[str], nets: Instruments) -> list[Rgb8]:
     """The photos as victims see them: what is protected, so that no scaling stands between."""
-    photos = [open_photo(DATA / f"{name}.jpg").pixels for name in names]
-    return [cut(photo, square_of(photo, nets.faces)) for photo in photos]
+    return [cut(photo, square_of(photo, nets.faces)) for photo in whole(names)]
+
+
+def whole(names: Sequence[str]) -> list[Rgb8]:
+    """The photos as people have them."""
+    return [open_photo(DATA / f"{name}.jpg").pixels for name in names]
 
 
 def figures(victim: VictimEvidence) -> list[str]:
@@ -171,6 +176,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", choices=rows(), default=list(HEADLINE_ROWS))
     parser.add_argument("--full", action="store_true", help="every row")
     parser.add_argument("--set", choices=SETS, default="test")
+    parser.add_argument("--cut", action="store_true", help="protect what victims see: faster, flattering")
     parser.add_argument("--photos", type=int, default=99)
     parser.add_argument("--victims", nargs="+", help="default: all at hand")
     parser.add_argument("--seeds", type=int, default=2)
@@ -181,9 +187,11 @@ def main() -> None:
     settings = parser.parse_args()
 
     nets = Instruments.at_hand()
-    clean = views(SETS[settings.set][: settings.photos], nets)
+    names = SETS[settings.set][: settings.photos]
+    clean = views(names, nets) if settings.cut else whole(names)
     victims = settings.victims or [victim.name for victim in at_hand()]
-    print(f"{len(clean)} photos ({settings.set}), {settings.seeds} seeds, {settings.steps} steps; falls of", end=" ")
+    looked = f"{settings.set}, {'cut to 128 pixels' if settings.cut else 'whole'}"
+    print(f"{len(clean)} photos ({looked}), {settings.seeds} seeds, {settings.steps} steps; falls of", end=" ")
     print(" / ".join(MEASURES), "as: fall [95 %] | the same under random of equal PSNR (ratio); ? not clearly more")
     results = {}
     for name in list(rows()) if settings.full else settings.rows:
