@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from anti_i2v.metrics.faces import FaceIdentity
     from anti_i2v.protector import Protection
 
-__all__ = ["difference", "picture", "preview"]
+__all__ = ["Panels", "difference", "picture", "preview", "sheet"]
 
 Rgb8 = npt.NDArray[np.uint8]
 
@@ -43,7 +43,7 @@ HEADINGS = ("clean", "protected", f"difference x{GAIN}, around mid grey")
 
 
 @dataclass(frozen=True)
-class Row:
+class Panels:
     """Pictures beside each other, of one size, each above its caption."""
 
     panels: tuple[Rgb8, ...]
@@ -96,7 +96,7 @@ def picture(
         rows.append(_at_full_scale(clean, protected, faces))
     if decoder is not None:
         rows.append(_decoded(clean, protected, decoder, faces, short_side))
-    return _sheet(rows)
+    return sheet(rows)
 
 
 def difference(clean: Rgb8, protected: Rgb8) -> Rgb8:
@@ -105,18 +105,18 @@ def difference(clean: Rgb8, protected: Rgb8) -> Rgb8:
     return (128 + GAIN * change).clip(0, 255).astype(np.uint8)
 
 
-def _whole(clean: Rgb8, protected: Rgb8) -> Row:
+def _whole(clean: Rgb8, protected: Rgb8) -> Panels:
     # The difference is taken at full size: one of scaled-down photos would have lost the fine part of it.
     panels = tuple(_fitted(photo) for photo in (clean, protected, difference(clean, protected)))
     scale = panels[0].shape[1] / clean.shape[1]
-    return Row(panels, tuple(f"{heading}, at {scale:.0%}" for heading in HEADINGS))
+    return Panels(panels, tuple(f"{heading}, at {scale:.0%}" for heading in HEADINGS))
 
 
-def _at_full_scale(clean: Rgb8, protected: Rgb8, faces: FaceIdentity | None) -> Row:
+def _at_full_scale(clean: Rgb8, protected: Rgb8, faces: FaceIdentity | None) -> Panels:
     rows, columns, what = _region(clean, faces)
     cut = [photo[rows, columns] for photo in (clean, protected)]
     panels = (cut[0], cut[1], difference(cut[0], cut[1]))
-    return Row(panels, tuple(f"{heading}: {what} at 100%" for heading in HEADINGS))
+    return Panels(panels, tuple(f"{heading}: {what} at 100%" for heading in HEADINGS))
 
 
 def _region(clean: Rgb8, faces: FaceIdentity | None) -> tuple[slice, slice, str]:
@@ -136,7 +136,7 @@ def _span(middle: float, side: int) -> slice:
     return slice(first, first + length)
 
 
-def _decoded(clean: Rgb8, protected: Rgb8, decoder: Judge, faces: FaceIdentity | None, short_side: int) -> Row:
+def _decoded(clean: Rgb8, protected: Rgb8, decoder: Judge, faces: FaceIdentity | None, short_side: int) -> Panels:
     from anti_i2v.measure import decoded_windows
 
     before, after = decoded_windows(clean, protected, decoder, short_side, faces)
@@ -148,7 +148,7 @@ def _decoded(clean: Rgb8, protected: Rgb8, decoder: Judge, faces: FaceIdentity |
         f"decoded by {name}, protected: the same window",
         f"difference x{GAIN} of the two decoded windows",
     )
-    return Row(tuple(panels), captions)
+    return Panels(tuple(panels), captions)
 
 
 def _decoder(engine: str, device: str) -> Judge | None:
@@ -190,7 +190,8 @@ def _enlarged(pixels: Rgb8) -> Rgb8:
     return pixels.repeat(2, axis=0).repeat(2, axis=1)
 
 
-def _sheet(rows: Sequence[Row]) -> Image.Image:
+def sheet(rows: Sequence[Panels]) -> Image.Image:
+    """Rows of panels on paper, each panel above its caption."""
     font = ImageFont.load_default(size=TEXT)
     width = max(NARROWEST, *(panel.shape[1] for row in rows for panel in row.panels))
     letters = int(width / font.getlength("n"))
@@ -198,13 +199,13 @@ def _sheet(rows: Sequence[Row]) -> Image.Image:
     heights = [row.panels[0].shape[0] for row in rows]
     below = [LEADING * max(map(len, lines)) + GAP for lines in captions]
     columns = max(len(row.panels) for row in rows)
-    sheet = Image.new("RGB", (GAP + columns * (width + GAP), GAP + sum(heights) + sum(below) + GAP * len(rows)), PAPER)
-    pen = ImageDraw.Draw(sheet)
+    paper = Image.new("RGB", (GAP + columns * (width + GAP), GAP + sum(heights) + sum(below) + GAP * len(rows)), PAPER)
+    pen = ImageDraw.Draw(paper)
     top = GAP
     for row, lines, height, space in zip(rows, captions, heights, below, strict=True):
         for column, panel in enumerate(row.panels):
             left = GAP + column * (width + GAP)
-            sheet.paste(Image.fromarray(panel), (left, top))
+            paper.paste(Image.fromarray(panel), (left, top))
             pen.multiline_text((left, top + height + 4), "\n".join(lines[column]), INK, font, spacing=LEADING - TEXT)
         top += height + space + GAP
-    return sheet
+    return paper

@@ -20,6 +20,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -28,11 +29,14 @@ from numpy.typing import NDArray
 from anti_i2v.evaluation.competitors import competitor, competitor_names
 from anti_i2v.evaluation.controls import rescaled
 from anti_i2v.evaluation.evidence import Evaluation, VictimEvidence, evaluate_all, sample
+from anti_i2v.evaluation.page import SHOWN
 from anti_i2v.evaluation.verdicts import Instruments
 from anti_i2v.evaluation.victims import at_hand, where
 from anti_i2v.evaluation.views import cut, square_of
+from anti_i2v.evaluation.words import CONDITION_WORDS
 from anti_i2v.fullsize import check_budget
-from anti_i2v.photo import open_photo
+from anti_i2v.photo import open_photo, write_atomic
+from anti_i2v.preview import Panels, sheet
 from anti_i2v.protector import Protector
 from anti_i2v.recipes import Recipe, load_recipe
 from anti_i2v.video import Video
@@ -52,7 +56,7 @@ SETS = {
     ),
 }
 ENCODERS = ("taesd", "taesdxl", "taef1")
-DENOISER = "dit-taef1"
+DENOISER, UNTOUCHED = "dit-taef1", "dit-taesd3"
 MEASURES = ("identity", "first_frame_psnr", "lpips")
 HEADLINE_ROWS = ("balanced", "strong")
 SURVIVAL = ("jpeg75", "half size", "jpeg75, half size")
@@ -150,6 +154,17 @@ def figures(victim: VictimEvidence) -> list[str]:
     return cells
 
 
+def pictured(evaluation: Evaluation, photo: int, path: Path) -> None:
+    """One photo's videos by the victim that is hardest to reach, under one seed, frame by frame."""
+    hardest = evaluation.evidence.victims[-1].name
+    videos = evaluation.scenes[photo].videos[hardest]
+    strips = {name: np.concatenate(list(videos[name][0]), axis=1) for name in SHOWN}
+    rows = [Panels((strip,), (f"{hardest}, {CONDITION_WORDS[name]}",)) for name, strip in strips.items()]
+    data = BytesIO()
+    sheet(rows).save(data, "PNG")
+    write_atomic(path, data.getvalue(), overwrite=True)
+
+
 def told(name: str, evaluation: Evaluation, seconds: float) -> None:
     evidence = evaluation.evidence
     decibels = np.mean([pair.psnr for pair in evidence.imperceptibility if pair.psnr is not None])
@@ -178,18 +193,20 @@ def main() -> None:
     parser.add_argument("--set", choices=SETS, default="test")
     parser.add_argument("--cut", action="store_true", help="protect what victims see: faster, flattering")
     parser.add_argument("--photos", type=int, default=99)
-    parser.add_argument("--victims", nargs="+", help="default: all at hand")
+    parser.add_argument("--victims", nargs="+", default=[UNTOUCHED], help="or `all` that are at hand")
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=12, help="of the victims' samplers")
+    parser.add_argument("--steps", type=int, default=20, help="of the victims' samplers")
     parser.add_argument("--psnr", type=float, help="scale every perturbation to this")
     parser.add_argument("--survival", nargs="*", default=None, help="changes; none by default but with --full")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--picture", type=Path, help="PNG of the last row's videos of one photo")
+    parser.add_argument("--pictured", type=int, default=0, help="which photo")
     settings = parser.parse_args()
 
     nets = Instruments.at_hand()
     names = SETS[settings.set][: settings.photos]
     clean = views(names, nets) if settings.cut else whole(names)
-    victims = settings.victims or [victim.name for victim in at_hand()]
+    victims = [victim.name for victim in at_hand()] if settings.victims == ["all"] else settings.victims
     looked = f"{settings.set}, {'cut to 128 pixels' if settings.cut else 'whole'}"
     print(f"{len(clean)} photos ({looked}), {settings.seeds} seeds, {settings.steps} steps; falls of", end=" ")
     print(" / ".join(MEASURES), "as: fall [95 %] | the same under random of equal PSNR (ratio); ? not clearly more")
@@ -212,6 +229,8 @@ def main() -> None:
         )
         told(name, evaluation, seconds)
         results[name] = json.loads(evaluation.evidence.to_json())
+        if settings.picture is not None:
+            pictured(evaluation, settings.pictured, settings.picture)
         if settings.json is not None:
             settings.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
