@@ -45,8 +45,8 @@ ON_STUDENT = (
 )
 
 ENCODERS_ALONE = (
-    "steps were taken on encoders alone: the recipe's small video model ({}) is not at hand for this engine "
-    "(ONNX: `anti-i2v export`); where it was measured, that did less to identity on a model that nothing was optimised on"
+    "steps were taken on encoders alone: the recipe's small video model ({}) is not at hand for this engine (ONNX: "
+    "`anti-i2v export`); where it was measured, that did less to identity on a model that nothing was optimised on"
 )
 
 CAPTIONED = "a captioner made the caption; it is not kept here, for it says what the photo shows"
