@@ -17,8 +17,8 @@ from anti_i2v.transforms import TRANSFORMS, sampler
 DATA = Path(load_recipe.__code__.co_filename).parent / "data" / "recipes"
 
 
-def test_the_three_promised_recipes_ship_lightest_first() -> None:
-    assert recipe_names() == ["draft", "balanced", "strong", "full"]
+def test_the_promised_recipes_ship_lightest_first() -> None:
+    assert recipe_names() == ["draft", "balanced", "strong", "full", "paper"]
     assert recipe_names(denoisers=False) == ["draft", "balanced", "strong"]
 
 
@@ -30,6 +30,13 @@ def test_every_shipped_recipe_loads_and_can_be_run(name: str) -> None:
     assert recipe.algorithm in ALGORITHMS
     assert any(msgspec.to_builtins(recipe.terms).values())
     sampler(recipe.eot)
+
+
+def test_the_papers_recipe_differs_from_full_in_its_space_alone() -> None:
+    full, paper = (msgspec.to_builtins(load_recipe(name)) for name in ("full", "paper"))
+    assert {key for key in full if full[key] != paper[key]} == {"name", "summary", "spaces"}
+    assert paper["spaces"] == ("lab", "dct")
+    assert (paper["lab_shares"], paper["dct_cutoff"]) == ((0, 1, 1), 0.25)
 
 
 def test_files_are_named_after_their_recipes() -> None:
