@@ -138,7 +138,7 @@ def refine(
     Raises:
         Cancelled: when `cancel` is set.
     """
-    per_pass = 0.0
+    passes: list[float] = []
 
     def watch() -> None:
         if cancel is not None and cancel.is_set():
@@ -153,14 +153,15 @@ def refine(
         return Outcome(photo.start, None, 0, "deadline")
     photo.wait()
     for index in range(len(photo.surrogates)):
-        if deadline is not None and time.monotonic() + per_pass > deadline:
+        if deadline is not None and time.monotonic() + max(passes, default=0.0) > deadline:
             return Outcome(photo.start, None, 0, "deadline")
         begun = time.monotonic()
         photo.bind(index)
         photo.wait()
-        per_pass = max(per_pass, time.monotonic() - begun)
+        passes.append(time.monotonic() - begun)
+    longest = max((sum(passes[index] for index in turn) for turn in turns(photo.surrogates, recipe)), default=0.0)
     # The first and the last comparison of candidates are a forward pass on every surrogate: they must fit as well.
-    comparison = 1.2 * per_pass * len(photo.surrogates)
+    comparison = 1.2 * max(passes, default=0.0) * len(passes)
     if deadline is not None and time.monotonic() + 2 * comparison > deadline:
         return Outcome(photo.start, None, 0, "deadline")
     return descend(
@@ -172,7 +173,7 @@ def refine(
         score_every=recipe.score_every,
         callback=callback,
         deadline=None if deadline is None else deadline - comparison,
-        step_seconds=per_pass * PASSES_A_STEP * (1 if recipe.turns == "one" else len(photo.surrogates)),
+        step_seconds=PASSES_A_STEP * longest,
         cancel=cancel,
     )
 

@@ -304,15 +304,17 @@ class Slow:
         raise AssertionError("nothing here looks")
 
 
-@given(deadline=st.floats(-5, 120), surrogates=st.integers(1, 4), mode=st.sampled_from(["one", "all"]))
+@given(deadline=st.floats(-5, 120), surrogates=st.integers(1, 4), mode=st.sampled_from(["one", "all", "beside"]))
 @settings(max_examples=80, deadline=None)
 def test_nothing_is_late_and_no_time_is_wasted(deadline: float, surrogates: int, mode: str) -> None:
-    own, photo = recipe(steps=20, turns=mode), Slow(surrogates)
+    photo = Slow(surrogates)
+    joins = photo.surrogates[-1:] if mode == "beside" else []  # a video model of the recipe's own is in every turn
+    own = recipe(steps=20, turns="all" if mode == "all" else "one", video_models=joins)
     with pytest.MonkeyPatch.context() as patch:
         for each in (module, descent):
             patch.setattr(each, "time", SimpleNamespace(monotonic=lambda: photo.now))
         outcome = refine(photo, own, deadline=deadline)
-    a_step = 3 * (1 if mode == "one" else surrogates)
+    a_step = 3 * {"one": 1, "all": surrogates, "beside": min(2, surrogates)}[mode]
     assert photo.now <= max(deadline, float(deadline >= 0))  # what a pass takes is known after the first one
     assert outcome.candidate == outcome.steps
     assert outcome.stopped == ("steps" if outcome.steps == 20 else "deadline")
