@@ -103,9 +103,10 @@ def rows(names: list[str]) -> dict[str, Maker]:
     for name in ("balanced", "strong"):
         # The student has no decoder: on it, `strong` is its displacement term alone.
         known[f"{name}, embedded"] = recipe_row(load_recipe(name, terms={"displacement": 1.0}), ("embedded",))
-        known[f"{name}, real"] = recipe_row(load_recipe(name), TRAINED_ON)
+        on = (*TRAINED_ON, *load_recipe(name).video_models)
+        known[f"{name}, real"] = recipe_row(load_recipe(name), on)
         # At the visibility of the cold rows: the recipe without its visual weighting.
-        known[f"{name}, real, unweighted"] = recipe_row(load_recipe(name, visual_floor=1.0), TRAINED_ON)
+        known[f"{name}, real, unweighted"] = recipe_row(load_recipe(name, visual_floor=1.0), on)
     known["50 cold"] = recipe_row(COLD, TRAINED_ON)
     known["50 cold, EOT"] = recipe_row(COLD_EOT, TRAINED_ON)
     unknown = set(names) - set(known)
