@@ -405,7 +405,7 @@ def test_the_entry_point_protects_and_keeps_the_terminal_clean() -> None:
 def test_the_entry_point_fails_with_one_line() -> None:
     done = start(ENTRY, "protect", "photo.jpg", "--recipe", "nope")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "anti-i2v: unknown recipe 'nope': choose from draft, balanced, strong, full\n"
+    assert done.stderr == "anti-i2v: unknown recipe 'nope': choose from draft, balanced, strong, full, paper\n"
 
 
 def test_a_file_name_that_is_not_text_does_not_end_the_batch() -> None:
