@@ -21,8 +21,14 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-async function asked(name: 'settings' | 'submit'): Promise<unknown> {
-  const reply = ask(name, { photo: new Blob() });
+const BODIES = {
+  settings: {},
+  submit: { photo: new Blob(), key: 'k'.repeat(32) },
+  pair: { address: 'http://localhost:8000', code: 'ABCD' },
+};
+
+async function asked(name: keyof typeof BODIES): Promise<unknown> {
+  const reply = ask(name, BODIES[name]);
   await vi.runAllTimersAsync();
   return reply;
 }
@@ -41,9 +47,16 @@ test('an answer that is none counts as none', async () => {
   expect(await asked('settings')).toEqual(ok('settings'));
 });
 
-test('a photo is not submitted twice', async () => {
+test('a photo is submitted again under its key, so that it stays one job', async () => {
   answers = [CLOSED, ok({ job: 'j' })];
-  expect(await asked('submit')).toMatchObject({ ok: false, problem: { code: 'internal' } });
+  expect(await asked('submit')).toEqual(ok({ job: 'j' }));
+  expect(sent).toHaveLength(2);
+  expect(sent[1]).toEqual(sent[0]);
+});
+
+test('a code is not tried twice', async () => {
+  answers = [CLOSED, ok('late')];
+  expect(await asked('pair')).toMatchObject({ ok: false, problem: { code: 'internal' } });
   expect(sent).toHaveLength(1);
 });
 

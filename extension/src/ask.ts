@@ -4,7 +4,7 @@ import { no, RELOAD, TOO_LARGE } from './problems';
 import type { Problem, Reply, RequestName, Requests } from './messages';
 
 /** A second time these would do something else. */
-const ONCE = new Set<RequestName>(['submit', 'pair', 'settled']);
+const ONCE = new Set<RequestName>(['pair', 'settled']);
 /** Milliseconds before each further try. */
 const PAUSES = [100, 1000];
 

@@ -76,8 +76,11 @@ export interface Requests {
   state: { request: { fresh?: boolean }; reply: BridgeState };
   /** Whether a Blob arrives as one; else bytes go as base64 both ways. */
   clones: { request: { probe: unknown }; reply: { clones: boolean } };
-  /** Protect a photo: the server's id for it, and the seconds it was given. The preset follows from the tab's site. */
-  submit: { request: { photo: Payload }; reply: { job: string; deadline: number | null } };
+  /**
+   * Protect a photo: the server's id for it, and the seconds it was given. The preset follows from the tab's site.
+   * Asking twice under one key is allowed: it is one job.
+   */
+  submit: { request: { photo: Payload; key: string }; reply: { job: string; deadline: number | null } };
   /** What happened to a job after event number `after`; waits a few seconds for news, answers [] without. */
   follow: { request: { job: string; after: number }; reply: { events: JobEvent[] } };
   /** The protected photo of a job that is done, and its receipt. Asking twice is allowed. */

@@ -116,7 +116,10 @@ describe('what dies meanwhile is asked again', () => {
     background({ follow: () => no('gone', 'It is gone.') });
     asked = [];
     expect(await settled(run().reply)).toEqual(no('gone', 'It is gone.'));
-    expect(names().filter((name) => name === 'submit')).toHaveLength(2);
+    const submits = asked.filter(([name]) => name === 'submit').map(([, body]) => body as { key: string });
+    expect(submits).toHaveLength(2);
+    expect(submits[1]?.key).not.toBe(submits[0]?.key); // another job, not an answer that was lost
+    expect(submits[0]?.key).toMatch(/^[0-9a-f]{32}$/);
   });
 });
 

@@ -61,7 +61,7 @@ async function once(photo: Blob, report: Reporter, signal: AbortSignal): Promise
   if (packed === null) return UNREADABLE;
   if (packed === undefined) return { ok: false, problem: TOO_LARGE };
   if (signal.aborted) return STOPPED;
-  const submitted = await ask('submit', { photo: packed });
+  const submitted = await ask('submit', { photo: packed, key: newKey() });
   if (!submitted.ok) return submitted;
   const { job, deadline } = submitted.value;
   report.deadline(deadline);
@@ -75,6 +75,11 @@ async function once(photo: Blob, report: Reporter, signal: AbortSignal): Promise
   signal.removeEventListener('abort', cancel);
   if (!signal.aborted) cancel(); // the server need not keep what we have, or will not fetch
   return found;
+}
+
+/** Pages without TLS have no `randomUUID`. */
+function newKey(): string {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 async function outcome(job: string, base64: boolean, report: Reporter, signal: AbortSignal): Promise<Reply<Protected>> {

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import secrets
 import time
 from bisect import insort
 from collections.abc import Callable
 
-from anti_i2v_server.errors import JobUnknown, QueueFull
+from anti_i2v_server.errors import JobUnknown, KeyReused, QueueFull
 from anti_i2v_server.jobs import Job, State
 from anti_i2v_server.settings import Settings
 from anti_i2v_server.wishes import Wishes
@@ -36,15 +37,26 @@ class Board:
         """All that are known."""
         return list(self._jobs.values())
 
-    def add(self, wishes: Wishes, photo: bytes, owner: str) -> Job:
-        """A new job, in the queue. Raises QueueFull."""
+    def add(self, wishes: Wishes, photo: bytes, owner: str, key: str | None = None) -> Job:
+        """A new job, in the queue; the one there is where its owner submitted the same under this key before.
+
+        Raises:
+            KeyReused: the key came with another photo or other wishes.
+            QueueFull: no place for one more.
+        """
         self.expire()
+        digest = None if key is None else hashlib.sha256(photo).digest()
+        for job in self._jobs.values() if key is not None else ():
+            if (job.owner, job.key) == (owner, key):
+                if (job.wishes, job.digest) != (wishes, digest):
+                    raise KeyReused("this Idempotency-Key came with another photo or other wishes: make a new one")
+                return job
         if len(self._waiting) >= self._settings.queue_limit:
             raise QueueFull(f"{len(self._waiting)} photos are waiting already: try again in a moment")
         if sum(job.size for job in self._jobs.values()) + len(photo) > self._settings.store_limit:
             raise QueueFull("the server's memory for photos is full: fetch and delete results, or try again later")
         self._count += 1
-        job = Job(secrets.token_urlsafe(16), owner, self._count, wishes, photo, self._clock)
+        job = Job(secrets.token_urlsafe(16), owner, self._count, wishes, photo, self._clock, key=key, digest=digest)
         self._jobs[job.id] = job
         self._enqueue(job)
         return job

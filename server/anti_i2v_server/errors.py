@@ -5,7 +5,7 @@ AntiI2VError
     |-- MalformedRequest, UnsupportedMedia, BodyTooLarge, BodyTooSlow       the request itself
     |-- HostRefused, OriginRefused, Unauthorised                            who asks, and how
     |-- PairingRefused, PairingExhausted, TokenFileUnsafe                   pairing
-    |-- JobUnknown, JobPending                                              asked about a job
+    |-- JobUnknown, JobPending, KeyReused                                   asked about a job
     |-- QueueFull, NotReady, Stopping                                       come back later
     `-- WorkerLost, JobFailed                                               the worker
 """
@@ -21,6 +21,7 @@ __all__ = [
     "JobFailed",
     "JobPending",
     "JobUnknown",
+    "KeyReused",
     "MalformedRequest",
     "NotReady",
     "OriginRefused",
@@ -94,6 +95,10 @@ class JobPending(ServerError):
     """The job has no result yet."""
 
     retry_after = 1
+
+
+class KeyReused(ServerError):
+    """A key of a submission that was used for another one."""
 
 
 class QueueFull(ServerError):

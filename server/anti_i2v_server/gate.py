@@ -30,7 +30,7 @@ ALWAYS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
-ALLOWED_HEADERS = "accept, authorization, content-type, last-event-id"
+ALLOWED_HEADERS = "accept, authorization, content-type, idempotency-key, last-event-id"
 EXPOSED_HEADERS = f"{RECEIPT_HEADER}, content-disposition, location, retry-after"
 
 

@@ -73,6 +73,8 @@ class Job:
         owner: who submitted it: nobody else sees it.
         number: jobs of one priority run in this order.
         photo: the original file, only until the job ends.
+        key: what its owner named the submission, None where nothing did.
+        digest: SHA-256 of the photo where there is a key: the same key must come with the same photo.
         clock: `time.monotonic`, or a test's.
     """
 
@@ -91,6 +93,8 @@ class Job:
     error: Exception | None = None
     cancel_wanted: bool = False
     ended_at: float | None = None
+    key: str | None = None
+    digest: bytes | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self.submitted_at = self.clock()

@@ -40,6 +40,7 @@ TABLE: dict[type[Exception], tuple[int, str, str]] = {
     errors.BodyTooLarge: (413, "size", "The body is too large"),
     errors.UnsupportedMedia: (415, "media", "This type of body is not read here"),
     errors.HostRefused: (421, "host", "This is not the server that was asked for"),
+    errors.KeyReused: (422, "key", "This key belongs to another submission"),
     errors.PairingExhausted: (429, "exhausted", "No pairing code is open"),
     errors.JobFailed: (500, "failed", "The photo could not be protected"),
     errors.WorkerLost: (500, "failed", "The photo could not be protected"),

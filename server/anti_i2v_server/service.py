@@ -55,11 +55,12 @@ class Service:
             error = Stopping("the server stopped before the photo's turn came: send it again")
             job.fail(error, problem_of(error).told())
 
-    def submit(self, wishes: Wishes, photo: bytes, owner: str) -> Job:
-        """Put a photo in the queue.
+    def submit(self, wishes: Wishes, photo: bytes, owner: str, key: str | None = None) -> Job:
+        """Put a photo in the queue, once for each key.
 
         Raises:
             RecipeError: the wishes cannot be fulfilled.
+            KeyReused: the key came with something else.
             QueueFull, NotReady, Stopping: not now.
         """
         wishes.check()
@@ -67,7 +68,7 @@ class Service:
             raise Stopping("the server is about to stop: send the photo again when it is back")
         if self.pool.hopeless:
             raise NotReady("the worker does not start: see the server's log")
-        return self.board.add(wishes, photo, owner)
+        return self.board.add(wishes, photo, owner, key)
 
     def status(self, job_id: str, owner: str) -> Job:
         """A job. Raises JobUnknown."""

@@ -70,14 +70,19 @@ class Serving:
         found = [line for line in lines if re.match(rf"{name}[ {{]", line) and all(each in line for each in wanted)]
         return sum(float(line.rpartition(" ")[2]) for line in found)
 
-    def jobs(self, state: str = "") -> float:
-        """Jobs that have ended, all or those in a state."""
-        return self.counted("anti_i2v_jobs_total", **({"state": state} if state else {}))
+    def stored(self) -> float:
+        """Bytes of photos and results in its memory."""
+        return self.counted("anti_i2v_stored_bytes")
 
     def workers(self) -> list[int]:
         """Process ids."""
         threads = Path(f"/proc/{self.process.pid}/task").glob("*/children")
         return [int(child) for thread in threads for child in thread.read_text().split()]
+
+    def freeze_all(self, on: bool = True) -> None:
+        """It takes connections and says nothing."""
+        for process in (self.process.pid, *self.workers()):
+            os.kill(process, signal.SIGSTOP if on else signal.SIGCONT)
 
     def freeze(self, on: bool = True) -> None:
         """Jobs last as long as their worker is frozen: shorter than the server's patience with it."""

@@ -183,3 +183,28 @@ def test_of_very_many_events_the_latest_are_kept() -> None:
         job.moved(step, 1000, 0.0)
     assert len(job.events) == MOST_EVENTS
     assert job.events[-1].data["step"] == 999
+
+
+def test_the_key_of_one_owner_is_nothing_to_another() -> None:
+    board = Board(LIMITS)
+    mine = board.add(Wishes(), PHOTO, OWNER, "key")
+    assert board.add(Wishes(), PHOTO, "another", "key") is not mine
+    assert board.add(Wishes(), PHOTO, OWNER, "key") is mine
+    assert board.waiting == 2
+
+
+def test_a_full_queue_still_knows_what_it_has_under_a_key() -> None:
+    board = Board(LIMITS)
+    jobs = [board.add(Wishes(), PHOTO, OWNER, f"key {number}") for number in range(LIMITS.queue_limit)]
+    assert board.add(Wishes(), PHOTO, OWNER, "key 0") is jobs[0]
+    with pytest.raises(QueueFull):
+        board.add(Wishes(), PHOTO, OWNER, "a new key")
+
+
+def test_a_key_is_forgotten_with_its_job() -> None:
+    board = Board(LIMITS)
+    job = board.add(Wishes(), PHOTO, OWNER, "key")
+    board.withdraw(job)
+    assert board.add(Wishes(), PHOTO, OWNER, "key") is job  # an answer that was lost, not a wish for a new one
+    board.forget(job)
+    assert board.add(Wishes(), b"another photo", OWNER, "key") is not job

@@ -168,6 +168,31 @@ def test_readiness_names_the_provider(working: TestClient[Any]) -> None:
     assert ready["restarts"] == 0
 
 
+KEY = "0123456789abcdef"
+
+
+def test_a_photo_submitted_again_under_its_key_is_the_same_job(working: TestClient[Any], photo: bytes) -> None:
+    def submit(query: str = "", content: bytes = photo, key: str | None = KEY) -> Any:
+        keyed = {} if key is None else {"idempotency-key": key}
+        return working.post(f"/v1/jobs?recipe=draft{query}", content=content, headers=PNG | keyed)
+
+    first = submit()
+    assert first.status_code == 202, first.text
+    again = submit()
+    assert again.status_code == 202
+    assert again.json()["id"] == first.json()["id"]
+    for other in (submit("&seed=1"), submit(content=photo + b"more")):
+        assert (other.status_code, other.json()["type"]) == (422, "/problems/key")
+    assert submit(key="another-key-of-its-own").json()["id"] != first.json()["id"]
+    assert submit(key=None).json()["id"] != submit(key=None).json()["id"]
+
+
+@pytest.mark.parametrize("key", ["", "short", "with a space inside it", "x" * 201])
+def test_a_key_that_can_be_guessed_or_is_none_is_refused(working: TestClient[Any], photo: bytes, key: str) -> None:
+    reply = working.post("/v1/jobs?recipe=draft", content=photo, headers={**PNG, "idempotency-key": key})
+    assert reply.status_code == 400
+
+
 def test_the_metrics_count_by_route_and_never_by_path(working: TestClient[Any]) -> None:
     working.get("/v1/jobs/some-secret-id")
     text = working.get("/metrics").text

@@ -1,7 +1,7 @@
 // @vitest-environment node
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { problemOf, Refusal } from '../problems';
-import { CODE, events, JPEG, json, problem, RECEIPT, TOKEN, ToyServer, PROTECTED } from '../testing/server';
+import { CODE, events, JPEG, json, KEY, problem, RECEIPT, TOKEN, ToyServer, PROTECTED } from '../testing/server';
 import * as api from './api';
 
 let toy: ToyServer;
@@ -24,18 +24,23 @@ async function refusal(promise: Promise<unknown>): Promise<unknown> {
 
 describe('a photo is submitted as it is, with what is wished', () => {
   test('raw, with the type of its bytes and the token', async () => {
-    expect(await api.submit(server, photo(), { recipe: 'draft', preset: 'x', deadline: 20 })).toBe('job1');
+    expect(await api.submit(server, photo(), KEY, { recipe: 'draft', preset: 'x', deadline: 20 })).toBe('job1');
     const [seen] = toy.seen;
     expect(seen).toMatchObject({ method: 'POST', path: '/v1/jobs', query: 'recipe=draft&preset=x&deadline=20' });
     expect(seen?.headers).toMatchObject({ 'content-type': 'image/jpeg', authorization: `Bearer ${TOKEN}` });
+    expect(seen?.headers['idempotency-key']).toBe(KEY);
     expect(new Uint8Array(seen?.body ?? [])).toEqual(JPEG);
   });
   test('without what is not wished', async () => {
-    await api.submit(server, photo(), { recipe: 'balanced', preset: null, deadline: null });
+    await api.submit(server, photo(), KEY, { recipe: 'balanced', preset: null, deadline: null });
     expect(toy.seen[0]?.query).toBe('recipe=balanced');
   });
   test('and with nothing that tells more: no cookie, no referrer, no name', async () => {
-    await api.submit(server, new File([JPEG], 'private name.jpg'), { recipe: 'draft', preset: null, deadline: null });
+    await api.submit(server, new File([JPEG], 'private name.jpg'), KEY, {
+      recipe: 'draft',
+      preset: null,
+      deadline: null,
+    });
     expect(JSON.stringify(toy.seen[0])).not.toMatch(/private|referer|cookie/i);
   });
 });
@@ -53,7 +58,7 @@ describe('every answer that is none becomes a problem', () => {
     [404, 'job', undefined, { code: 'gone', detail: 'Why it is so.' }],
   ])('%i %s', async (status, name, wait, expected) => {
     toy.acts.set('POST /v1/jobs', (_, respond) => problem(respond, status, name, 'why it is so', wait));
-    const asked = api.submit(server, photo(), { recipe: 'draft', preset: null, deadline: null });
+    const asked = api.submit(server, photo(), KEY, { recipe: 'draft', preset: null, deadline: null });
     expect(await refusal(asked)).toEqual(expected);
   });
   test('a server that has another name says so', () => {
@@ -72,7 +77,7 @@ describe('every answer that is none becomes a problem', () => {
     const other = new ToyServer();
     const address = await other.start();
     toy.acts.set('POST /v1/jobs', (_, respond) => respond.writeHead(307, { location: `${address}/v1/jobs` }).end());
-    const asked = api.submit(server, photo(), { recipe: 'draft', preset: null, deadline: null });
+    const asked = api.submit(server, photo(), KEY, { recipe: 'draft', preset: null, deadline: null });
     expect(await refusal(asked)).toMatchObject({ code: 'unreachable' });
     expect(other.seen).toEqual([]);
     await other.stop();

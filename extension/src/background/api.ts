@@ -31,6 +31,8 @@ const PHOTO = 90_000;
 const NEWS = 8_000;
 const MORE_NEWS = 100;
 
+/** What names one submission, so that it can be sent again when the answer was lost. */
+export const KEY = /^[\w-]{16,100}$/;
 export const JOB = /^[\w-]{1,200}$/;
 
 const SILENT = 'The server cannot be reached: is `anti-i2v serve` running, and is the address right?';
@@ -68,13 +70,13 @@ export async function choices(server: Server): Promise<Choices> {
   return { recipes, presets: presets.map(({ name, label }) => ({ name, label })) };
 }
 
-/** Puts a photo in the queue: the job's id. */
-export async function submit(server: Server, photo: Blob, wishes: Wishes): Promise<string> {
+/** Puts a photo in the queue, once for each key: the job's id. */
+export async function submit(server: Server, photo: Blob, key: string, wishes: Wishes): Promise<string> {
   const query = new URLSearchParams({ recipe: wishes.recipe });
   if (wishes.preset !== null) query.set('preset', wishes.preset);
   if (wishes.deadline !== null) query.set('deadline', String(wishes.deadline));
   const type = mediaType(new Uint8Array(await photo.slice(0, 12).arrayBuffer()));
-  const more = { body: photo, headers: { 'content-type': type } };
+  const more = { body: photo, headers: { 'content-type': type, 'idempotency-key': key } };
   return (await json(await call(server, 'POST', `/v1/jobs?${query}`, PHOTO, more), object({ id: text(200, JOB) }))).id;
 }
 

@@ -2,7 +2,7 @@
 import type { HoldView, PhotoView, RequestName, Requests } from '../messages';
 import { payload } from '../payload';
 import { anything, byTag, count, flag, list, number, object, only, or, record, text, type Shape } from '../shape';
-import { JOB } from './api';
+import { JOB, KEY } from './api';
 import { settled } from './uploads';
 
 /** Photos of one hold: a folder may hold many. */
@@ -53,7 +53,7 @@ const decision = object({ hold: id, photo: or(id, only(null)), choice: only('ret
 export const BODIES: { [Name in RequestName]: Shape<Requests[Name]['request']> } = {
   state: object({}, { fresh: flag }) as Shape<Requests['state']['request']>,
   clones: object({ probe: anything }),
-  submit: object({ photo: payload }),
+  submit: object({ photo: payload, key: text(100, KEY) }),
   follow: object({ job, after: count }),
   result: object({ job }, { base64: flag }) as Shape<Requests['result']['request']>,
   cancel: object({ job }),

@@ -16,11 +16,16 @@ export interface Place {
 
 const jobs = stored('session', 'jobs', map(object({ tab: number, frame: count })), {});
 
-export async function submit(photo: Blob, site: string, place: Place): Promise<Requests['submit']['reply']> {
+export async function submit(
+  photo: Blob,
+  key: string,
+  site: string,
+  place: Place,
+): Promise<Requests['submit']['reply']> {
   const [paired, settings] = await Promise.all([server(), readSettings()]);
   const preset = presetFor(site, settings.presets, settings.fallback);
   const { recipe, deadline } = settings;
-  const job = await api.submit(paired, photo, { recipe, preset, deadline });
+  const job = await api.submit(paired, photo, key, { recipe, preset, deadline });
   await jobs.change((all) => ({ ...all, [job]: { tab: place.tab, frame: place.frame } }));
   return { job, deadline };
 }

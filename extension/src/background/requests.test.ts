@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { fakeBrowser } from 'wxt/testing';
 import type { Reply, RequestName } from '../messages';
 import { DEFAULTS } from '../settings';
-import { CODE, events, JPEG, RECEIPT, TOKEN, ToyServer, PROTECTED } from '../testing/server';
+import { CODE, events, JPEG, KEY, RECEIPT, TOKEN, ToyServer, PROTECTED } from '../testing/server';
 import { cancelAll } from './jobs';
 import { answer } from './requests';
 
@@ -78,8 +78,11 @@ describe('every body is checked', () => {
   test.each([
     ['toString', {}],
     ['nothing', {}],
-    ['submit', { photo: {} }],
-    ['submit', { photo: 'text' }],
+    ['submit', { photo: {}, key: KEY }],
+    ['submit', { photo: 'text', key: KEY }],
+    ['submit', { photo: photo() }],
+    ['submit', { photo: photo(), key: 'short' }],
+    ['submit', { photo: photo(), key: 'with a space, and long' }],
     ['submit', null],
     ['follow', { job: '../../ready', after: 0 }],
     ['follow', { job: 'job1', after: -1 }],
@@ -119,7 +122,7 @@ describe('pairing', () => {
   test('ends with null: the token is forgotten, the address is kept', async () => {
     await paired();
     expect(await value('pair', null, page)).toMatchObject({ address, paired: false, problem: { code: 'unpaired' } });
-    expect(await send('submit', { photo: photo() })).toMatchObject({ problem: { code: 'unpaired' } });
+    expect(await send('submit', { photo: photo(), key: KEY })).toMatchObject({ problem: { code: 'unpaired' } });
   });
   test.each(['ftp://a.example', 'javascript:alert(1)', 'http://user:pass@a.example', 'http://a.example/path', 'a b'])(
     '%s is no address',
@@ -143,33 +146,33 @@ describe('a photo', () => {
 
   test('gets the recipe of the settings and the preset of its site', async () => {
     await value('change', { recipe: 'strong', deadline: 90 }, page);
-    expect(await value('submit', { photo: photo() })).toEqual({ job: 'job1', deadline: 90 });
+    expect(await value('submit', { photo: photo(), key: KEY })).toEqual({ job: 'job1', deadline: 90 });
     expect(toy.seen.at(-1)?.query).toBe('recipe=strong&preset=instagram&deadline=90');
   });
   test('in a frame goes to the site of the tab', async () => {
-    await value('submit', { photo: photo() }, inFrame);
+    await value('submit', { photo: photo(), key: KEY }, inFrame);
     expect(toy.seen.at(-1)?.query).toContain('preset=instagram');
   });
   test('of a page of the extension goes nowhere yet: the default preset', async () => {
-    await value('submit', { photo: photo() }, page);
+    await value('submit', { photo: photo(), key: KEY }, page);
     expect(toy.seen.at(-1)?.query).toContain('preset=any');
   });
   test('that came as base64 arrives as bytes, and returns as base64', async () => {
     const base64 = btoa(String.fromCharCode(...JPEG));
-    await value('submit', { photo: { base64, type: 'image/jpeg' } });
+    await value('submit', { photo: { base64, type: 'image/jpeg' }, key: KEY });
     expect(new Uint8Array(toy.seen.at(-1)?.body ?? [])).toEqual(JPEG);
     const reply: { file: unknown } = await value('result', { job: 'job1', base64: true });
     expect(reply.file).toEqual({ base64: btoa(String.fromCharCode(...PROTECTED)), type: 'image/jpeg' });
   });
   test('is followed and fetched', async () => {
-    await value('submit', { photo: photo() });
+    await value('submit', { photo: photo(), key: KEY });
     expect(await value('follow', { job: 'job1', after: 0 })).toEqual({ events: [{ id: 1, event: 'done', data: {} }] });
     const reply: { file: Blob; receipt: unknown } = await value('result', { job: 'job1' });
     expect(reply.receipt).toEqual(RECEIPT);
     expect(reply.file).toBeInstanceOf(Blob);
   });
   test('is out of reach of another tab', async () => {
-    await value('submit', { photo: photo() });
+    await value('submit', { photo: photo(), key: KEY });
     const other = { ...bridge, tab: { id: 8, url: SITE } };
     expect(await send('result', { job: 'job1' }, other)).toMatchObject({ problem: { code: 'gone' } });
     expect(await send('follow', { job: 'job1', after: 0 }, other)).toMatchObject({ problem: { code: 'gone' } });
@@ -177,18 +180,18 @@ describe('a photo', () => {
     expect(toy.asked).not.toContain('DELETE /v1/jobs/job1');
   });
   test('is cancelled at the server, also when that is gone', async () => {
-    await value('submit', { photo: photo() });
+    await value('submit', { photo: photo(), key: KEY });
     await value('cancel', { job: 'job1' });
     expect(toy.asked.at(-1)).toBe('DELETE /v1/jobs/job1');
     expect(await value('cancel', { job: 'unknown' })).toBeNull();
-    await value('submit', { photo: photo() });
+    await value('submit', { photo: photo(), key: KEY });
     await toy.stop();
     expect(await value('cancel', { job: 'job2' })).toBeNull();
     await toy.start();
   });
   test('whose page was left before the server answered is cancelled', async () => {
     listening = false;
-    expect(await send('submit', { photo: photo() })).toMatchObject({ problem: { code: 'gone' } });
+    expect(await send('submit', { photo: photo(), key: KEY })).toMatchObject({ problem: { code: 'gone' } });
     expect(toy.asked.at(-1)).toBe('DELETE /v1/jobs/job1');
   });
 });
@@ -198,24 +201,24 @@ describe('a page that is left frees the server', () => {
   const cancelled = (): string[] => toy.asked.filter((asked) => asked.startsWith('DELETE')).toSorted();
 
   test('a new document of the top frame: every job of the tab', async () => {
-    await value('submit', { photo: photo() });
-    await value('submit', { photo: photo() }, inFrame);
+    await value('submit', { photo: photo(), key: KEY });
+    await value('submit', { photo: photo(), key: KEY }, inFrame);
     await value('state', { fresh: true });
     await vi.waitFor(() => expect(cancelled()).toEqual(['DELETE /v1/jobs/job1', 'DELETE /v1/jobs/job2']));
   });
   test('a new document of a frame: those of this frame', async () => {
-    await value('submit', { photo: photo() });
-    await value('submit', { photo: photo() }, inFrame);
+    await value('submit', { photo: photo(), key: KEY });
+    await value('submit', { photo: photo(), key: KEY }, inFrame);
     await value('state', { fresh: true }, inFrame);
     await vi.waitFor(() => expect(cancelled()).toEqual(['DELETE /v1/jobs/job2']));
   });
   test('a closed tab', async () => {
-    await value('submit', { photo: photo() });
+    await value('submit', { photo: photo(), key: KEY });
     await cancelAll(7);
     expect(cancelled()).toEqual(['DELETE /v1/jobs/job1']);
   });
   test('asking for the state alone cancels nothing', async () => {
-    await value('submit', { photo: photo() });
+    await value('submit', { photo: photo(), key: KEY });
     await value('state', {});
     expect(cancelled()).toEqual([]);
   });
@@ -294,7 +297,7 @@ test('the popup sees the latest uploads of its tab, of this tab alone', async ()
 
 test('a stream that is cut short is no end: the job can be asked for again', async () => {
   await paired();
-  await value('submit', { photo: photo() });
+  await value('submit', { photo: photo(), key: KEY });
   toy.acts.set('GET /v1/jobs/job1/events', ({ headers }, respond) =>
     events(respond, [['started', {}]], Number(headers['last-event-id'])),
   );

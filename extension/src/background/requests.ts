@@ -50,9 +50,9 @@ const HANDLERS: Handlers = {
     return { clones: blob(probe) };
   },
 
-  async submit({ photo }, from) {
+  async submit({ photo, key }, from) {
     const { presets } = await readSettings();
-    const reply = await jobs.submit(unpack(photo), from.ours ? '' : siteOf(from.url, presets), from);
+    const reply = await jobs.submit(unpack(photo), key, from.ours ? '' : siteOf(from.url, presets), from);
     if (!(await isThere(from))) {
       await jobs.cancel(reply.job, from);
       throw refuse('gone', 'The page was left.');

@@ -5,6 +5,8 @@ import type { Receipt } from '../receipt';
 
 export const TOKEN = 'a-token-of-more-than-twenty-characters';
 export const CODE = 'ABCD-EFGH';
+/** Of a submission. */
+export const KEY = '0123456789abcdef0123456789abcdef';
 
 /** The least that is a JPEG by its first bytes. */
 export const JPEG = Uint8Array.of(0xff, 0xd8, 0xff, 0xe0, 1, 2, 3);

@@ -28,6 +28,15 @@ LastEventId = Annotated[
     int,
     HeaderParameter(name="Last-Event-ID", ge=0, description="The last event that was seen: what came later is told."),
 ]
+IdempotencyKey = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Idempotency-Key",
+        pattern=r"^[!-~]{16,200}$",
+        description="Unguessable, made by the client for one submission: who lost the answer submits again under the "
+        "same key and gets the same job, for as long as the server knows it.",
+    ),
+]
 
 AGAIN = b"retry: 1000\n\n"
 """Milliseconds after which a client that lost the stream, or whose stream was long enough, comes back."""
@@ -44,11 +53,14 @@ Asking = Request[Principal, Any, Any]
     responses=problems(400, 408, 413, 415, 422, 503),
 )
 async def submit(
-    request: Asking, service: NamedDependency[Service], wishes: NamedDependency[Wishes]
+    request: Asking,
+    service: NamedDependency[Service],
+    wishes: NamedDependency[Wishes],
+    idempotency_key: IdempotencyKey = None,
 ) -> Response[JobStatus]:
     """Put a photo in the queue."""
     photo = await read_photo(request, service.settings)
-    job = service.submit(wishes, photo, request.user.id)
+    job = service.submit(wishes, photo, request.user.id, idempotency_key)
     return Response(JobStatus.of(job), headers={"location": f"/v1/jobs/{job.id}"})
 
 
