@@ -8,8 +8,8 @@ the face, scaled down to their 128 pixels. `--cut` cuts before protecting, so th
 are chosen on the set "development", and reported on the set "test".
 Victims: those that this project trained (sdk/training), each with its role towards the row. A row names the recipe
 and what its steps were taken on. Every figure is a FALL beneath the clean photo's videos of the same seeds, with a 95 %
-interval over photos and seeds, beside that of a random perturbation of the same PSNR. `--psnr 32` scales every row's
-perturbation to that PSNR: equal visibility instead of an equal budget.
+interval over photos and seeds, beside that of a random perturbation of the same PSNR. `--equal budget psnr:32 de2000:2`
+judges every row three times: as it is, and with its perturbation scaled to that visibility.
 Where a doubt forbids a headline, it is printed in place of the figures: for the victim that it concerns, or for all.
 """
 
@@ -22,13 +22,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from anti_i2v.evaluation.changes import AVERAGED, CHANGES
 from anti_i2v.evaluation.competitors import competitor, competitor_names
-from anti_i2v.evaluation.controls import rescaled
-from anti_i2v.evaluation.evidence import Evaluation, VictimEvidence, evaluate_all, sample
+from anti_i2v.evaluation.controls import Visibility, rescaled
+from anti_i2v.evaluation.evidence import Evaluation, Sample, VictimEvidence, evaluate_all, sample
 from anti_i2v.evaluation.page import SHOWN
 from anti_i2v.evaluation.verdicts import Instruments
 from anti_i2v.evaluation.victims import at_hand, where
@@ -42,6 +44,7 @@ from anti_i2v.recipes import Recipe, load_recipe
 from anti_i2v.video import Video
 
 Rgb8 = NDArray[np.uint8]
+Equality = tuple[Visibility, float]
 
 DATA = Path(__file__).parent.parent / "data"
 SETS = {
@@ -111,6 +114,8 @@ def rows() -> dict[str, Row]:
         "DM, L*a*b*": ablation("DM, L*a*b*", terms={**alone, "denoising": 1.0}, spaces=["lab"], lab_shares=[1, 1, 1]),
         "DM, low DCT": ablation("DM, low DCT", terms={**alone, "denoising": 1.0}, spaces=["dct"]),
         "DM, dual": ablation("DM, dual", terms={**alone, "denoising": 1.0}, **dual),
+        "random": ablation("random", start="random", steps=0),
+        "DM, auxiliary": ablation("DM, auxiliary", terms={**alone, "denoising": 1.0, "auxiliary": 1.0}),
         "DM, EOT": ablation(
             "DM, EOT", terms={**alone, "denoising": 1.0}, eot={"identity": 0.5, "resize": 0.2, "jpeg": 0.2, "blur": 0.1}
         ),
@@ -127,6 +132,30 @@ def protected(row: Row, photos: Sequence[Rgb8], seed: int) -> list[Rgb8]:
     for before, after in zip(photos, made, strict=True):
         check_budget(before, after, row.recipe.budget)
     return made
+
+
+def equality(text: str) -> Equality | None:
+    """Of the command line: None for the recipes' own budget."""
+    visibility, _, value = text.partition(":")
+    if text == "budget":
+        return None
+    if visibility not in get_args(Visibility) or not value.replace(".", "", 1).isdigit():
+        raise argparse.ArgumentTypeError(f"equal in budget, psnr:DECIBELS or de2000:UNITS, got {text!r}")
+    return visibility, float(value)
+
+
+def samples(
+    clean: Sequence[Rgb8], made: Sequence[Rgb8], second: Sequence[Rgb8] | None, equal: Equality | None
+) -> list[Sample]:
+    """Pairs at one visibility."""
+
+    def scaled(photos: Sequence[Rgb8]) -> Sequence[Rgb8]:
+        if equal is None:
+            return photos
+        return [rescaled(before, after, *equal) for before, after in zip(clean, photos, strict=True)]
+
+    seconds = [None] * len(clean) if second is None else scaled(second)
+    return [sample(*each) for each in zip(clean, scaled(made), seconds, strict=True)]
 
 
 def views(names: Sequence[str], nets: Instruments) -> list[Rgb8]:
@@ -196,8 +225,10 @@ def main() -> None:
     parser.add_argument("--victims", nargs="+", default=[UNTOUCHED], help="or `all` that are at hand")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--steps", type=int, default=20, help="of the victims' samplers")
-    parser.add_argument("--psnr", type=float, help="scale every perturbation to this")
-    parser.add_argument("--survival", nargs="*", default=None, help="changes; none by default but with --full")
+    parser.add_argument("--equal", nargs="+", type=equality, default=[None], help="budget, psnr:DECIBELS, de2000:UNITS")
+    parser.add_argument(
+        "--survival", nargs="*", default=None, help="changes, or `all`; none by default but with --full"
+    )
     parser.add_argument("--json", type=Path)
     parser.add_argument("--picture", type=Path, help="PNG of the last row's videos of one photo")
     parser.add_argument("--pictured", type=int, default=0, help="which photo")
@@ -206,6 +237,8 @@ def main() -> None:
     nets = Instruments.at_hand()
     names = SETS[settings.set][: settings.photos]
     clean = views(names, nets) if settings.cut else whole(names)
+    changes = SURVIVAL if settings.full and settings.survival is None else settings.survival or ()
+    changes = (*CHANGES, AVERAGED) if "all" in changes else changes
     victims = [victim.name for victim in at_hand()] if settings.victims == ["all"] else settings.victims
     looked = f"{settings.set}, {'cut to 128 pixels' if settings.cut else 'whole'}"
     print(f"{len(clean)} photos ({looked}), {settings.seeds} seeds, {settings.steps} steps; falls of", end=" ")
@@ -215,24 +248,25 @@ def main() -> None:
         row, begun = rows()[name], time.monotonic()
         made = protected(row, clean, seed=0)
         seconds = (time.monotonic() - begun) / len(clean)
-        if settings.psnr is not None:
-            made = [rescaled(before, after, settings.psnr) for before, after in zip(clean, made, strict=True)]
-        evaluation = evaluate_all(
-            [sample(before, after) for before, after in zip(clean, made, strict=True)],
-            victims=victims,
-            seeds=range(settings.seeds),
-            steps=settings.steps,
-            changes=SURVIVAL if settings.full and settings.survival is None else settings.survival or (),
-            optimised_on=row.on,
-            budget=row.recipe.budget if settings.psnr is None else None,
-            instruments=nets,
-        )
-        told(name, evaluation, seconds)
-        results[name] = json.loads(evaluation.evidence.to_json())
-        if settings.picture is not None:
-            pictured(evaluation, settings.pictured, settings.picture)
-        if settings.json is not None:
-            settings.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        second = protected(row, clean, seed=1) if AVERAGED in changes else None
+        for equal in settings.equal:
+            title = name if equal is None else f"{name}, {equal[0]} {equal[1]:g}"
+            evaluation = evaluate_all(
+                samples(clean, made, second, equal),
+                victims=victims,
+                seeds=range(settings.seeds),
+                steps=settings.steps,
+                changes=changes,
+                optimised_on=row.on,
+                budget=row.recipe.budget if equal is None else None,
+                instruments=nets,
+            )
+            told(title, evaluation, seconds)
+            results[title] = json.loads(evaluation.evidence.to_json())
+            if settings.picture is not None:
+                pictured(evaluation, settings.pictured, settings.picture)
+            if settings.json is not None:
+                settings.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

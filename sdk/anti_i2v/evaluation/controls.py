@@ -7,14 +7,17 @@ bright photo a little weaker than the protection.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["random_levels", "random_psnr", "rescaled", "spread"]
+from anti_i2v.metrics.imperceptibility import delta_e
+
+__all__ = ["Visibility", "random_levels", "random_psnr", "rescaled", "spread"]
 
 Rgb8: TypeAlias = NDArray[np.uint8]
+Visibility: TypeAlias = Literal["psnr", "de2000"]
 
 
 def random_psnr(clean: Rgb8, protected: Rgb8, seed: int) -> Rgb8:
@@ -46,38 +49,44 @@ def _signed(clean: Rgb8, sizes: NDArray[np.int16], generator: np.random.Generato
     return found
 
 
-def rescaled(clean: Rgb8, protected: Rgb8, decibels: float, seed: int = 0) -> Rgb8:
-    """The protected photo with its perturbation scaled to a PSNR, for comparisons at equal visibility.
+def rescaled(clean: Rgb8, protected: Rgb8, visibility: Visibility, value: float, seed: int = 0) -> Rgb8:
+    """The protected photo with its perturbation scaled, for comparisons at equal visibility.
 
-    Levels are whole, and so a factor gives steps of PSNR: between the two nearest ones, each value is taken from either
-    at random, in the proportion that meets the PSNR (within .02 dB for photos of some size).
+    Levels are whole, and so a factor gives steps of visibility: between the two nearest ones, each pixel is taken from
+    either at random, in the proportion that meets the value (within .02 dB for photos of some size).
 
     Args:
+        visibility: "psnr", or "de2000", the mean CIEDE2000 over pixels.
+        value: dB of PSNR, or units of CIEDE2000, that the result is to have.
         seed: of the draw.
 
     Raises:
-        ValueError: there is no perturbation, or no scale of it has that PSNR.
+        ValueError: there is no perturbation, or no scale of it is that visible.
     """
     delta = protected.astype(np.float64) - clean
     if not delta.any():
         raise ValueError("equal photos have no perturbation to scale: protect the photo first")
-    wanted = 255**2 / 10 ** (decibels / 10)
+    wanted = 255**2 / 10 ** (value / 10) if visibility == "psnr" else value
 
     def scaled(factor: float) -> tuple[Rgb8, float]:
         found: Rgb8 = np.rint(clean + factor * delta).clip(0, 255).astype(np.uint8)
-        return found, float(np.square(found.astype(np.float64) - clean).mean())
+        if visibility == "psnr":
+            return found, float(np.square(found.astype(np.float64) - clean).mean())
+        return found, delta_e(clean, found)[0]
 
     low, high = 0.0, 1.0
     while scaled(high)[1] < wanted:
         low, high = high, 2 * high
         if high > 2**12:
-            raise ValueError(f"no scale of this perturbation has {decibels:g} dB: it cannot become so visible")
+            raise ValueError(
+                f"no scale of this perturbation has {value:g} of {visibility}: it cannot become so visible"
+            )
     for _ in range(24):
         middle = (low + high) / 2
         low, high = (middle, high) if scaled(middle)[1] < wanted else (low, middle)
     (weaker, less), (stronger, more) = scaled(low), scaled(high)
     share = (wanted - less) / (more - less) if more > less else 1.0
-    chosen: Rgb8 = np.where(np.random.default_rng(seed).random(clean.shape) < share, stronger, weaker)
+    chosen: Rgb8 = np.where(np.random.default_rng(seed).random((*clean.shape[:2], 1)) < share, stronger, weaker)
     return chosen
 
 

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from anti_i2v.evaluation.controls import random_levels, random_psnr, rescaled, spread
-from anti_i2v.metrics.imperceptibility import psnr
+from anti_i2v.metrics.imperceptibility import delta_e, psnr
 
 from .conftest import noised, smooth
 
@@ -55,19 +55,25 @@ def test_levels_that_fit_nowhere_are_refused() -> None:
 @pytest.mark.parametrize("decibels", [28.0, 34.0, 40.0])
 def test_a_perturbation_is_scaled_to_a_psnr(decibels: float) -> None:
     clean = smooth(48, 64)
-    assert psnr(clean, rescaled(clean, noised(clean, 8), decibels)) == pytest.approx(decibels, abs=0.05)
+    assert psnr(clean, rescaled(clean, noised(clean, 8), "psnr", decibels)) == pytest.approx(decibels, abs=0.06)
+
+
+@pytest.mark.parametrize("units", [0.5, 1.7, 4.0])
+def test_a_perturbation_is_scaled_to_a_colour_difference(units: float) -> None:
+    clean = smooth(48, 64)
+    assert delta_e(clean, rescaled(clean, noised(clean, 8), "de2000", units))[0] == pytest.approx(units, rel=0.02)
 
 
 def test_scaling_to_its_own_psnr_changes_next_to_nothing() -> None:
     clean = smooth(48, 64)
     protected = noised(clean, 8)
-    same = rescaled(clean, protected, psnr(clean, protected))
+    same = rescaled(clean, protected, "psnr", psnr(clean, protected))
     assert np.abs(same.astype(int) - protected).max() <= 1
 
 
 def test_equal_photos_have_nothing_to_scale() -> None:
     with pytest.raises(ValueError, match="protect the photo first"):
-        rescaled(smooth(8, 8), smooth(8, 8), 30)
+        rescaled(smooth(8, 8), smooth(8, 8), "psnr", 30)
 
 
 def test_a_perturbation_beyond_reach_is_refused() -> None:
@@ -75,7 +81,7 @@ def test_a_perturbation_beyond_reach_is_refused() -> None:
     protected = clean.copy()
     protected[0, 0, 0] += 1
     with pytest.raises(ValueError, match="cannot become so visible"):
-        rescaled(clean, protected, 10)
+        rescaled(clean, protected, "psnr", 10)
 
 
 def test_what_is_spread_over_a_square_of_its_size_is_there_and_nowhere_else() -> None:

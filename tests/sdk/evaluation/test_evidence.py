@@ -229,7 +229,9 @@ def test_a_stronger_perturbation_falls_further_and_equal_visibility_takes_that_a
 
     def fall(levels: int, decibels: float | None = None) -> float:
         pairs = [(photo, spoiled(photo, levels)) for photo in photos]
-        equal = [(photo, other if decibels is None else rescaled(photo, other, decibels)) for photo, other in pairs]
+        equal = [
+            (photo, other if decibels is None else rescaled(photo, other, "psnr", decibels)) for photo, other in pairs
+        ]
         row = evaluate_all([sample(*pair) for pair in equal], **SETTINGS).evidence.victims[0]
         return row.condition("protected").falls["first_frame_psnr"].mean
 
