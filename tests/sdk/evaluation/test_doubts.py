@@ -59,6 +59,10 @@ CASES: dict[str, tuple[list[Doubt], list[Doubt]]] = {
         list(doubts.not_above_control("dit", {"identity": WITHIN}, headline=True)),
         list(doubts.not_above_control("dit", {"identity": ABOVE}, headline=True)),
     ),
+    "effect, of two measures one": (
+        list(doubts.not_above_control("dit", {"identity": WITHIN, "first_frame_psnr": ABOVE}, headline=True)),
+        list(doubts.not_above_control("dit", {"identity": ABOVE, "first_frame_psnr": ABOVE}, headline=True)),
+    ),
     "effect, not measured": (
         list(doubts.not_above_control("dit", {}, headline=True)),
         list(doubts.not_above_control("dit", {}, headline=False)),
@@ -66,10 +70,6 @@ CASES: dict[str, tuple[list[Doubt], list[Doubt]]] = {
 }
 
 NOTES: dict[str, tuple[list[Doubt], list[Doubt]]] = {
-    "effect": (
-        list(doubts.not_above_control("dit", {"identity": WITHIN, "first_frame_psnr": ABOVE}, headline=True)),
-        list(doubts.not_above_control("dit", {"identity": ABOVE, "first_frame_psnr": ABOVE}, headline=True)),
-    ),
     "effect, on another victim": (
         list(doubts.not_above_control("dit", {"identity": WITHIN}, headline=False)),
         list(doubts.not_above_control("dit", {"identity": ABOVE}, headline=False)),
