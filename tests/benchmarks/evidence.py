@@ -223,8 +223,8 @@ def main() -> None:
     parser.add_argument("--cut", action="store_true", help="protect what victims see: faster, flattering")
     parser.add_argument("--photos", type=int, default=99)
     parser.add_argument("--victims", nargs="+", default=[UNTOUCHED], help="or `all` that are at hand")
-    parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=20, help="of the victims' samplers")
+    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=10, help="of the victims' samplers")
     parser.add_argument("--equal", nargs="+", type=equality, default=[None], help="budget, psnr:DECIBELS, de2000:UNITS")
     parser.add_argument(
         "--survival", nargs="*", default=None, help="changes, or `all`; none by default but with --full"
