@@ -80,7 +80,6 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         score_every: how often candidates are compared on all surrogates; 0: at the start and the end.
         video_models: the package's small video models that steps are taken on as well, where no surrogates were named
             and these are at hand (see `surrogates.trained`). Encoders are spared the terms that look at a denoiser.
-        video_windows: of a photo, that each step shows each of them: one weighs as much as an encoder.
         deadline: seconds that a person waits at most unless another is given; None: no limit.
     """
 
@@ -108,7 +107,6 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     keep: Literal["best", "last"] = "best"
     score_every: int = 0
     video_models: tuple[str, ...] = ()
-    video_windows: int = 1
     deadline: float | None = None
 
     @property
@@ -134,7 +132,6 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 all(1 <= weight <= 10 for weight in self.turn_weights.values()),
                 f"turn_weights must be 1..10, got {self.turn_weights}",
             ),
-            (1 <= self.video_windows <= 16, f"video_windows must be 1..16, got {self.video_windows}"),
             (0 <= self.draws <= 1000, f"draws must be 0..1000, got {self.draws}"),
             (len(self.spaces) > 0, "a recipe needs at least one space"),
             (self.deadline is None or self.deadline > 0, f"deadline must be above 0 seconds, got {self.deadline}"),

@@ -107,15 +107,11 @@ def turns(names: Sequence[str], recipe: Recipe) -> list[list[int]]:
     """Which surrogates each step takes, over and over: one at a time is a third of the cost of three in every step.
 
     A surrogate of weight 2 comes twice in a round, as far apart as it goes. The recipe's own video models join every
-    turn, once for each of `video_windows`: they see one at a time, at a tenth of the cost of an encoder at 512 pixels.
+    turn: they see a window of the photo, at a tenth of the cost of an encoder at 512 pixels.
     """
-
-    def times(index: int) -> int:
-        return recipe.video_windows if names[index] in recipe.video_models else 1
-
     if recipe.turns == "all":
-        return [[index for index in range(len(names)) for _ in range(times(index))]]
-    beside = [index for index, name in enumerate(names) if name in recipe.video_models for _ in range(times(index))]
+        return [list(range(len(names)))]
+    beside = [index for index, name in enumerate(names) if name in recipe.video_models]
     weights = {index: recipe.turn_weights.get(name, 1) for index, name in enumerate(names) if index not in beside}
     places = [((turn + 0.5) / weight, index) for index, weight in weights.items() for turn in range(weight)]
     return [[index, *beside] for _, index in sorted(places)] or [beside]

@@ -427,14 +427,3 @@ def test_a_recipes_own_video_model_joins_every_turn() -> None:
     assert turns(names[:2], recipe) == [[0], [1], [0]]
     assert turns(names[2:], recipe) == [[0]]
     assert turns(names, load_recipe(recipe, turns="all")) == [[0, 1, 2]]
-
-
-def test_a_video_model_joins_a_turn_once_for_each_window() -> None:
-    recipe = Recipe(name="own", summary="Mine.", video_models=("dit-taef1",), video_windows=3)
-    names = ["taesd", "taesdxl", "dit-taef1"]
-    assert turns(names, recipe) == [[0, 2, 2, 2], [1, 2, 2, 2]]
-    assert turns(names[:2], recipe) == [[0], [1]]
-    assert turns(names[2:], recipe) == [[0, 0, 0]]
-    assert turns(names, load_recipe(recipe, turns="all")) == [[0, 1, 2, 2, 2]]
-    with pytest.raises(RecipeError, match=r"video_windows must be 1\.\.16"):
-        load_recipe(recipe, video_windows=17)
