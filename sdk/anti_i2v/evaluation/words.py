@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from anti_i2v.evaluation.changes import AVERAGED, CHANGES
 from anti_i2v.evaluation.doubts import Doubt
@@ -55,6 +55,9 @@ CONDITION_WORDS: dict[ConditionName, str] = {
 """Condition -> the photo that a video was made of, as one says it of the video."""
 
 REFUSAL = "No headline"
+
+SEEN = {"identity": 0.1, "first_frame_psnr": 2.0}
+"""Falls (a cosine, dB) below which the videos of six portraits looked alike to us, with and without protection."""
 
 MEANING = (
     "These numbers hold for the models named here: small ones that this project trained, or those that were named. A "
@@ -169,7 +172,13 @@ def plain_answer(evidence: Evidence) -> str:
     said = f"On {headline.victim}, {ROLE_WORDS[headline.role]}, the protection spoils "
     said += f"{' and '.join(clear) or 'nothing'} clearly more than a random change of the same strength does"
     said += f", but not {' and '.join(unclear)}." if clear and unclear else "."
-    return " ".join([said, *_recognised(evidence, headline.victim)])
+    return " ".join([said, *_little(headline.comparisons), *_recognised(evidence, headline.victim)])
+
+
+def _little(comparisons: Sequence[Comparison]) -> Iterator[str]:
+    """An effect that is sure need not be one that anybody sees."""
+    if all(each.fall.mean < SEEN[each.measure] for each in comparisons):
+        yield "But it spoils little: to an eye the videos look much alike."
 
 
 def _recognised(evidence: Evidence, victim: str) -> Iterator[str]:

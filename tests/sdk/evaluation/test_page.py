@@ -323,6 +323,13 @@ def test_the_answer_says_whether_the_person_is_still_recognised(
     assert said in plain_answer(identities(evaluation, clean, protected))
 
 
+@pytest.mark.parametrize(("fall", "little"), [(0.05, True), (0.3, False)])
+def test_the_answer_says_that_a_sure_effect_is_a_small_one(evaluation: Evaluation, fall: float, little: bool) -> None:
+    told = msgspec.structs.replace(a_comparison("identity"), fall=about(fall))
+    evidence = changed(evaluation, headline=msgspec.structs.replace(HEADLINE, comparisons=(told,))).evidence
+    assert ("to an eye the videos look much alike" in plain_answer(evidence)) == little
+
+
 def test_the_answer_names_what_is_not_clearly_spoiled(evaluation: Evaluation) -> None:
     both = (a_comparison("identity"), a_comparison("first_frame_psnr", more=False))
     mixed = changed(evaluation, headline=msgspec.structs.replace(HEADLINE, comparisons=both)).evidence
