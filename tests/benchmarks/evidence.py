@@ -114,7 +114,7 @@ def rows() -> dict[str, Row]:
         "DM, L*a*b*": ablation("DM, L*a*b*", terms={**alone, "denoising": 1.0}, spaces=["lab"], lab_shares=[1, 1, 1]),
         "DM, low DCT": ablation("DM, low DCT", terms={**alone, "denoising": 1.0}, spaces=["dct"]),
         "DM, dual": ablation("DM, dual", terms={**alone, "denoising": 1.0}, **dual),
-        "random": ablation("random", start="random", steps=0),
+        "random": ablation("random", steps=0),
         "DM, auxiliary": ablation("DM, auxiliary", terms={**alone, "denoising": 1.0, "auxiliary": 1.0}),
         "DM, EOT": ablation(
             "DM, EOT", terms={**alone, "denoising": 1.0}, eot={"identity": 0.5, "resize": 0.2, "jpeg": 0.2, "blur": 0.1}

@@ -52,7 +52,7 @@ def _signed(clean: Rgb8, sizes: NDArray[np.int16], generator: np.random.Generato
 def rescaled(clean: Rgb8, protected: Rgb8, visibility: Visibility, value: float, seed: int = 0) -> Rgb8:
     """The protected photo with its perturbation scaled, for comparisons at equal visibility.
 
-    Levels are whole, and so a factor gives steps of visibility: between the two nearest ones, each pixel is taken from
+    Levels are whole, and so a factor gives steps of visibility: between the two nearest ones, each value is taken from
     either at random, in the proportion that meets the value (within .02 dB for photos of some size).
 
     Args:
@@ -86,7 +86,7 @@ def rescaled(clean: Rgb8, protected: Rgb8, visibility: Visibility, value: float,
         low, high = (middle, high) if scaled(middle)[1] < wanted else (low, middle)
     (weaker, less), (stronger, more) = scaled(low), scaled(high)
     share = (wanted - less) / (more - less) if more > less else 1.0
-    chosen: Rgb8 = np.where(np.random.default_rng(seed).random((*clean.shape[:2], 1)) < share, stronger, weaker)
+    chosen: Rgb8 = np.where(np.random.default_rng(seed).random(clean.shape) < share, stronger, weaker)
     return chosen
 
 
