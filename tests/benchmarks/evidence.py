@@ -30,8 +30,10 @@ from numpy.typing import NDArray
 from anti_i2v.evaluation.changes import AVERAGED, CHANGES
 from anti_i2v.evaluation.competitors import competitor, competitor_names
 from anti_i2v.evaluation.controls import Visibility, rescaled
-from anti_i2v.evaluation.evidence import Evaluation, Sample, VictimEvidence, evaluate_all, sample
+from anti_i2v.evaluation.evidence import evaluate_all
 from anti_i2v.evaluation.page import SHOWN
+from anti_i2v.evaluation.records import Evaluation, VictimEvidence
+from anti_i2v.evaluation.samples import Sample, sample
 from anti_i2v.evaluation.verdicts import Instruments
 from anti_i2v.evaluation.victims import at_hand, where
 from anti_i2v.evaluation.views import cut, square_of

@@ -19,8 +19,8 @@ from anti_i2v import protect
 from anti_i2v.cli import app
 from anti_i2v.evaluation import evidence as evidence_module
 from anti_i2v.evaluation.changes import QUICK
-from anti_i2v.evaluation.evidence import CONDITIONS, Evidence
 from anti_i2v.evaluation.page import LARGEST
+from anti_i2v.evaluation.records import CONDITIONS, Evidence
 from anti_i2v.progress import narrator
 
 PHOTOS = Path(__file__).parents[1] / "data"

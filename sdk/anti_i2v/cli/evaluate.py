@@ -16,7 +16,7 @@ from anti_i2v.cli._options import Device, Overwrite, check_device
 from anti_i2v.errors import OutputError, RecipeError, SurrogateError
 
 if TYPE_CHECKING:
-    from anti_i2v.evaluation.evidence import Evidence
+    from anti_i2v.evaluation.records import Evidence
 
 __all__ = ["evaluate"]
 
@@ -100,8 +100,9 @@ def evaluate(
         raise SurrogateError('an evaluation needs OpenCV: pip install "anti-i2v-sdk[evaluate]"')
     from anti_i2v.encoding import write_atomic
     from anti_i2v.evaluation.changes import QUICK
-    from anti_i2v.evaluation.evidence import SEEDS, STEPS, evaluate_all, sample
+    from anti_i2v.evaluation.evidence import SEEDS, STEPS, evaluate_all
     from anti_i2v.evaluation.page import page
+    from anti_i2v.evaluation.samples import sample
     from anti_i2v.evaluation.words import as_text
     from anti_i2v.progress import narrator
 

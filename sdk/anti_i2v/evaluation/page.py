@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from anti_i2v.evaluation.evidence import (
+from anti_i2v.evaluation.records import (
     CONDITIONS,
     HEADLINE,
     Condition,

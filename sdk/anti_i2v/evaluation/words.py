@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from anti_i2v.evaluation.changes import AVERAGED, CHANGES
 from anti_i2v.evaluation.doubts import Doubt
-from anti_i2v.evaluation.evidence import HEADLINE, Comparison, ConditionName, Evidence, Survival, VictimEvidence
+from anti_i2v.evaluation.records import HEADLINE, Comparison, ConditionName, Evidence, Survival, VictimEvidence
 from anti_i2v.evaluation.statistics import Estimate
 from anti_i2v.evaluation.verdicts import MEASURES
 from anti_i2v.evaluation.victims import Role, victims

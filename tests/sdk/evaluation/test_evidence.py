@@ -15,9 +15,12 @@ from scipy.ndimage import uniform_filter
 
 from anti_i2v.errors import PhotoError, RecipeError, SurrogateError
 from anti_i2v.evaluation import evidence as module
+from anti_i2v.evaluation import samples as samples_module
 from anti_i2v.evaluation.changes import averaged
 from anti_i2v.evaluation.controls import rescaled
-from anti_i2v.evaluation.evidence import CONDITIONS, Evidence, Sample, evaluate, evaluate_all, sample
+from anti_i2v.evaluation.evidence import evaluate, evaluate_all
+from anti_i2v.evaluation.records import CONDITIONS, Evidence
+from anti_i2v.evaluation.samples import Sample, sample
 from anti_i2v.evaluation.verdicts import Instruments
 from anti_i2v.evaluation.victims import Victim
 from anti_i2v.metrics.imperceptibility import psnr
@@ -249,7 +252,8 @@ def test_json_is_camel_case_and_has_no_infinity(known: None) -> None:
 
 
 def test_large_photos_are_shrunk_first_and_that_is_said(known: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "POSTED_EDGE", 100)
+    for each in (samples_module, module):
+        monkeypatch.setattr(each, "POSTED_EDGE", 100)
     clean = smooth(96, 128)
     evidence = evaluate_all([sample(clean, spoiled(clean))], **SETTINGS).evidence
     (view,) = evidence.views

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from anti_i2v.evaluation.doubts import Doubt
-from anti_i2v.evaluation.evidence import (
+from anti_i2v.evaluation.page import LARGEST, page
+from anti_i2v.evaluation.records import (
     CONDITIONS,
     Comparison,
     Condition,
@@ -32,7 +33,6 @@ from anti_i2v.evaluation.evidence import (
     VictimEvidence,
     ViewEvidence,
 )
-from anti_i2v.evaluation.page import LARGEST, page
 from anti_i2v.evaluation.statistics import Estimate
 from anti_i2v.evaluation.victims import ROLES, Role
 from anti_i2v.evaluation.words import COLUMNS, ROLE_WORDS, as_text, finding, plain_answer
