@@ -15,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from anti_i2v.controls import random_psnr
 from anti_i2v.engines.base import Engine, Judge, Perceptual, Pixels
 from anti_i2v.errors import SurrogateError
 from anti_i2v.fullsize import add_delta, to_working, working_size
@@ -33,7 +34,6 @@ __all__ = [
     "decoded_windows",
     "effect_on",
     "measure",
-    "random_control",
     "stack_views",
 ]
 
@@ -107,16 +107,6 @@ class Measured:
     skipped: list[str] = field(default_factory=list)
 
 
-def random_control(clean: Rgb8, protected: Rgb8, seed: int) -> Rgb8:
-    """The clean photo with the perturbation's own values, shuffled and with random signs: same PSNR before clamping."""
-    generator = np.random.default_rng(seed)
-    delta = np.abs(protected.astype(np.int16) - clean).ravel()
-    generator.shuffle(delta)
-    delta *= generator.integers(2, size=delta.size, dtype=np.int16) * 2 - 1
-    control: Rgb8 = (clean + delta.reshape(clean.shape)).clip(0, 255).astype(np.uint8)
-    return control
-
-
 def measure(
     clean: Rgb8,
     protected: Rgb8,
@@ -137,7 +127,7 @@ def measure(
     """
     size = working_size(clean.shape[0], clean.shape[1], short_side, PATCH)
     trio = [_working8(photo, size) for photo in (clean, protected)]
-    trio.append(random_control(trio[0], trio[1], seed))
+    trio.append(random_psnr(trio[0], trio[1], seed))
     window, face = choose_window(trio[0], instruments.faces)
     measured, clock = Measured(), _Clock(until)
     views = stack_views(trio, window)

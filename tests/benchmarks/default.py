@@ -31,11 +31,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from anti_i2v.controls import random_psnr
 from anti_i2v.engines.torch_engine import LPIPS_WEIGHTS, TorchEngine
 from anti_i2v.errors import Cancelled
 from anti_i2v.fullsize import check_budget, to_working, working_size
 from anti_i2v.home import find, home
-from anti_i2v.measure import Instruments, as_uint8, choose_window, effect_on, random_control, stack_views
+from anti_i2v.measure import Instruments, as_uint8, choose_window, effect_on, stack_views
 from anti_i2v.metrics.faces import FaceIdentity
 from anti_i2v.metrics.imperceptibility import compare
 from anti_i2v.photo import open_photo
@@ -141,7 +142,7 @@ def judge(clean: Rgb8, protected: Rgb8) -> Found:
     engine = TorchEngine([], None, "cpu")
     judges = [*((engine.judge(name), "surrogate") for name in TRAINED_ON), (engine.judge(HELD_OUT), "held-out")]
     instruments = Instruments(judges, engine.perceptual(), FaceIdentity())
-    trio = [clean, protected, random_control(clean, protected, 1)]
+    trio = [clean, protected, random_psnr(clean, protected, 1)]
     window, face = choose_window(clean, instruments.faces)
     found: Found = {}
     for change in CHANGES:

@@ -27,9 +27,9 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from anti_i2v.controls import Visibility, rescaled
 from anti_i2v.evaluation.changes import AVERAGED, CHANGES
 from anti_i2v.evaluation.competitors import competitor, competitor_names
-from anti_i2v.evaluation.controls import Visibility, rescaled
 from anti_i2v.evaluation.evidence import evaluate_all
 from anti_i2v.evaluation.page import SHOWN
 from anti_i2v.evaluation.records import Evaluation, VictimEvidence

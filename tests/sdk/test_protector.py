@@ -23,7 +23,7 @@ from anti_i2v import (
     load_recipe,
     protect,
 )
-from anti_i2v.measure import random_control
+from anti_i2v.controls import random_psnr
 from anti_i2v.objectives import relative_shift
 from anti_i2v.surrogates.registry import load_surrogate
 
@@ -242,7 +242,7 @@ def test_protected_photos_beat_the_random_control_on_an_encoder_that_no_step_saw
     held_out = load_surrogate("taesd3")
     for clean in larger_photos:
         protected = protector.protect(clean, effects=False).photo.pixels
-        trio = np.stack([clean, protected, random_control(clean, protected, 0)])
+        trio = np.stack([clean, protected, random_psnr(clean, protected, 0)])
         with torch.inference_mode():
             latents = held_out.features(torch.from_numpy(trio).permute(0, 3, 1, 2) / 255)["latent"]
         ours, random = relative_shift(latents[1:], latents[:1].expand_as(latents[1:])).tolist()

@@ -15,9 +15,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from anti_i2v.controls import random_levels, random_psnr, spread
 from anti_i2v.errors import PhotoError
 from anti_i2v.evaluation.changes import AVERAGED, CHANGES, averaged
-from anti_i2v.evaluation.controls import random_levels, random_psnr, spread
 from anti_i2v.evaluation.doubts import Fingerprint, fingerprint
 from anti_i2v.evaluation.records import ConditionName, ViewEvidence
 from anti_i2v.evaluation.verdicts import Instruments

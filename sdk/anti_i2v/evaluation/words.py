@@ -167,11 +167,12 @@ def plain_answer(evidence: Evidence) -> str:
     headline = evidence.headline
     if headline is None:
         return f"{REFUSAL}."
-    clear = [_WAYS[each.measure] for each in headline.comparisons if each.clearly_more]
-    unclear = [_WAYS[each.measure] for each in headline.comparisons if not each.clearly_more]
-    said = f"On {headline.victim}, {ROLE_WORDS[headline.role]}, the protection spoils "
-    said += f"{' and '.join(clear) or 'nothing'} clearly more than a random change of the same strength does"
-    said += f", but not {' and '.join(unclear)}." if clear and unclear else "."
+    # Each of them clearly, or there is no headline: see `doubts`.
+    spoiled = " and ".join(_WAYS[each.measure] for each in headline.comparisons)
+    said = (
+        f"On {headline.victim}, {ROLE_WORDS[headline.role]}, the protection spoils {spoiled} clearly more than a "
+        "random change of the same strength does."
+    )
     return " ".join([said, *_little(headline.comparisons), *_recognised(evidence, headline.victim)])
 
 

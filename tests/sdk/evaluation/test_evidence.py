@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import uniform_filter
 
+from anti_i2v.controls import rescaled
 from anti_i2v.errors import PhotoError, RecipeError, SurrogateError
 from anti_i2v.evaluation import evidence as module
 from anti_i2v.evaluation import samples as samples_module
 from anti_i2v.evaluation.changes import averaged
-from anti_i2v.evaluation.controls import rescaled
 from anti_i2v.evaluation.evidence import evaluate, evaluate_all
 from anti_i2v.evaluation.records import CONDITIONS, Evidence
 from anti_i2v.evaluation.samples import Sample, sample

@@ -330,12 +330,6 @@ def test_the_answer_says_that_a_sure_effect_is_a_small_one(evaluation: Evaluatio
     assert ("to an eye the videos look much alike" in plain_answer(evidence)) == little
 
 
-def test_the_answer_names_what_is_not_clearly_spoiled(evaluation: Evaluation) -> None:
-    both = (a_comparison("identity"), a_comparison("first_frame_psnr", more=False))
-    mixed = changed(evaluation, headline=msgspec.structs.replace(HEADLINE, comparisons=both)).evidence
-    assert "of the same strength does, but not the first frame." in plain_answer(mixed)
-
-
 def test_survival_is_told_worst_first_beside_the_control(evaluation: Evaluation) -> None:
     text = text_of(evaluation, survival=tuple(reversed(evaluation.evidence.survival)))
     assert re.findall(r"protection (-?\d+%)", text) == ["12%", "31%", "55%", "72%", "104%"]

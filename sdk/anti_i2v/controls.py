@@ -1,8 +1,7 @@
 """What a protection is compared with: random perturbations, and itself at another strength.
 
-A sign is drawn for each value and turned where the result would leave 0..255, so that nothing is clamped: the controls
-have the very levels that they promise, in uint8. `measure.random_control` clamps, which makes a control of a dark or
-bright photo a little weaker than the protection.
+A sign is drawn for each value and turned where the result would leave 0..255, so that nothing is clamped: in uint8 the
+controls have the very levels that they promise, also of a dark or bright photo. Receipts and evaluations share them.
 """
 
 from __future__ import annotations

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from anti_i2v.evaluation.controls import random_levels, random_psnr, rescaled, spread
+from anti_i2v.controls import random_levels, random_psnr, rescaled, spread
 from anti_i2v.metrics.imperceptibility import delta_e, psnr
 
-from .conftest import noised, smooth
+from .evaluation.conftest import noised, smooth
 
 Rgb8 = NDArray[np.uint8]
 
@@ -29,11 +31,18 @@ def test_a_random_control_has_the_very_values_of_the_perturbation(clean: Rgb8) -
     assert not np.array_equal(control, protected)
 
 
-def test_another_seed_is_another_control_and_the_same_seed_the_same() -> None:
-    clean = smooth(24, 40)
-    protected = noised(clean, 8)
-    np.testing.assert_array_equal(random_psnr(clean, protected, 1), random_psnr(clean, protected, 1))
-    assert not np.array_equal(random_psnr(clean, protected, 1), random_psnr(clean, protected, 2))
+@given(seed=st.integers(0, 2**32 - 1), levels=st.integers(1, 64))
+@settings(max_examples=30, deadline=None)
+def test_the_control_of_any_photo_has_the_perturbations_own_values_in_other_places(seed: int, levels: int) -> None:
+    generator = np.random.default_rng(seed)
+    clean = generator.integers(0, 256, (20, 30, 3)).astype(np.uint8)
+    protected = (clean + generator.integers(-levels, levels + 1, clean.shape)).clip(0, 255).astype(np.uint8)
+    control = random_psnr(clean, protected, seed)
+    ours, theirs = (np.sort(np.abs(photo.astype(int) - clean), axis=None) for photo in (protected, control))
+    np.testing.assert_array_equal(ours, theirs)
+    assert not np.array_equal(control, protected)
+    np.testing.assert_array_equal(control, random_psnr(clean, protected, seed))
+    assert not np.array_equal(control, random_psnr(clean, protected, seed + 1))
 
 
 @pytest.mark.parametrize("clean", [smooth(24, 40), extremes()], ids=["grey", "black to white"])
