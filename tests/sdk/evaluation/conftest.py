@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from tests.sdk.conftest import FRAMES as FRAMES
 
+from anti_i2v.evaluation.records import ConditionName, Evaluation
 from anti_i2v.evaluation.verdicts import Instruments
+
+from .invented import invented, invented_views
 
 Rgb8 = NDArray[np.uint8]
 
@@ -34,6 +37,16 @@ def nets() -> Instruments:
     found = Instruments.at_hand()
     assert not found.missing
     return found
+
+
+@pytest.fixture(scope="package")
+def views() -> dict[ConditionName, Rgb8]:
+    return invented_views()
+
+
+@pytest.fixture(scope="package")
+def evaluation(views: dict[ConditionName, Rgb8]) -> Evaluation:
+    return invented(views)
 
 
 def smooth(height: int, width: int, seed: int = 0, low: int = 60, high: int = 196) -> Rgb8:

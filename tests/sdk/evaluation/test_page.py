@@ -15,152 +15,19 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
-from anti_i2v.evaluation.doubts import Doubt
 from anti_i2v.evaluation.page import LARGEST, page
 from anti_i2v.evaluation.records import (
     CONDITIONS,
-    Comparison,
-    Condition,
-    ConditionName,
     Evaluation,
-    Evidence,
-    Headline,
     Scene,
-    Survival,
-    VictimEvidence,
-    ViewEvidence,
 )
 from anti_i2v.evaluation.statistics import Estimate
-from anti_i2v.evaluation.victims import ROLES, Role
-from anti_i2v.evaluation.words import COLUMNS, ROLE_WORDS, as_text, finding, plain_answer
-from anti_i2v.metrics.imperceptibility import compare
+from anti_i2v.evaluation.victims import ROLES
+from anti_i2v.evaluation.words import ROLE_WORDS, as_text
 
-Rgb8 = NDArray[np.uint8]
-
-PORTRAIT = Path(__file__).parents[2] / "data" / "portraits" / "filippo_giunchedi.jpg"
-SIDE, FRAMES, SEEDS = 128, 8, (0, 1)
-ROLE_OF: dict[str, Role] = {
-    "dit-taef1": "white-box",
-    "dit-taef1-second": "sibling",
-    "unet-taesd": "encoder",
-    "dit-taesd3": "untouched",
-}
-FALLS: dict[ConditionName, dict[str, float]] = {
-    "clean": {},
-    "protected": {"identity": 0.41, "first_frame_psnr": 6.3, "first_frame_lpips": 0.22},
-    "random_psnr": {"identity": 0.05, "first_frame_psnr": 1.1, "first_frame_lpips": 0.04},
-    "random_levels": {"identity": 0.11, "first_frame_psnr": 1.9, "first_frame_lpips": 0.07},
-}
-CLEAN = {"identity": 0.83, "first_frame_psnr": 24.1, "first_frame_lpips": 0.08, "motion": 0.4}
-
-
-def about(mean: float, part: float = 0.2, count: int = 2) -> Estimate:
-    half = abs(mean) * part
-    return Estimate(mean, mean - half, mean + half, count)
-
-
-def a_condition(name: ConditionName) -> Condition:
-    sign = {"first_frame_lpips": -1}
-    verdicts = {each: about(value - sign.get(each, 1) * FALLS[name].get(each, 0)) for each, value in CLEAN.items()}
-    return Condition(name=name, verdicts=verdicts, falls={each: about(fall) for each, fall in FALLS[name].items()})
-
-
-def a_comparison(measure: str, *, more: bool = True, ratio: Estimate | None = None) -> Comparison:
-    fall, control = FALLS["protected"][measure], FALLS["random_psnr"][measure]
-    return Comparison(
-        measure=measure,
-        fall=about(fall),
-        control_fall=about(control),
-        difference=about(fall - control),
-        ratio=ratio,
-        clearly_more=more,
-    )
-
-
-def a_victim(name: str, role: Role) -> VictimEvidence:
-    return VictimEvidence(
-        name=name,
-        family="CogVideoX",
-        encoder=name.split("-")[1],
-        role=role,
-        summary="a small video transformer as CogVideoX has it, on 16-channel latents",
-        frames=FRAMES,
-        steps=16,
-        conditions=tuple(a_condition(each) for each in CONDITIONS),
-        comparisons=(
-            a_comparison("identity", ratio=about(8.2)),
-            a_comparison("first_frame_psnr", more=False, ratio=about(5.7)),
-            a_comparison("first_frame_lpips"),
-        ),
-    )
-
-
-def survivals(victim: str) -> tuple[Survival, ...]:
-    left = {"AdverseCleaner": 0.12, "jpeg75, half size": 0.31, "half size": 0.55, "jpeg75": 0.72, "noise": 1.04}
-    return tuple(
-        Survival(
-            change=change,
-            victim=victim,
-            measure="identity",
-            left=about(part, 0.4),
-            control_left=about(0.4 * part),
-            fall=about(0.4 * part),
-            control_fall=about(0.05 * part),
-        )
-        for change, part in left.items()
-    )
-
-
-HEADLINE = Headline(
-    victim="dit-taesd3",
-    role="untouched",
-    sentence="On a model that no recipe ever saw, videos keep the person half as well as without protection.",
-    comparisons=(a_comparison("identity", ratio=about(8.2)),),
-)
-NOTE = Doubt(kind="few", severity="note", reason="1 photo under 2 seeds: another photo may fare otherwise")
-REFUSED = Doubt(kind="effect", severity="no headline", reason="the effect is within the control's", victim="dit-taesd3")
-
-
-@pytest.fixture(scope="module")
-def views() -> dict[ConditionName, Rgb8]:
-    with Image.open(PORTRAIT) as portrait:
-        clean = np.asarray(portrait.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX))
-    signs = np.random.default_rng(0).integers(-1, 2, (3, *clean.shape)) * 6
-    moved = [(clean + delta).clip(0, 255).astype(np.uint8) for delta in signs]
-    return {"clean": clean, "protected": moved[0], "random_psnr": moved[1], "random_levels": moved[2]}
-
-
-def videos_of(view: Rgb8, strength: int) -> Rgb8:
-    """(S, T, side, side, 3): in place of a model's videos: the photo, spoiled and shifted from frame to frame."""
-    made = np.stack([np.stack([np.roll(view, (seed, step), (0, 1)) for step in range(FRAMES)]) for seed in SEEDS])
-    noise = np.random.default_rng(1).normal(0, strength, made.shape)
-    found: Rgb8 = (made + noise).clip(0, 255).astype(np.uint8)
-    return found
-
-
-@pytest.fixture(scope="module")
-def evaluation(views: dict[ConditionName, Rgb8]) -> Evaluation:
-    strengths: dict[ConditionName, int] = {"clean": 1, "protected": 40, "random_psnr": 8, "random_levels": 12}
-    videos = {name: {each: videos_of(views[each], strengths[each]) for each in CONDITIONS} for name in ROLE_OF}
-    evidence = Evidence(
-        headline=HEADLINE,
-        doubts=(NOTE,),
-        photos=1,
-        seeds=SEEDS,
-        imperceptibility=(compare(views["clean"], views["protected"]),),
-        views=(
-            ViewEvidence(box=(40, 20, 256, 256), scale=0.5, energy_left=0.43, psnr=34.2, control_psnr=34.2, face=True),
-        ),
-        victims=tuple(a_victim(name, role) for name, role in ROLE_OF.items()),
-        survival=survivals("dit-taef1"),
-        not_measured=("averaged: it takes a second protected version",),
-        seconds=213.4,
-        versions={"anti-i2v-sdk": "0.1.0"},
-    )
-    return Evaluation(evidence, [Scene(views=views, videos=videos)])
+from .invented import FRAMES, HEADLINE, NOTE, REFUSED, ROLE_OF, SIDE, Rgb8, changed, refused
 
 
 @pytest.fixture(scope="module")
@@ -168,17 +35,9 @@ def said(evaluation: Evaluation) -> str:
     return page(evaluation)
 
 
-def changed(evaluation: Evaluation, **fields: Any) -> Evaluation:
-    return Evaluation(msgspec.structs.replace(evaluation.evidence, **fields), evaluation.scenes)
-
-
 def text_of(evaluation: Evaluation, **fields: Any) -> str:
     """The words of its page; pictures are left out, which take their time."""
     return Reader(page(Evaluation(changed(evaluation, **fields).evidence, []))).text
-
-
-def refused(evaluation: Evaluation) -> Evaluation:
-    return changed(evaluation, headline=None, doubts=(REFUSED, NOTE))
 
 
 class Reader(HTMLParser):
@@ -271,63 +130,6 @@ def test_numbers_stand_with_their_intervals_and_units(said: str) -> None:
     text = Reader(said).text
     for said in ("0.83 (0.66 to 1.00)", "0.42 (0.34 to 0.50)", "24.1 dB (19.3 to 28.9)", "17.8 dB (14.2 to 21.4)"):
         assert said in text
-
-
-def test_a_finding_says_direction_size_control_and_whether_it_is_clear() -> None:
-    assert finding(a_comparison("identity", ratio=about(8.2))) == (
-        "With the protection the likeness of the person fell by 0.41 (0.33 to 0.49); with the random change it fell by "
-        "0.05 (0.04 to 0.06): clearly more, 8.2 times as far."
-    )
-    assert finding(a_comparison("first_frame_lpips")) == (
-        "With the protection the first frame's distance to the photo rose by 0.22 (0.18 to 0.26); with the random "
-        "change it rose by 0.04 (0.03 to 0.05): clearly more; the random change did nothing that can be measured."
-    )
-    assert finding(a_comparison("first_frame_psnr", more=False)).endswith(": not clearly more than the random change.")
-
-
-def test_what_became_better_is_not_called_damage() -> None:
-    better = msgspec.structs.replace(a_comparison("identity", more=False), fall=Estimate(-0.02, -0.05, 0.01, 2))
-    assert "rose by 0.02 (-0.01 to 0.05)" in finding(better)
-    assert finding(better).endswith(": no damage.")
-    still = msgspec.structs.replace(better, fall=Estimate(0.0, 0.0, 0.0, 2))
-    assert "the likeness of the person did not change" in finding(still)
-
-
-def test_one_video_has_no_interval() -> None:
-    alone = msgspec.structs.replace(a_comparison("identity"), fall=Estimate(0.4, 0.4, 0.4, 1))
-    assert "fell by 0.40 (one video: no interval)" in finding(alone)
-
-
-def identities(evaluation: Evaluation, clean: float, protected: float) -> Evidence:
-    """The evidence with other likenesses on the victim that the headline speaks of."""
-    victim = evaluation.evidence.victims[-1]
-    means = {"clean": clean, "protected": protected}
-    told = tuple(
-        msgspec.structs.replace(each, verdicts={**each.verdicts, "identity": about(means.get(each.name, clean))})
-        for each in victim.conditions
-    )
-    return changed(evaluation, victims=(msgspec.structs.replace(victim, conditions=told),)).evidence
-
-
-@pytest.mark.parametrize(
-    ("clean", "protected", "said"),
-    [
-        (0.9, 0.3, "no longer pass for the same person"),
-        (0.9, 0.7, "But the videos still show the same person"),
-        (0.5, 0.1, "does not keep the person well even without protection"),
-    ],
-)
-def test_the_answer_says_whether_the_person_is_still_recognised(
-    evaluation: Evaluation, clean: float, protected: float, said: str
-) -> None:
-    assert said in plain_answer(identities(evaluation, clean, protected))
-
-
-@pytest.mark.parametrize(("fall", "little"), [(0.05, True), (0.3, False)])
-def test_the_answer_says_that_a_sure_effect_is_a_small_one(evaluation: Evaluation, fall: float, little: bool) -> None:
-    told = msgspec.structs.replace(a_comparison("identity"), fall=about(fall))
-    evidence = changed(evaluation, headline=msgspec.structs.replace(HEADLINE, comparisons=(told,))).evidence
-    assert ("to an eye the videos look much alike" in plain_answer(evidence)) == little
 
 
 def test_survival_is_told_worst_first_beside_the_control(evaluation: Evaluation) -> None:
@@ -491,28 +293,6 @@ def test_a_page_of_many_victims_stays_small_and_says_what_that_cost(evaluation: 
 
 def test_the_same_evaluation_gives_the_same_page(evaluation: Evaluation, said: str) -> None:
     assert page(evaluation) == said
-
-
-# The same for a terminal.
-
-
-def test_the_text_refuses_without_a_headline_and_fits_a_terminal(evaluation: Evaluation) -> None:
-    for each in (evaluation, refused(evaluation)):
-        text = as_text(each.evidence)
-        assert max(map(len, text.splitlines())) <= COLUMNS
-        assert text.isascii()
-    assert HEADLINE.sentence in " ".join(as_text(evaluation.evidence).split())
-    told = as_text(refused(evaluation).evidence)
-    assert HEADLINE.sentence not in " ".join(told.split())
-    assert "No headline: the numbers below must not be summed up" in told
-    assert f"dit-taesd3: {REFUSED.reason}" in told
-
-
-def test_the_text_has_each_victim_beside_its_control(evaluation: Evaluation) -> None:
-    lines = as_text(evaluation.evidence).splitlines()
-    (line,) = [line for line in lines if line.startswith("  dit-taesd3")]
-    assert line.split() == ["dit-taesd3", "untouched", "0.83", "->", "0.42", "(0.78)", "24.1", "->", "17.8", "(23.0)*"]
-    assert any(line.split()[-2:] == ["12%", "(5%)"] for line in lines)
 
 
 # In a browser.
