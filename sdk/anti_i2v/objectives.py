@@ -21,7 +21,7 @@ from anti_i2v.metrics.perceptual import Lpips
 from anti_i2v.recipes import Recipe, terms_of
 from anti_i2v.surrogates.backbones.base import Backbone
 from anti_i2v.surrogates.base import Draw, Features, Surrogate
-from anti_i2v.surrogates.info import draw_all
+from anti_i2v.surrogates.info import ALL_LEVELS, draw_all
 
 __all__ = [
     "Anchor",
@@ -345,7 +345,9 @@ class BoundLoss:
         seed: int,
         draws: int = 0,
         settled: Draw | None = None,
+        noise_levels: tuple[float, float] = ALL_LEVELS,
     ) -> None:
+        self._noise_levels = noise_levels
         self._objectives, self._surrogate, self._clean = objectives, surrogate, clean
         if settled is None:
             with torch.no_grad():
@@ -357,7 +359,7 @@ class BoundLoss:
 
     def _draw(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
         shape = tuple(self._clean.shape)
-        drawn = draw_all(self._surrogate.draws, shape, generator)
+        drawn = draw_all(self._surrogate.draws, shape, generator, self._noise_levels)
         tensors = {name: torch.from_numpy(value).to(self._clean.device) for name, value in drawn.items()}
         return {**self._surrogate.context, **self._settled, **tensors}
 
@@ -398,14 +400,16 @@ def bind(
     seed: int = 0,
     draws: int = 0,
     settled: Draw | None = None,
+    noise_levels: tuple[float, float] = ALL_LEVELS,
 ) -> BoundLoss:
     """Bind weighted objectives to one surrogate and clean photos, (B, 3, H, W).
 
     Args:
         draws: see `BoundLoss`.
         settled: what the surrogate `settle`d for these photos, where that was done already.
+        noise_levels: see `draw_all`.
     """
-    return BoundLoss(objectives, surrogate, clean, seed, draws, settled)
+    return BoundLoss(objectives, surrogate, clean, seed, draws, settled, noise_levels)
 
 
 def objectives_of(

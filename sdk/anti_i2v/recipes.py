@@ -34,6 +34,9 @@ Target: TypeAlias = Literal["checkerboard", "gray", "glyphs", "degraded"]
 DENOISER_TERMS = ("collapse", "denoising", "distillation")
 """The terms that look at a denoiser."""
 
+DENOISER_LAYERS = ("early", "late", "all", "prediction")
+"""Names of hook points that a denoiser has alone."""
+
 
 class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Weights of the objectives; 0 leaves one out. See `objectives`: collapse, denoising and distillation need a
@@ -71,7 +74,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         luma_quality: whose quantisation steps are the units of "luma-dct8", on libjpeg's scale.
         terms: weights of the objectives.
         target: what the anchor term pulls to: see `targets`.
-        anchor_layers: hook points that the anchor term pulls: "latent", encoder layers, a denoiser's "late" or "early".
+        anchor_layers: hook points that the anchor term pulls: "latent", encoder layers, a denoiser's "late" or "early"
+            blocks, or its "prediction".
+        noise_levels: quantiles between which a denoiser's noise level is drawn: (0, 1) for all of them; near 1 the
+            video is all noise, and what the denoiser says of it comes from the photo.
         draws: of a denoiser's timestep and noise, each bound once; 0: new ones in every step.
         turns: "one" surrogate a step, in turn, or "all" in every step.
         turn_weights: surrogate -> how many of the turns it takes, beside 1 for those not named.
@@ -79,7 +85,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         keep: the "best" candidate by its score, or the "last" one, as published attacks do.
         score_every: how often candidates are compared on all surrogates; 0: at the start and the end.
         video_models: the package's small video models that steps are taken on as well, where no surrogates were named
-            and these are at hand (see `surrogates.trained`). Encoders are spared the terms that look at a denoiser.
+            and these are at hand (see `surrogates.trained`). Encoders are spared what looks at a denoiser.
         deadline: seconds that a person waits at most unless another is given; None: no limit.
     """
 
@@ -100,6 +106,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     terms: Terms = Terms(displacement=1.0)
     target: Target = "checkerboard"
     anchor_layers: tuple[str, ...] = ("latent",)
+    noise_levels: tuple[float, float] = (0.0, 1.0)
     draws: int = 0
     turns: Literal["one", "all"] = "one"
     turn_weights: dict[str, int] = msgspec.field(default_factory=dict)
@@ -112,7 +119,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def needs_denoiser(self) -> bool:
         """Whether it runs on nothing but a video model that somebody names."""
-        return not self.video_models and any(getattr(self.terms, term) for term in DENOISER_TERMS)
+        looks = any(getattr(self.terms, term) for term in DENOISER_TERMS)
+        pulls = bool(self.terms.anchor) and not set(DENOISER_LAYERS).isdisjoint(self.anchor_layers)
+        return not self.video_models and (looks or pulls)
 
     def __post_init__(self) -> None:
         checks = [
@@ -132,6 +141,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 all(1 <= weight <= 10 for weight in self.turn_weights.values()),
                 f"turn_weights must be 1..10, got {self.turn_weights}",
             ),
+            (
+                0 <= self.noise_levels[0] < self.noise_levels[1] <= 1,
+                f"noise_levels must rise within [0, 1], got {self.noise_levels}",
+            ),
             (0 <= self.draws <= 1000, f"draws must be 0..1000, got {self.draws}"),
             (len(self.spaces) > 0, "a recipe needs at least one space"),
             (self.deadline is None or self.deadline > 0, f"deadline must be above 0 seconds, got {self.deadline}"),
@@ -148,8 +161,10 @@ def for_encoders(recipe: Recipe) -> Recipe:
     """
     if not recipe.video_models:
         return recipe
-    spared = msgspec.structs.replace(recipe.terms, **dict.fromkeys(DENOISER_TERMS, 0.0))
-    return msgspec.structs.replace(recipe, terms=spared, video_models=())
+    layers = tuple(layer for layer in recipe.anchor_layers if layer not in DENOISER_LAYERS)
+    spare = DENOISER_TERMS if layers else (*DENOISER_TERMS, "anchor")
+    spared = msgspec.structs.replace(recipe.terms, **dict.fromkeys(spare, 0.0))
+    return msgspec.structs.replace(recipe, terms=spared, anchor_layers=layers or ("latent",), video_models=())
 
 
 def terms_of(recipe: Recipe) -> dict[str, float]:

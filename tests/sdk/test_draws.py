@@ -89,6 +89,43 @@ def test_integers_are_drawn_from_their_whole_range() -> None:
     assert set(drawn.ravel().tolist()) == {5, 6, 7, 8}
 
 
+def test_noise_levels_are_drawn_from_the_part_of_their_distribution_that_is_wanted() -> None:
+    draws = {
+        "timestep": Random(kind="integers", shape=("B",), low=100, high=1100),
+        "level": Random(kind="normal", shape=("B",)),
+        "noise": Random(kind="normal", shape=("B",)),
+        "place": Random(kind="uniform", shape=("B",)),
+    }
+    drawn = draw_all(draws, (4000, 3, 8, 8), np.random.default_rng(0), (0.6, 1.0))
+    timestep, level = drawn["timestep"], drawn["level"]
+    assert (timestep.dtype, level.dtype) == (np.int64, np.float32)
+    assert (timestep.min(), timestep.max()) == (700, 1099)
+    assert float(level.min()) == pytest.approx(0.2533, abs=0.01)  # the normal distribution's quantile of .6
+    assert float(np.median(level)) == pytest.approx(0.8416, abs=0.05)  # and of .8
+    assert float(np.mean(drawn["noise"])) == pytest.approx(0, abs=0.05)  # all else is drawn as ever
+    assert float(np.min(drawn["place"])) < 0.01
+    lowest = draw_all(draws, (4000, 3, 8, 8), np.random.default_rng(0), (0.0, 0.1))
+    assert lowest["timestep"].max() < 200
+    assert float(lowest["level"].max()) < -1.2
+
+
+def test_a_part_of_a_uniform_distribution_is_that_part() -> None:
+    values = Random(kind="uniform", shape=("B",)).draw_between(1000, 8, 8, np.random.default_rng(0), (0.25, 0.5))
+    assert values.dtype == np.float32
+    assert (float(values.min()), float(values.max())) == pytest.approx((0.25, 0.5), abs=0.01)
+
+
+def test_steps_and_comparisons_draw_noise_levels_from_the_wanted_part_alone() -> None:
+    surrogate = Noisy()
+    bound = bind({Displacement(): 1.0}, surrogate, photo(), noise_levels=(0.9, 1.0))
+    fresh = bound.with_fresh_draws(np.random.default_rng(2))
+    for _ in range(8):
+        fresh(near())
+    seen = [int(draw["timestep"]) for draw in surrogate.seen]
+    assert min(seen) >= 884  # of 20..980
+    assert len(set(seen)) > 4
+
+
 def test_one_generator_draws_everything_in_order_and_one_seed_the_same() -> None:
     shape = (2, 3, 16, 16)
     first, again, other = (draw_all(Noisy.draws, shape, np.random.default_rng(seed)) for seed in (0, 0, 1))

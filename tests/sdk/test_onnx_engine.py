@@ -339,9 +339,11 @@ def test_what_a_surrogate_draws_and_its_context_are_inputs_of_its_graphs(noisy_f
     assert "context.safetensors" in artifact.files
 
 
-@pytest.mark.parametrize("turns", ["one", "all"])
-def test_a_surrogate_that_draws_gets_torchs_draws(turns: str, noisy_folder: Path, photos: list[Rgb8]) -> None:
-    own = load_recipe(DRAWING, turns=turns)
+@pytest.mark.parametrize(("turns", "levels"), [("one", (0, 1)), ("all", (0, 1)), ("one", (0.7, 1))])
+def test_a_surrogate_that_draws_gets_torchs_draws(
+    turns: str, levels: tuple[float, float], noisy_folder: Path, photos: list[Rgb8]
+) -> None:
+    own = load_recipe(DRAWING, turns=turns, noise_levels=levels)
     times = 1 if turns == "one" else 2  # two of them in every step draw one after the other, and run in two runs
     clean = np.concatenate([to_working(photo, (48, 64)) for photo in photos[:2]])
     start = (clean + np.random.default_rng(1).normal(0, 0.01, clean.shape)).astype(np.float32)

@@ -93,6 +93,8 @@ BAD = {
     "two Lab shares": ({"lab_shares": [0, 1]}, "at `$.lab_shares`"),
     "zero Lab shares": ({"lab_shares": [0, 0, 0]}, "lab_shares must be >= 0 and not all zero, got (0.0, 0.0, 0.0)"),
     "a negative Lab share": ({"lab_shares": [0, -1, 2]}, "lab_shares must be >= 0 and not all zero"),
+    "falling noise levels": ({"noise_levels": [0.6, 0.5]}, "noise_levels must rise within [0, 1], got (0.6, 0.5)"),
+    "more than noise": ({"noise_levels": [0.6, 1.5]}, "noise_levels must rise within [0, 1], got (0.6, 1.5)"),
     "a deadline of zero": ({"deadline": 0}, "deadline must be above 0 seconds, got 0"),
     "no turns": ({"turn_weights": {"taesd": 0}}, "turn_weights must be 1..10, got {'taesd': 0}"),
     "too many turns": ({"turn_weights": {"taesd": 11}}, "turn_weights must be 1..10, got {'taesd': 11}"),
@@ -123,6 +125,9 @@ def test_terms_that_look_through_a_denoiser_need_one() -> None:
     for terms in (Terms(collapse=1.0), Terms(denoising=1.0), Terms(distillation=-1.0)):
         assert Recipe(name="own", summary="Mine.", terms=terms).needs_denoiser
     assert not Recipe(name="own", summary="Mine.", terms=Terms(norm=1.0)).needs_denoiser
+    anchored = Recipe(name="own", summary="Mine.", terms=Terms(anchor=1.0))
+    assert not anchored.needs_denoiser
+    assert load_recipe(anchored, anchor_layers=["latent", "prediction"]).needs_denoiser
 
 
 def test_an_unknown_recipe_is_refused_with_the_choices() -> None:

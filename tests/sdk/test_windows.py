@@ -145,6 +145,31 @@ def test_encoders_are_spared_what_looks_at_a_denoiser() -> None:
     assert not recipe.needs_denoiser
 
 
+@pytest.mark.parametrize(
+    ("layers", "terms", "left"),
+    [
+        (("prediction",), {"displacement": 2.0}, ("latent",)),
+        (("latent", "prediction"), {"displacement": 2.0, "anchor": 1.0}, ("latent",)),
+        (("layers.4", "late"), {"displacement": 2.0, "anchor": 1.0}, ("layers.4",)),
+    ],
+    ids=["nothing of an encoder", "its latent", "its layer"],
+)
+def test_an_anchor_pulls_what_an_encoder_has_of_its_layers(
+    layers: tuple[str, ...], terms: dict[str, float], left: tuple[str, ...]
+) -> None:
+    recipe = Recipe(
+        name="own",
+        summary="Mine.",
+        terms=Terms(displacement=2.0, anchor=1.0),
+        anchor_layers=layers,
+        video_models=("dit-taef1",),
+    )
+    spared = for_encoders(recipe)
+    assert terms_of(spared) == terms
+    assert spared.anchor_layers == left
+    assert not recipe.needs_denoiser
+
+
 def test_a_recipe_without_a_video_model_of_its_own_spares_encoders_nothing() -> None:
     recipe = Recipe(name="own", summary="Mine.", terms=Terms(displacement=1.0, denoising=1.0))
     assert for_encoders(recipe) == recipe

@@ -29,7 +29,7 @@ from anti_i2v.charts import CHARTS, chart_inputs
 from anti_i2v.engines.base import Judge, Perceptual, Pixels
 from anti_i2v.errors import RecipeError, SurrogateError
 from anti_i2v.recipes import Recipe, for_encoders, terms_of
-from anti_i2v.surrogates.info import draw_all
+from anti_i2v.surrogates.info import ALL_LEVELS, draw_all
 from anti_i2v.surrogates.registry import entries
 from anti_i2v.targets import target_of
 from anti_i2v.transforms import Change
@@ -181,9 +181,14 @@ class _Model:
             )
         return runner
 
-    def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> dict[str, Value]:
+    def draw(
+        self,
+        shape: tuple[int, ...],
+        generator: np.random.Generator,
+        noise_levels: tuple[float, float] = ALL_LEVELS,
+    ) -> dict[str, Value]:
         """One draw of everything that the surrogate draws, and its context."""
-        drawn = draw_all(self.artifact.draws, shape, generator)
+        drawn = draw_all(self.artifact.draws, shape, generator, noise_levels)
         return self.context | {f"draw.{name}": self.runtime.value(array) for name, array in drawn.items()}
 
 
@@ -238,7 +243,7 @@ class OnnxPhoto:
         self._models, self._parts, self._recipe, self._seed = models, parts, recipe, seed
         self._value = parts.runtime.value
         self._terms: list[dict[str, Any]] = [
-            {"terms": tuple(terms_of(each)), "anchor_layers": recipe.anchor_layers} for each in asked
+            {"terms": tuple(terms_of(each)), "anchor_layers": each.anchor_layers} for each in asked
         ]
         self._losses = [model.need("loss", **terms) for model, terms in zip(models, self._terms, strict=True)]
         self._binds = [model.need("bind", **terms) for model, terms in zip(models, self._terms, strict=True)]
@@ -272,7 +277,7 @@ class OnnxPhoto:
     def bind(self, index: int) -> None:
         model = self._models[index]
         self._losses[index].load()
-        draw = model.draw(self.shape, np.random.default_rng(self._seed))
+        draw = model.draw(self.shape, np.random.default_rng(self._seed), self._recipe.noise_levels)
         self._bounds[index] = self._bound(index, draw)
 
     def _bound(self, index: int, draw: Mapping[str, Value]) -> dict[str, Value]:
@@ -281,7 +286,9 @@ class OnnxPhoto:
 
     def _fresh_bound(self, index: int) -> dict[str, Value]:
         model = self._models[index]
-        return self._bound(index, model.draw(self.shape, self._fresh)) if model.artifact.draws else self._bounds[index]
+        if not model.artifact.draws:
+            return self._bounds[index]
+        return self._bound(index, model.draw(self.shape, self._fresh, self._recipe.noise_levels))
 
     def step(
         self, candidate: Value, on: Sequence[int], change: Change, space: int, moved: int, length: float

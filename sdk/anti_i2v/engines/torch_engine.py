@@ -92,7 +92,8 @@ class TorchPhoto:
         self.start = project(start, clean, radius)
         if target is None:
             target = torch.from_numpy(target_of(recipe.target, clean.detach().cpu().float().numpy())).to(clean)
-        self._clean, self._radius, self._seed, self._draws = clean, radius, seed, recipe.draws
+        self._clean, self._radius, self._seed = clean, radius, seed
+        self._draws, self._noise_levels = recipe.draws, recipe.noise_levels
         self._models = surrogates
         self._objectives = [
             objectives_of(recipe if model.denoises else for_encoders(recipe), lpips, target, clip)
@@ -125,7 +126,13 @@ class TorchPhoto:
     def bind(self, index: int) -> None:
         settled = self._settled.pop(index, None)
         self._losses[index] = bind(
-            self._objectives[index], self._models[index], self._clean, self._seed, self._draws, settled
+            self._objectives[index],
+            self._models[index],
+            self._clean,
+            self._seed,
+            self._draws,
+            settled,
+            self._noise_levels,
         )
 
     def step(

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from statistics import NormalDist
 from typing import Literal
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Normalisation", "Random", "SurrogateInfo", "draw_all"]
+__all__ = ["ALL_LEVELS", "NOISE_LEVELS", "Normalisation", "Random", "SurrogateInfo", "draw_all"]
+
+NOISE_LEVELS = ("timestep", "level")
+"""What families call the draw that says how noisy the video is; more is noisier in every one of them."""
+
+ALL_LEVELS = (0.0, 1.0)
 
 
 class SurrogateInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -76,10 +82,45 @@ class Random(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             return generator.random(shape, np.float32)
         return generator.integers(self.low, self.high, shape)
 
+    def draw_between(
+        self,
+        batch: int,
+        height: int,
+        width: int,
+        generator: np.random.Generator,
+        quantiles: tuple[float, float],
+    ) -> npt.NDArray[np.generic]:
+        """One draw from a part of the distribution.
+
+        Args:
+            quantiles: of the distribution; (0.5, 1) draws from its upper half.
+        """
+        share = generator.uniform(*quantiles, self.size(batch, height, width))
+        if self.kind == "integers":
+            drawn = self.low + np.floor(share * (self.high - self.low)).astype(np.int64)
+            return np.minimum(drawn, self.high - 1)
+        if self.kind == "normal":
+            inner = share.clip(1e-6, 1 - 1e-6)  # the ends lie at infinity
+            share = np.vectorize(NormalDist().inv_cdf, otypes=[np.float64])(inner)
+        return share.astype(np.float32)
+
 
 def draw_all(
-    draws: Mapping[str, Random], shape: tuple[int, ...], generator: np.random.Generator
+    draws: Mapping[str, Random],
+    shape: tuple[int, ...],
+    generator: np.random.Generator,
+    noise_levels: tuple[float, float] = ALL_LEVELS,
 ) -> dict[str, npt.NDArray[np.generic]]:
-    """A draw of each, for pixels of `shape` (B, 3, H, W)."""
+    """A draw of each, for pixels of `shape` (B, 3, H, W).
+
+    Args:
+        noise_levels: quantiles between which a denoiser's noise level is drawn; near 1 all is noise.
+    """
     batch, _, height, width = shape
-    return {name: random.draw(batch, height, width, generator) for name, random in draws.items()}
+    size = (batch, height, width)
+    return {
+        name: random.draw_between(*size, generator, noise_levels)
+        if name in NOISE_LEVELS and noise_levels != ALL_LEVELS
+        else random.draw(*size, generator)
+        for name, random in draws.items()
+    }
