@@ -142,7 +142,7 @@ def _load(name: str | Path, recipes: Sequence[Recipe]) -> Surrogate:
         raise SurrogateError(
             f"{name} is a whole video model: the ONNX engine runs encoders alone, so export its autoencoder's folder"
         )
-    layers = {layer for recipe in recipes if recipe.terms.anchor for layer in recipe.anchor_layers} - {"latent"}
+    layers = {layer for recipe in recipes for layer in hooks_of(for_encoders(recipe))}
     return load_surrogate(name, hooks=() if name == EMBEDDED else tuple(sorted(layers)))
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from anti_i2v.artifacts import read_artifact
 from anti_i2v.engines.torch_engine import TorchPhoto
 from anti_i2v.errors import SurrogateError
 from anti_i2v.recipes import Recipe, Terms, for_encoders, hooks_of, terms_of
@@ -201,3 +202,56 @@ def test_an_encoder_and_a_video_model_take_steps_together(tiny_folder: Path, win
 def test_steps_are_never_taken_on_a_victim_that_is_kept_for_evaluation(name: str) -> None:
     with pytest.raises(SurrogateError, match=f"{name} is kept for evaluation.*take dit-taef1"):
         locate(name)
+
+
+# Exported.
+
+PULLED = Recipe(
+    name="own",
+    summary="A prediction near pure noise, pulled to another picture's.",
+    steps=4,
+    algorithm="adam",
+    terms=Terms(displacement=0.5, anchor=1.0),
+    target="glyphs",
+    anchor_layers=("prediction",),
+    noise_levels=(0.6, 1.0),
+    video_models=("toy",),
+)
+
+
+@pytest.fixture(scope="module")
+def exported(dit_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package, reason=f"needs {package}: pip install 'anti-i2v-sdk[export,cpu]'")
+    from anti_i2v_export import export_surrogate
+
+    folder = tmp_path_factory.mktemp("artifacts") / "toy-onnx"
+    looking = Windowed(load_surrogate(dit_folder, frames=3, hooks=("prediction",)), side=SIDE)
+    export_surrogate(looking, folder, recipes=[PULLED])
+    return folder
+
+
+def test_the_graphs_of_a_small_video_model_are_those_of_its_terms_and_layers(exported: Path) -> None:
+    artifact = read_artifact(exported)
+    assert artifact.denoises
+    wanted = {"terms": ["displacement", "anchor"], "anchor_layers": ["prediction"]}
+    step = artifact.find("step", space="rgb", algorithm="adam", **wanted)
+    assert step is not None
+    assert {"draw.place", "draw.timestep", "draw.noise", "draw.clean"} <= {port.name for port in step.inputs}
+
+
+def test_exported_steps_pull_a_prediction_as_torchs_do(exported: Path, windowed: Windowed) -> None:
+    from anti_i2v.engines.onnx_engine import OnnxEngine
+
+    generator = np.random.default_rng(0)
+    clean = generator.random((1, 3, 48, 64), np.float32)
+    start = (clean + generator.normal(0, 0.01, clean.shape)).clip(0, 1).astype(np.float32)
+    radius = np.full((1, 1, 48, 64), 8 / 255, np.float32)
+    given = [torch.from_numpy(each) for each in (clean, start, radius)]
+    on_torch = TorchPhoto([windowed], given[0], given[1], given[2], PULLED, seed=5)
+    on_onnx = OnnxEngine([exported], PULLED, "cpu").open(clean, start, radius, PULLED, None, 5)
+    expected, found = refine(on_torch, PULLED, seed=3), refine(on_onnx, PULLED, seed=3)
+    torchs, ours = on_torch.look(expected.candidate), on_onnx.look(found.candidate)
+    assert np.mean(np.rint(255 * torchs) == np.rint(255 * ours)) >= 0.99
+    np.testing.assert_allclose(found.score, expected.score, rtol=0.02)
+    assert np.abs(ours - start).max() > 1 / 255
