@@ -13,8 +13,7 @@ from anti_i2v.metrics.perceptual import Lpips
 from anti_i2v.recipes import Recipe, for_encoders, hooks_of, load_recipe, recipe_names
 from anti_i2v.surrogates.base import Surrogate
 from anti_i2v.surrogates.info import SurrogateInfo
-from anti_i2v.surrogates.models import INDEX
-from anti_i2v.surrogates.registry import EMBEDDED, entries, load_surrogate, locate
+from anti_i2v.surrogates.registry import EMBEDDED, entries, is_video_model, load_surrogate
 from anti_i2v.surrogates.trained import victims
 from anti_i2v_export.graphs import Draft, Tensors, lpips_drafts, part_drafts, surrogate_drafts
 from anti_i2v_export.verify import real_samples
@@ -138,7 +137,7 @@ def _load(name: str | Path, recipes: Sequence[Recipe]) -> Surrogate:
     if str(name) in victims():
         mine = [recipe for recipe in recipes if str(name) in recipe.video_models]
         return load_surrogate(name, hooks=tuple(dict.fromkeys(hook for recipe in mine for hook in hooks_of(recipe))))
-    if name != EMBEDDED and (locate(name) / INDEX).is_file():
+    if is_video_model(name):
         raise SurrogateError(
             f"{name} is a whole video model: the ONNX engine runs encoders alone, so export its autoencoder's folder"
         )

@@ -64,6 +64,7 @@ ENCODERS = ("taesd", "taesdxl", "taef1")
 DENOISER, UNTOUCHED = "dit-taef1", "dit-taesd3"
 MEASURES = ("identity", "first_frame_psnr", "lpips")
 HEADLINE_ROWS = ("balanced", "strong")
+NEAR_NOISE = 0.6
 SURVIVAL = ("jpeg75", "half size", "jpeg75, half size")
 
 
@@ -102,6 +103,7 @@ def rows() -> dict[str, Row]:
         recipe = competitor(name)
         found[name] = Row(load_recipe(recipe, **small), (DENOISER,)) if recipe.needs_denoiser else Row(recipe, ENCODERS)
     alone = {"displacement": 0.0}
+    pulled = {"terms": {**alone, "anchor": 1.0}, "anchor_layers": ["prediction"]}
     dual = {"spaces": ["lab", "dct"]}
     found |= {
         "encoder alone": ablation("encoder alone", terms={"displacement": 1.0}),
@@ -111,6 +113,14 @@ def rows() -> dict[str, Row]:
         "IRA": ablation("IRA", terms={**alone, "anchor": 1.0}, anchor_layers=["latent", "late"], draws=8),
         "IRC, IRA, DM": ablation(
             "all", terms={**alone, "anchor": 1.0, "collapse": 1.0, "denoising": 1.0}, anchor_layers=["latent", "late"]
+        ),
+        "DM, near noise": ablation("DM, near noise", terms={**alone, "denoising": 1.0}, noise_levels=[NEAR_NOISE, 1]),
+        "IRA, prediction": ablation("IRA, prediction", target="glyphs", **pulled),
+        "IRA, prediction, near noise": ablation(
+            "IRA, prediction, near noise", target="glyphs", noise_levels=[NEAR_NOISE, 1], **pulled
+        ),
+        "IRA, prediction, near noise, checkerboard": ablation(
+            "IRA, prediction, near noise, checkerboard", noise_levels=[NEAR_NOISE, 1], **pulled
         ),
         "DM, a*b*": ablation("DM, a*b*", terms={**alone, "denoising": 1.0}, spaces=["lab"]),
         "DM, L*a*b*": ablation("DM, L*a*b*", terms={**alone, "denoising": 1.0}, spaces=["lab"], lab_shares=[1, 1, 1]),

@@ -473,9 +473,10 @@ def test_lpips_is_exported_for_receipts(empty_home: Path) -> None:
 
 
 def test_what_a_recipe_needs_and_a_surrogate_lacks_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SurrogateError, match="recipe 'strong' looks through decoders and embedded has none"):
+    decoding = load_recipe("balanced", terms={"decoded": 1.0})
+    with pytest.raises(SurrogateError, match="recipe 'balanced' looks through decoders and embedded has none"):
         export_surrogate(
-            "embedded", tmp_path / "out", recipes=["strong"], progress=lambda graph: pytest.fail(graph.file)
+            "embedded", tmp_path / "out", recipes=[decoding], progress=lambda graph: pytest.fail(graph.file)
         )  # not one graph
     with pytest.raises(RecipeError, match="unknown recipe 'nope'"):
         export_surrogate("embedded", tmp_path / "out", recipes=["nope"])

@@ -516,9 +516,9 @@ def test_an_artifact_without_the_loss_that_a_recipe_needs_is_refused(photos: lis
 
 @pytest.mark.parametrize("engine", ["torch", "onnx"])
 def test_both_engines_refuse_to_look_through_a_decoder_that_is_not_there(engine: str, photos: list[Rgb8]) -> None:
-    strong = load_recipe("strong", short_side=96)
-    with pytest.raises(RecipeError, match="recipe 'strong' looks through decoders and embedded has none: choose balan"):
-        Protector(strong, surrogates=["embedded"], engine=engine, device="cpu").protect(photos[0])
+    own = recipe(terms={"decoded": 1.0})
+    with pytest.raises(RecipeError, match="looks through decoders and embedded has none: choose balanced"):
+        Protector(own, surrogates=["embedded"], engine=engine, device="cpu").protect(photos[0])
 
 
 def test_a_move_that_is_not_there_is_named() -> None:

@@ -211,7 +211,7 @@ def test_what_cannot_be_run_is_refused(
 
 def test_a_recipe_that_looks_through_decoders_refuses_a_surrogate_without_one(clean: torch.Tensor) -> None:
     with pytest.raises(RecipeError, match="embedded has none: choose balanced"):
-        run(clean, load_recipe("strong", steps=1), [load_student()])
+        run(clean, recipe(terms={"decoded": 1.0}), [load_student()])
 
 
 def test_no_surrogate_is_refused(clean: torch.Tensor) -> None:

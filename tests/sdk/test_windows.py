@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from anti_i2v import Protector
 from anti_i2v.artifacts import read_artifact
 from anti_i2v.engines.torch_engine import TorchPhoto
 from anti_i2v.errors import SurrogateError
@@ -175,6 +176,15 @@ def test_a_recipe_without_a_video_model_of_its_own_spares_encoders_nothing() -> 
     recipe = Recipe(name="own", summary="Mine.", terms=Terms(displacement=1.0, denoising=1.0))
     assert for_encoders(recipe) == recipe
     assert recipe.needs_denoiser
+
+
+@pytest.mark.parametrize("name", ["balanced", "strong"])
+def test_a_recipe_with_a_video_model_of_its_own_runs_on_one_that_somebody_names(
+    name: str, dit_folder: Path, photos: list[Any]
+) -> None:
+    protector = Protector(name, surrogates=[dit_folder], steps=2, short_side=64, deadline=None)
+    protection = protector.protect(photos[0], effects=False)
+    assert protection.receipt.steps == 2
 
 
 def test_an_encoder_and_a_video_model_take_steps_together(tiny_folder: Path, windowed: Windowed) -> None:

@@ -26,8 +26,7 @@ from anti_i2v.spaces import make_space, project
 from anti_i2v.surrogates.backbones.base import Backbone
 from anti_i2v.surrogates.backbones.sampling import STEPS
 from anti_i2v.surrogates.base import Draw, Surrogate
-from anti_i2v.surrogates.registry import EMBEDDED, load_surrogate, where
-from anti_i2v.surrogates.trained import victims
+from anti_i2v.surrogates.registry import EMBEDDED, is_video_model, load_surrogate, where
 from anti_i2v.surrogates.windows import Windowed
 from anti_i2v.targets import target_of
 from anti_i2v.transforms import Change
@@ -213,7 +212,7 @@ class TorchEngine:
             load_surrogate(
                 name,
                 device=self._device,
-                hooks=() if recipe is None else hooks_of(recipe if str(name) in victims() else for_encoders(recipe)),
+                hooks=() if recipe is None else hooks_of(recipe if is_video_model(name) else for_encoders(recipe)),
                 caption=told.caption,
                 stage=told.stage,
                 frames=told.frames,

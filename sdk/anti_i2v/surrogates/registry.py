@@ -29,6 +29,7 @@ __all__ = [
     "at_hand",
     "download",
     "entries",
+    "is_video_model",
     "load_surrogate",
     "locate",
     "pull",
@@ -108,6 +109,11 @@ def _trained(name: str) -> Path:
     if where(victim.encoder) is None:
         raise SurrogateError(f"{name} works on {victim.encoder}: run `anti-i2v surrogates pull {victim.encoder}`")
     return folder
+
+
+def is_video_model(name_or_folder: str | Path) -> bool:
+    """Whether it is a whole video model, with a denoiser. Raises SurrogateError as `locate` does."""
+    return name_or_folder != EMBEDDED and (locate(name_or_folder) / INDEX).is_file()
 
 
 def usable(name: str) -> bool:
