@@ -162,9 +162,9 @@ def test_an_output_that_cannot_hold_the_photo_is_refused(working: TestClient[Any
 
 
 def test_a_recipe_that_this_machine_cannot_run_says_why(working: TestClient[Any], photo: bytes) -> None:
-    reply = working.post("/v1/protect?recipe=strong", content=photo, headers=JPEG)  # the embedded one has no decoder
+    reply = working.post("/v1/protect?recipe=full", content=photo, headers=JPEG)
     assert (reply.status_code, reply.json()["type"]) == (422, "/problems/recipe")
-    assert "embedded has none: choose balanced" in reply.json()["detail"]
+    assert "needs a whole video model: use the command line, or choose from draft, balanced" in reply.json()["detail"]
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b'{"code": 5}', b'{"code": "a", "more": 1}', b"\xff"])
