@@ -11,6 +11,7 @@ import msgspec
 from anti_i2v.errors import RecipeError
 
 __all__ = [
+    "DENOISER_LAYERS",
     "Recipe",
     "Target",
     "Terms",

@@ -14,6 +14,7 @@ import msgspec
 
 from anti_i2v.errors import SurrogateError
 from anti_i2v.home import home
+from anti_i2v.recipes import DENOISER_LAYERS
 from anti_i2v.surrogates.models import INDEX, UNWANTED, WANTED, model_folder, models, put_in_place
 from anti_i2v.surrogates.trained import MADE, WHITE_BOX, victims
 from anti_i2v.surrogates.trained import where as trained_at
@@ -181,7 +182,7 @@ def load_surrogate(
         model = models().get(str(name_or_folder))
         told = {} if model is None else {"name": model.name, "source": model.hub, "licence": model.licence}
         return load_backbone(folder, hooks=hooks, device=device, dtype=precision, **told, **backbone)
-    if denoising := {"all", "early", "late", "prediction"} & set(hooks):
+    if denoising := set(DENOISER_LAYERS) & set(hooks):
         raise SurrogateError(f"{folder.name} is an encoder and has no {min(denoising)!r} layers: name a video model")
     precision, entry = dtype or torch.float32, entries().get(str(name_or_folder))
     if entry is None:
