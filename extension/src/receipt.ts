@@ -37,6 +37,8 @@ export interface Receipt {
     ssim: number;
     de2000Mean: number;
     de2000P95: number;
+    /** Levels of what shows on smooth areas; null: the photo has none. */
+    relief: number | null;
     meanLevels: number;
     maxLevels: number;
   };

@@ -12,7 +12,7 @@ from anti_i2v.metrics.imperceptibility import Imperceptibility
 from anti_i2v.presets import PRESETS
 from anti_i2v.receipt import Effect, Pair, Receipt, clearly_more
 
-__all__ = ["as_text", "gauge_error"]
+__all__ = ["as_text", "gauge_error", "relief_words"]
 
 COLUMNS = 100
 """Widest line, in characters. ASCII alone: terminals of every system show it."""
@@ -35,15 +35,17 @@ PLATFORMS = "Presets are models of what platforms do to a photo, not the platfor
 
 _CHANGES = {"jpeg75": "JPEG quality 75", "half size": "half size and back", "blur": "slight blur"}
 
-# (lower end, words). The ends are rough guides of ours; eyes, screens and photos differ.
-_PSNR = (
-    (45.0, "next to nothing for an eye to find"),
-    (40.0, "seen only by flipping between the two photos"),
-    (36.0, "a fine grain on smooth areas, at a close look"),
-    (32.0, "a grain that many people notice"),
-    (0.0, "plainly visible"),
+# (upper end, words). The ends are rough guides of ours, by looking; eyes, screens and photos differ. PSNR has no words:
+# at one PSNR a grain may be hard to find and a pattern plain.
+_RELIEF = (
+    (0.4, "next to nothing for an eye to find"),
+    (0.8, "seen only by flipping between the two photos"),
+    (1.2, "a faint relief, at a close look"),
+    (1.6, "a relief that many people notice"),
+    (float("inf"), "a relief that shows plainly"),
 )
-_SSIM = (
+_NOTHING_SMOOTH = "the photo has none that would show it"
+_SSIM = (  # (lower end, words)
     (0.98, "fine structure as it was"),
     (0.95, "fine structure slightly rougher"),
     (0.90, "fine structure rougher"),
@@ -96,11 +98,18 @@ def _eye(receipt: Receipt) -> Iterator[str]:
     if seen.psnr is None:
         yield _row("PSNR", "infinite", "the two photos are equal")
         return
-    yield _row("PSNR", f"{seen.psnr:.1f} dB", next(words for end, words in _PSNR if seen.psnr >= end))
+    yield _row("PSNR", f"{seen.psnr:.1f} dB")
+    shown = "-" if seen.relief is None else f"{seen.relief:.1f} levels"
+    yield _row("smooth areas", shown, relief_words(seen.relief))
     yield _row("SSIM", f"{seen.ssim:.3f}", next(words for end, words in _SSIM if seen.ssim >= end))
     mean = next(words for end, words in _DELTA_E if seen.de2000_mean <= end)
     yield _row("dE2000", f"{seen.de2000_mean:.1f}, 95 % below {seen.de2000_p95:.1f}", mean)
     yield from _sampled(seen)
+
+
+def relief_words(relief: float | None) -> str:
+    """What `Imperceptibility.relief` means to an eye."""
+    return _NOTHING_SMOOTH if relief is None else next(words for end, words in _RELIEF if relief <= end)
 
 
 def _row(name: str, value: str, words: str = "") -> str:

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import AutoencoderTiny, CogVideoXTransformer3DModel, UNetSpatioTemporalConditionModel
+from safetensors.torch import load_file
 from torch import nn
 
 from anti_i2v.surrogates.backbones.base import Backbone
@@ -213,6 +214,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=180)
     parser.add_argument("--until", type=int, default=10**9, help="a step after which to stop, as if the time were up")
     parser.add_argument("--every", type=int, default=100)
+    parser.add_argument("--onward", type=Path, help="a folder written by an earlier run whose state is gone")
+    parser.add_argument("--done", type=int, default=0, help="the steps that it had")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     settings = parser.parse_args()
@@ -227,8 +230,12 @@ def main() -> None:
         f"{part}.{name}": value for part, module in trained(model).items() for name, value in module.named_parameters()
     }
     optimiser = torch.optim.AdamW(weights.values(), lr=settings.rate, betas=(0.9, 0.98), weight_decay=0.01)
+    if settings.onward:
+        for part, module in trained(model).items():
+            (file,) = (settings.onward / part).glob("*.safetensors")
+            module.load_state_dict(load_file(file))  # fp16 of the file becomes the module's float32
     averaged = {name: value.detach().clone() for name, value in weights.items()}
-    done, kept = 0, settings.output / "state.pt"
+    done, kept = settings.done, settings.output / "state.pt"
     if kept.exists():
         state = torch.load(kept, map_location=device)
         done = state["step"]
@@ -258,8 +265,9 @@ def main() -> None:
         files = np.searchsorted(ends, rows, side="right")
         starts = ends[files] - [len(pixels[file]) for file in files]
         seen = np.stack([pixels[file][row] for file, row in zip(files, rows - starts, strict=True)])
+        warm = (step - settings.done) / 50  # the moments begin anew where a run goes on from weights alone
         for group in optimiser.param_groups:
-            group["lr"] = settings.rate * min(1, step / 50, 4 * (1 - (step - 1) / settings.steps))
+            group["lr"] = settings.rate * min(1, warm, 4 * (1 - (step - 1) / settings.steps))
         with torch.autocast(device.type, torch.bfloat16):
             loss = loss_of(model, torch.from_numpy(seen).to(device), latents[rows].to(device), draws)
         optimiser.zero_grad(set_to_none=True)

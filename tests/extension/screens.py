@@ -58,7 +58,14 @@ def receipt(*, weak: bool = False) -> Any:
         steps_asked=45,
         stopped="steps",
         imperceptibility=Imperceptibility(
-            psnr=37.6, ssim=0.951, de2000_mean=1.4, de2000_p95=3.1, max_levels=8, mean_levels=2.6, sampled_share=1.0
+            psnr=37.6,
+            ssim=0.951,
+            de2000_mean=1.4,
+            de2000_p95=3.1,
+            relief=1.1,
+            max_levels=8,
+            mean_levels=2.6,
+            sampled_share=1.0,
         ),
         effects=(
             effect("taesd", "surrogate", 0.01 if weak else 0.7),

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from skimage import color, data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from anti_i2v.controls import random_psnr
 from anti_i2v.metrics import imperceptibility
-from anti_i2v.metrics.imperceptibility import Imperceptibility, compare, delta_e, psnr, ssim
+from anti_i2v.metrics.imperceptibility import SMOOTH, Imperceptibility, compare, delta_e, psnr, relief, ssim
 
 Rgb = NDArray[np.uint8]
 
@@ -119,6 +120,7 @@ def test_the_report_holds_the_single_numbers(clean: Rgb, protected: Rgb) -> None
     assert report.psnr == psnr(clean, protected)
     assert report.ssim == ssim(clean, protected)
     assert (report.de2000_mean, report.de2000_p95) == delta_e(clean, protected)
+    assert report.relief == relief(clean, protected)
 
 
 def test_a_level_in_the_last_pixel_of_a_large_photo_is_seen() -> None:
@@ -135,8 +137,72 @@ def test_more_disturbance_reads_as_more(clean: Rgb) -> None:
         assert stronger.psnr is not None
         assert milder.psnr > stronger.psnr
         assert milder.ssim > stronger.ssim
+        assert milder.relief is not None
+        assert stronger.relief is not None
+        assert milder.relief < stronger.relief
         assert milder.de2000_mean < stronger.de2000_mean
         assert milder.de2000_p95 < stronger.de2000_p95
+
+
+def a_wall(side: int = 160, level: int = 200) -> Rgb:
+    return np.full((side, side, 3), level, np.uint8)
+
+
+def with_waves(photo: Rgb, amplitude: float, wavelength: float, channels: slice = slice(None)) -> Rgb:
+    """Level lines of a sine across the photo, rounded up or down by chance: a mean amplitude of less than a level."""
+    columns = np.arange(photo.shape[1]) + 0.5
+    wave = amplitude * np.sin(2 * np.pi * columns / wavelength)
+    found = photo.astype(float)
+    found[..., channels] += wave[:, None]
+    rounded: Rgb = np.floor(found + np.random.default_rng(0).random(photo.shape)).clip(0, 255).astype(np.uint8)
+    return rounded
+
+
+def test_a_pattern_stands_out_from_a_wall_and_grain_of_the_same_psnr_hardly() -> None:
+    """A sine of wavelength 8: a Gaussian of deviation 1 leaves exp(-(2 pi / 8)^2 / 2) of it, and a box of 17 leaves
+    sin(17 x) / (17 sin(x)), x half of its frequency."""
+    wall = a_wall()
+    waved = with_waves(wall, 4, 8)
+    half = math.pi / 8
+    left = math.exp(-((2 * half) ** 2) / 2) - math.sin(17 * half) / (17 * math.sin(half))
+    found = relief(wall, waved)
+    assert found == pytest.approx(4 / math.sqrt(2) * left, rel=0.05)
+    grain = random_psnr(wall, waved, seed=0)
+    assert psnr(wall, grain) == psnr(wall, waved)
+    among_grain = relief(wall, grain)
+    assert found is not None
+    assert among_grain is not None
+    assert among_grain < 0.5 * found
+
+
+def test_what_texture_masks_is_no_relief_and_without_smooth_areas_nothing_is_said(clean: Rgb) -> None:
+    textured = disturbed(a_wall(), round(4 * SMOOTH))
+    assert relief(textured, with_waves(textured, 4, 8)) is None
+    half = a_wall()
+    half[:, :80] = textured[:, :80]
+    spoiled = half.copy()
+    spoiled[:, :60] = with_waves(half, 8, 8)[:, :60]
+    assert relief(half, spoiled) == pytest.approx(0, abs=0.05)
+
+
+@pytest.mark.parametrize("level", [1, 20])
+def test_a_change_of_tone_is_no_relief(level: int) -> None:
+    assert relief(a_wall(), a_wall(level=200 + level)) == pytest.approx(0, abs=1e-3)
+
+
+def test_colour_without_luma_is_no_relief() -> None:
+    wall, found = a_wall(), a_wall()
+    found[:, ::8, 0] += 20
+    found[:, ::8, 1] -= 10  # .299 * 20 - .587 * 10 is next to nothing
+    assert (relief(wall, found) or 0) < 0.1
+
+
+def test_a_large_photo_is_seen_as_a_screen_shows_it() -> None:
+    """Three times as large on both axes, the same pattern three times as wide: the same picture on the screen."""
+    wall = a_wall(1080)
+    waved = with_waves(wall, 4, 8)
+    wide, broad = (np.repeat(np.repeat(photo, 3, 0), 3, 1) for photo in (wall, waved))
+    assert relief(wide, broad) == pytest.approx(relief(wall, waved), rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +232,7 @@ def test_a_large_photo_is_sampled_close_to_the_whole() -> None:
     assert report == compare(clean, protected)
 
 
-@pytest.mark.parametrize("measure", [psnr, ssim, delta_e, compare])
+@pytest.mark.parametrize("measure", [psnr, ssim, delta_e, relief, compare])
 def test_photos_of_different_sizes_are_refused(measure: object, clean: Rgb) -> None:
     assert callable(measure)
     with pytest.raises(ValueError, match=r"one size .* got \(120, 160, 3\) and \(120, 159, 3\)"):

@@ -13,7 +13,7 @@ from anti_i2v.receipt import Effect, Encoding, Pair, Receipt, Survival
 from anti_i2v.report import COLUMNS, as_text
 
 SEEN = Imperceptibility(
-    psnr=38.4, ssim=0.964, de2000_mean=1.4, de2000_p95=2.9, max_levels=8, mean_levels=2.4, sampled_share=1.0
+    psnr=38.4, ssim=0.964, de2000_mean=1.4, de2000_p95=2.9, relief=0.7, max_levels=8, mean_levels=2.4, sampled_share=1.0
 )
 TAESD = Effect(
     surrogate="taesd",
@@ -167,8 +167,9 @@ def test_what_was_not_measured_is_named_with_its_reason() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"psnr": 47.0}, "next to nothing for an eye"),
-        ({"psnr": 30.0}, "plainly visible"),
+        ({"relief": 0.3}, "0.3 levels              next to nothing for an eye to find"),
+        ({"relief": 1.9}, "1.9 levels              a relief that shows plainly"),
+        ({"relief": None}, "the photo has none that would show it"),
         ({"ssim": 0.8}, "fine structure changed"),
         ({"de2000_mean": 0.4}, "colours as they were"),
         ({"de2000_mean": 5.0}, "colours differ at a glance"),

@@ -32,7 +32,14 @@ RECEIPT = Receipt(
     steps_asked=0,
     stopped="steps",
     imperceptibility=Imperceptibility(
-        psnr=40.0, ssim=0.9, de2000_mean=1.0, de2000_p95=2.0, max_levels=8, mean_levels=1.0, sampled_share=1.0
+        psnr=40.0,
+        ssim=0.9,
+        de2000_mean=1.0,
+        de2000_p95=2.0,
+        relief=None,
+        max_levels=8,
+        mean_levels=1.0,
+        sampled_share=1.0,
     ),
     working_size=(64, 64),
     device="cpu",

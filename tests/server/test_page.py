@@ -375,14 +375,15 @@ def test_the_page_says_what_the_terminal_says(page: Any, process: Any) -> None:
         """async () => {
           const words = await import("/static/words.js");
           const ends = (table) => table.map(([end, text]) => [end === Infinity ? null : end, text]);
-          return { ...words, PSNR: ends(words.PSNR), DELTA_E: ends(words.DELTA_E),
+          return { ...words, RELIEF: ends(words.RELIEF), DELTA_E: ends(words.DELTA_E),
                    MEASURES: words.MEASURES.map((each) => each.slice(0, 3)) };
         }"""
     )
-    assert said["PSNR"] == [list(row) for row in report._PSNR]
+    assert said["RELIEF"] == [[None if end == float("inf") else end, text] for end, text in report._RELIEF]
     assert said["DELTA_E"] == [[None if end == float("inf") else end, text] for end, text in report._DELTA_E]
     assert said["MARGINS"] == {camel(name): margin for name, margin in receipts.MARGINS.items()}
     assert said["MEASURES"] == [[camel(field), title, decimals] for title, field, decimals in report._MEASURES]
+    assert said["NOTHING_SMOOTH"] == report._NOTHING_SMOOTH
     for name in ("SAME_PERSON", "MEASURED_ON", "VIDEO_MODELS", "PLATFORMS"):
         assert said[name] == getattr(report, name)
 

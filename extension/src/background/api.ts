@@ -139,6 +139,7 @@ const isReceipt: Shape<Receipt> = object({
     ssim: number,
     de2000Mean: number,
     de2000P95: number,
+    relief: or(number, only(null)),
   }),
   effects: list(record, 100),
   survival: list(record, 1000),

@@ -20,7 +20,7 @@ export const RECEIPT: Receipt = {
   steps: 2,
   stepsAsked: 2,
   stopped: 'steps',
-  imperceptibility: { psnr: 34, ssim: 0.95, de2000Mean: 1, de2000P95: 3, meanLevels: 2, maxLevels: 8 },
+  imperceptibility: { psnr: 34, ssim: 0.95, de2000Mean: 1, de2000P95: 3, relief: 1.1, meanLevels: 2, maxLevels: 8 },
   effects: [],
   beatsRandom: 12,
   checks: 14,

@@ -86,6 +86,7 @@ function run(receipt: Receipt): HTMLElement {
     [text('run_budget'), text('run_spent', receipt.budgetSpent, receipt.budgetAsked ?? receipt.budgetSpent)],
     [text('run_steps'), text('run_of', receipt.steps, receipt.stepsAsked)],
     ['PSNR', seen.psnr === null ? text('infinite') : `${number(seen.psnr, 2)} dB`],
+    [text('run_relief'), seen.relief === null ? text('relief_none') : number(seen.relief, 2)],
     ['SSIM', number(seen.ssim, 4)],
     ['dE2000', text('run_colour', number(seen.de2000Mean, 2), number(seen.de2000P95, 2))],
     [text('run_time'), duration(seconds)],

@@ -23,7 +23,15 @@ export function receiptWith(changes: Partial<Receipt> = {}): Receipt {
     steps: 45,
     stepsAsked: 45,
     stopped: 'steps',
-    imperceptibility: { psnr: 37.6, ssim: 0.951, de2000Mean: 1.4, de2000P95: 3.1, meanLevels: 2.6, maxLevels: 8 },
+    imperceptibility: {
+      psnr: 37.6,
+      ssim: 0.951,
+      de2000Mean: 1.4,
+      de2000P95: 3.1,
+      relief: 1.1,
+      meanLevels: 2.6,
+      maxLevels: 8,
+    },
     effects: [
       {
         surrogate: 'taesd',

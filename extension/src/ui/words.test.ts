@@ -8,7 +8,7 @@ import { text } from './text';
 import {
   DELTA_E,
   MARGINS,
-  PSNR,
+  RELIEF,
   SAME_PERSON,
   clearlyMore,
   facts,
@@ -31,10 +31,11 @@ test('margins are those of the SDK', () => {
 test('the words for what the eye sees are those of the SDK', () => {
   const report = sdk('report.py');
   expect(report).toContain(`SAME_PERSON = ${SAME_PERSON}`);
-  for (const [end, key] of [...PSNR, ...DELTA_E]) {
-    const number = Number.isFinite(end) ? end.toFixed(1) : key === 'psnr_0' ? '0.0' : 'float("inf")';
+  for (const [end, key] of [...RELIEF, ...DELTA_E]) {
+    const number = Number.isFinite(end) ? end.toFixed(1) : 'float("inf")';
     expect(report).toContain(`(${number}, "${messages[key].message}")`);
   }
+  expect(report).toContain(`_NOTHING_SMOOTH = "${messages.relief_none.message}"`);
 });
 
 test.each([

@@ -20,13 +20,13 @@ export const MEASURES: { field: Measure; title: Key; meaning: Key; decimals: num
   { field: 'decodedIdentity', title: 'measure_identity', meaning: 'meaning_identity', decimals: 3 },
 ];
 
-/** [lower end, words] and [upper end, words]. */
-export const PSNR: [number, Key][] = [
-  [45, 'psnr_45'],
-  [40, 'psnr_40'],
-  [36, 'psnr_36'],
-  [32, 'psnr_32'],
-  [-Infinity, 'psnr_0'],
+/** [upper end, words]. */
+export const RELIEF: [number, Key][] = [
+  [0.4, 'relief_1'],
+  [0.8, 'relief_2'],
+  [1.2, 'relief_3'],
+  [1.6, 'relief_4'],
+  [Infinity, 'relief_5'],
 ];
 export const DELTA_E: [number, Key][] = [
   [1, 'colour_1'],
@@ -90,14 +90,14 @@ function isEstimate({ effects }: Receipt): boolean {
 }
 
 function eye({ imperceptibility: seen, budgetSpent }: Receipt): string[] {
-  const { psnr, de2000Mean: colour } = seen;
+  const { psnr, relief, de2000Mean: colour } = seen;
   if (psnr === null) return [text('eye_equal')];
-  const byPsnr = PSNR.find(([end]) => psnr >= end)?.[1] ?? 'psnr_0';
+  const byRelief = relief === null ? 'relief_none' : (RELIEF.find(([end]) => relief <= end)?.[1] ?? 'relief_5');
   const byColour = DELTA_E.find(([end]) => colour <= end)?.[1] ?? 'colour_4';
   return [
-    text('eye_psnr', text(byPsnr), number(psnr, 1)),
+    text('eye_relief', text(byRelief)),
     text('eye_colour', text(byColour), number(colour, 1)),
-    text('eye_levels', budgetSpent, number(seen.meanLevels, 1)),
+    text('eye_levels', budgetSpent, number(seen.meanLevels, 1), number(psnr, 1)),
   ];
 }
 

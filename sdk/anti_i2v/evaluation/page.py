@@ -46,6 +46,7 @@ from anti_i2v.evaluation.words import (
     number,
     plain_answer,
 )
+from anti_i2v.report import relief_words
 
 __all__ = ["LARGEST", "page"]
 
@@ -367,10 +368,8 @@ def _eye(evidence: Evidence, scene: Scene | None, draw: Draw) -> str:
     else:
         rows = [
             ("Largest change", f"{counted(seen.max_levels, 'step')} of 255, {seen.mean_levels:.1f} on average"),
-            (
-                "PSNR",
-                f"{seen.psnr:.1f} dB: higher is closer; above 45 an eye finds next to nothing, below 32 it is plain",
-            ),
+            ("PSNR", f"{seen.psnr:.1f} dB: higher is closer"),
+            ("Smooth areas", relief_words(seen.relief)),
             ("SSIM", f"{seen.ssim:.3f}: 1 is the same fine structure"),
             (
                 "Colour (dE2000)",

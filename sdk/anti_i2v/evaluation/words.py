@@ -11,7 +11,7 @@ from anti_i2v.evaluation.records import HEADLINE, Comparison, ConditionName, Evi
 from anti_i2v.evaluation.statistics import Estimate
 from anti_i2v.evaluation.verdicts import MEASURES
 from anti_i2v.evaluation.victims import Role, victims
-from anti_i2v.report import SAME_PERSON
+from anti_i2v.report import SAME_PERSON, relief_words
 
 __all__ = [
     "CONDITION_WORDS",
@@ -272,6 +272,7 @@ def _eye(evidence: Evidence) -> Iterator[str]:
         yield f"What it costs the eye{first}"
         colours = f"dE2000 {seen.de2000_mean:.1f} on average"
         yield f"  PSNR {decibels}, SSIM {seen.ssim:.3f}, {colours}, at most {counted(seen.max_levels, 'level')}"
+        yield f"  smooth areas: {relief_words(seen.relief)}"
 
 
 def _unmeasured(evidence: Evidence) -> Iterator[str]:

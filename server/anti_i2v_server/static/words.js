@@ -2,13 +2,14 @@
 
 export const MARGINS = { shift: 0.02, decodedPsnr: -0.5, decodedLpips: 0.01, decodedIdentity: -0.02 };
 export const SAME_PERSON = 0.68;
-export const PSNR = [
-  [45, "next to nothing for an eye to find"],
-  [40, "seen only by flipping between the two photos"],
-  [36, "a fine grain on smooth areas, at a close look"],
-  [32, "a grain that many people notice"],
-  [0, "plainly visible"],
+export const RELIEF = [
+  [0.4, "next to nothing for an eye to find"],
+  [0.8, "seen only by flipping between the two photos"],
+  [1.2, "a faint relief, at a close look"],
+  [1.6, "a relief that many people notice"],
+  [Infinity, "a relief that shows plainly"],
 ];
+export const NOTHING_SMOOTH = "the photo has none that would show it";
 export const DELTA_E = [
   [1, "colours as they were, for most eyes"],
   [2, "colours differ at a close look"],
@@ -83,9 +84,9 @@ function eye({ imperceptibility: seen, budgetSpent, budgetAsked }) {
   if (seen.psnr === null) return ["Nothing: the two photos are equal."];
   const asked = budgetAsked === null ? "" : ` (${budgetAsked} were allowed)`;
   return [
-    `PSNR ${seen.psnr.toFixed(1)} dB: ${PSNR.find(([end]) => seen.psnr >= end)[1]}.`,
+    `Smooth areas: ${seen.relief === null ? NOTHING_SMOOTH : RELIEF.find(([end]) => seen.relief <= end)[1]}.`,
     `Colour (dE2000) ${seen.de2000Mean.toFixed(1)} on average: ${DELTA_E.find(([end]) => seen.de2000Mean <= end)[1]}.`,
-    `Colour values changed by ${budgetSpent} of 255 steps at most${asked}, ${seen.meanLevels.toFixed(1)} on average.`,
+    `Colour values changed by ${budgetSpent} of 255 steps at most${asked}, ${seen.meanLevels.toFixed(1)} on average (PSNR ${seen.psnr.toFixed(1)} dB).`,
   ];
 }
 
