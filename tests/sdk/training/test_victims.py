@@ -106,6 +106,77 @@ def test_a_run_that_was_stopped_ends_at_the_weights_of_one_that_was_not(
     assert run("whole", 4) == run("stopped", 2, 4)
 
 
+@pytest.mark.parametrize("family", ["cogvideox", "svd"])
+def test_a_run_without_its_state_goes_on_from_the_weights_that_it_wrote(
+    family: str, at_hand: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victims = script("victims")
+    width: Any = 64 if family == "cogvideox" else (32, 32, 32)
+    monkeypatch.setattr(victims, "VICTIMS", {"toy": victims.Victim(family, "toy", seed=1, width=width, layers=2)})
+    monkeypatch.setattr(victims, "SIDE", 32)
+
+    def run(output: str, steps: int, *more: str) -> dict[str, bytes]:
+        told = ["victims.py", "toy", str(at_hand / "clips"), "-o", str(at_hand / output), "--batch", "2"]
+        told += ["--surrogates", str(at_hand / "encoders"), "--steps", str(steps), *more]
+        monkeypatch.setattr(sys, "argv", told)
+        victims.main()
+        return {path.parent.name: path.read_bytes() for path in (at_hand / output).rglob("*.safetensors")}
+
+    first = run("first", 2)
+    onward = ["--onward", str(at_hand / "first"), "--done", "2"]
+    assert run("same", 2, *onward) == first  # no step is left
+    longer = run("longer", 4, *onward)
+    assert longer.keys() == first.keys()
+    assert all(longer[part] != first[part] for part in first)
+
+
+def test_photos_are_gathered_from_packages_by_the_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import tarfile
+    import zipfile
+    from io import BytesIO
+
+    def png(level: int) -> bytes:
+        data = BytesIO()
+        Image.new("RGB", (8, 6), (level, 0, 0)).save(data, "PNG")
+        return data.getvalue()
+
+    gather = script("gather")
+    tables, packages = tmp_path / "tables", tmp_path / "packages"
+    for folder in (tables, packages):
+        folder.mkdir()
+    head = "file\tlicence\tauthor\tsource\n"
+    (tables / "photos.tsv").write_text(
+        f"{head}one.png\tCC0\tA\tDebian x 1: .../deep/one.png\ngone.png\tCC0\tA\tDebian y 1: usr/gone.png\n"
+    )
+    (tables / "footage.tsv").write_text(
+        f"{head}face.png\tCC0\tB\tnpm z 1: dist/two.png, crop 1,2 3x4\nfilm.mp4\tCC0\tB\tPyPI w 1 wheel: w/film.mp4\n"
+    )
+    with tarfile.open(packages / "z.tgz", "w:gz") as archive:
+        for name, level in (
+            ("package/dist/two.png", 2),
+            ("./usr/share/deep/one.png", 1),
+            ("usr/share/xdeep/one.png", 9),
+        ):
+            member = tarfile.TarInfo(name)
+            member.size = len(png(level))
+            archive.addfile(member, BytesIO(png(level)))
+    with zipfile.ZipFile(packages / "w.whl", "w") as wheel:
+        wheel.writestr("w/film.mp4", b"film")
+    monkeypatch.setattr(gather, "TABLES", tables)
+    monkeypatch.setattr(sys, "argv", ["gather.py", str(packages), "-o", str(tmp_path / "out")])
+    gather.main()
+    said = capsys.readouterr().out
+    assert "not found: usr/gone.png (gone.png)" in said
+    assert "3 files" in said
+    assert (tmp_path / "out" / "photos" / "one.png").read_bytes() == png(1)
+    assert (tmp_path / "out" / "footage" / "film.mp4").read_bytes() == b"film"
+    with Image.open(tmp_path / "out" / "people" / "face.png") as face:
+        assert face.size == (3, 4)
+        assert face.getpixel((0, 0)) == (2, 0, 0)
+
+
 def test_what_was_trained_is_a_folder_that_the_sdk_loads(at_hand: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
