@@ -129,6 +129,7 @@ class Protector:
         **settings: object,
     ) -> None:
         self.recipe = load_recipe(recipe, **settings)
+        self._settings = settings
         self.device, self._video = device, video
         self.engine, self._asked = choose_engine(engine), surrogates
         # One photo at a time on the models: two would only halve each other's speed and double the memory.
@@ -236,6 +237,10 @@ class Protector:
         """The protected pixels at full size."""
         recipe, engine = self.recipe, self._engine
         engine.prepare()
+        if recipe.steps and recipe.start == "draft" and not engine.surrogates:
+            # The draft as it is tuned to be left, not as steps begin on it: another scale, another budget.
+            draft = load_recipe("draft", **self._settings)
+            recipe = msgspec.structs.replace(draft, budget=min(recipe.budget, draft.budget))
         size = working_size(photo.pixels.shape[0], photo.pixels.shape[1], recipe.short_side, engine.multiple)
         clean = to_working(photo.pixels, size)
         laid = pattern(clean, recipe.start, seed)
@@ -254,7 +259,7 @@ class Protector:
             if self._asked is None and recipe.video_models and not {*recipe.video_models} & {*engine.surrogates}:
                 notes += (ENCODERS_ALONE.format(", ".join(recipe.video_models)),)
             notes += (CAPTIONED,) if caption is not None else ()
-        elif recipe.steps:
+        elif self.recipe.steps:
             stopped, notes = "no surrogates", (engine.no_surrogates,)
         return _Made(
             add_delta(photo.pixels, (candidate - clean)[0], recipe.budget), size, steps, stopped, notes, caption

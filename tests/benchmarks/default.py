@@ -42,7 +42,7 @@ from anti_i2v.metrics.imperceptibility import compare
 from anti_i2v.photo import open_photo
 from anti_i2v.presets import CHECKS
 from anti_i2v.protector import Protector
-from anti_i2v.recipes import Recipe, load_recipe
+from anti_i2v.recipes import Recipe, load_recipe, recipe_names
 
 DATA = Path(__file__).parent.parent / "data"
 SIDE = 256
@@ -131,7 +131,8 @@ def protect_and_judge(row: str, clean: Rgb8) -> Found:
     """One photo of one row: what it cost, and what the encoders make of it."""
     protected, seconds = rows([row])[row](clean)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # before any judge is loaded
-    check_budget(clean, protected, 8)
+    name = row.partition(",")[0]
+    check_budget(clean, protected, load_recipe(name).budget if name in recipe_names() else 8)
     seen = compare(clean, protected)
     found = {"seconds": seconds, "peak_mb": peak, "psnr": seen.psnr, "ssim": seen.ssim, "de2000": seen.de2000_mean}
     return found | judge(clean, protected)

@@ -144,8 +144,10 @@ def test_steps_on_the_student_are_never_sold_as_more_than_they_are(photo: Rgb8) 
 
 
 @pytest.mark.usefixtures("empty_home")
-def test_without_surrogates_balanced_says_that_it_is_the_draft(photo: Rgb8) -> None:
-    balanced = protect(photo, recipe="balanced", **SMALL)
+@pytest.mark.parametrize("recipe", ["balanced", "strong"])
+def test_without_surrogates_a_recipe_says_that_it_is_the_draft(photo: Rgb8, recipe: str) -> None:
+    """Not their own scale and budget: what steps begin on is not what is best left alone."""
+    balanced = protect(photo, recipe=recipe, **SMALL)
     assert (balanced.receipt.steps, balanced.receipt.stopped) == (0, "no surrogates")
     assert "nothing was refined: this is the draft" in balanced.receipt.notes[-1]
     assert "`anti-i2v surrogates pull`" in balanced.receipt.notes[-1]
