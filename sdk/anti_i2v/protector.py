@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +30,7 @@ from anti_i2v.surrogates.registry import EMBEDDED
 from anti_i2v.video import Video
 
 if TYPE_CHECKING:
-    from anti_i2v.engines.base import Engine
+    from anti_i2v.engines.base import Engine, Pixels
     from anti_i2v.measure import Instruments, Measured
 
 __all__ = ["Protection", "Protector", "protect"]
@@ -111,7 +111,7 @@ class Protector:
         engine: "torch", "onnx" (ONNX Runtime, on exported surrogates), or "auto": torch where it is installed.
         device: "auto" (CUDA where it is), "cpu", "cuda", "cuda:1", "mps" (torch alone).
         video: what whole video models among the surrogates are told: caption or captioner, frames, a reference clip.
-        settings: replace settings of the recipe, such as `budget=6`.
+        settings: replace settings of the recipe, such as `budget=6`; of the draft too, where no step can be taken.
 
     Raises:
         RecipeError: an unknown recipe, setting, engine or device, or an engine that is not installed.
@@ -129,7 +129,7 @@ class Protector:
         **settings: object,
     ) -> None:
         self.recipe = load_recipe(recipe, **settings)
-        self._settings = settings
+        self._left_alone = _left_alone(recipe, self.recipe, settings)
         self.device, self._video = device, video
         self.engine, self._asked = choose_engine(engine), surrogates
         # One photo at a time on the models: two would only halve each other's speed and double the memory.
@@ -235,16 +235,10 @@ class Protector:
         until: float | None,
     ) -> _Made:
         """The protected pixels at full size."""
-        recipe, engine = self.recipe, self._engine
+        engine = self._engine
         engine.prepare()
-        if recipe.steps and recipe.start == "draft" and not engine.surrogates:
-            # The draft as it is tuned to be left, not as steps begin on it: another scale, another budget.
-            draft = load_recipe("draft", **self._settings)
-            recipe = msgspec.structs.replace(draft, budget=min(recipe.budget, draft.budget))
-        size = working_size(photo.pixels.shape[0], photo.pixels.shape[1], recipe.short_side, engine.multiple)
-        clean = to_working(photo.pixels, size)
-        laid = pattern(clean, recipe.start, seed)
-        candidate, radius = engine.begin(clean, laid, recipe.budget / 255, recipe.visual_floor)
+        recipe = self.recipe if engine.surrogates else self._left_alone
+        clean, candidate, radius = self._begin(photo, recipe, seed)
         steps, stopped = 0, "steps"
         notes: tuple[str, ...] = ()
         caption = None
@@ -259,11 +253,23 @@ class Protector:
             if self._asked is None and recipe.video_models and not {*recipe.video_models} & {*engine.surrogates}:
                 notes += (ENCODERS_ALONE.format(", ".join(recipe.video_models)),)
             notes += (CAPTIONED,) if caption is not None else ()
+            if recipe.steps and not steps:
+                recipe = self._left_alone
+                clean, candidate, _ = self._begin(photo, recipe, seed)
         elif self.recipe.steps:
             stopped, notes = "no surrogates", (engine.no_surrogates,)
-        return _Made(
-            add_delta(photo.pixels, (candidate - clean)[0], recipe.budget), size, steps, stopped, notes, caption
-        )
+        protected = add_delta(photo.pixels, (candidate - clean)[0], recipe.budget)
+        check_budget(photo.pixels, protected, recipe.budget)
+        return _Made(protected, (clean.shape[2], clean.shape[3]), steps, stopped, notes, caption)
+
+    def _begin(self, photo: Photo, recipe: Recipe, seed: int) -> tuple[Pixels, Pixels, Pixels]:
+        """The photo at the recipe's working size, where the recipe begins, and how far it may go."""
+        engine = self._engine
+        size = working_size(photo.pixels.shape[0], photo.pixels.shape[1], recipe.short_side, engine.multiple)
+        clean = to_working(photo.pixels, size)
+        laid = pattern(clean, recipe.start, seed)
+        candidate, radius = engine.begin(clean, laid, recipe.budget / 255, recipe.visual_floor)
+        return clean, candidate, radius
 
     def _measure(self, photo: Photo, made: _Made, platform: Preset | None, seed: int, until: float | None) -> Measured:
         from anti_i2v.measure import measure
@@ -295,6 +301,18 @@ def protect(
     """Protect one photo; for many, keep a `Protector`, whose arguments and errors these are."""
     protector = Protector(recipe, surrogates=surrogates, engine=engine, device=device, video=video, **settings)
     return protector.protect(source, preset=preset, deadline=deadline, seed=seed)
+
+
+def _left_alone(asked: str | Recipe, recipe: Recipe, settings: Mapping[str, object]) -> Recipe:
+    """What is delivered where no step is taken.
+
+    A recipe of the package that begins on the draft then gives the draft itself, as it is tuned to be left, with what
+    was asked for; steps begin on it at another scale and budget. Somebody's own recipe gives what it begins on.
+    """
+    if not isinstance(asked, str) or not recipe.steps or recipe.start != "draft":
+        return recipe
+    draft = load_recipe("draft", **settings)
+    return msgspec.structs.replace(draft, budget=min(recipe.budget, draft.budget))
 
 
 @dataclass(frozen=True)

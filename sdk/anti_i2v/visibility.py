@@ -26,7 +26,7 @@ WINDOW = 9
 def begin(
     clean: Pixels, pattern: Pixels, budget: float | torch.Tensor, floor: float | torch.Tensor
 ) -> tuple[Pixels, Budget]:
-    """Where the steps begin, and the radius that they keep to: the draft itself, where the pattern is one of tiles.
+    """Where the steps begin, and the radius that they keep to; of the recipe "draft", which takes none, the result.
 
     Args:
         pattern: in [-1, 1], of the photos' shape (see `draft.pattern`).

@@ -86,6 +86,8 @@ def main() -> None:
     for place, targets in missing.items():
         print(f"not found: {place} ({', '.join(path.name for _, path in targets)})")
     print(f"{sum(path.is_file() for path in settings.output.rglob('*'))} files in {settings.output}")
+    if missing:
+        raise SystemExit(f"{len(missing)} not found: see above")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 HEAD = """\
 # Photos that the victims were trained on: SHA-256 of the file, SHA-256 of its pixels, difference hash (64 bits).
-# Written by sdk/training/known.py; where the photos come from is in sdk/training/photos.tsv.
+# Written by sdk/training/known.py; where the photos come from is in sdk/training/photos.tsv and footage.tsv.
 """
 
 

@@ -7,7 +7,8 @@ autoencoder: a DiT as CogVideoX has it and a U-Net as Stable Video Diffusion has
 (`diffuse` and `denoise`): v-prediction at the scheduler's levels, EDM's for the U-Net. CLIPS_FOLDER is what `clips.py`
 wrote. Resumable (the state is written every `--every` steps) and deterministic: what a step draws depends on the seed
 and the step. The rate is constant and falls to zero over the last quarter of `--steps`, so a run that is stopped can
-be given fewer steps and ends well.
+be given fewer steps and ends well. A run whose state is gone goes on from the weights that it wrote (`--onward`), with
+a new optimiser: not to the same bytes.
 """
 
 from __future__ import annotations
@@ -219,6 +220,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     settings = parser.parse_args()
+    if (settings.onward is None) != (settings.done == 0):
+        parser.error("--onward and --done go together: a run's folder, and the steps that it had")
 
     torch.set_num_threads(settings.threads)
     victim, device = VICTIMS[settings.victim], torch.device(settings.device)
@@ -236,9 +239,10 @@ def main() -> None:
             module.load_state_dict(load_file(file))  # fp16 of the file becomes the module's float32
     averaged = {name: value.detach().clone() for name, value in weights.items()}
     done, kept = settings.done, settings.output / "state.pt"
+    begun_at = done
     if kept.exists():
         state = torch.load(kept, map_location=device)
-        done = state["step"]
+        done, begun_at = state["step"], state.get("begun_at", 0)
         optimiser.load_state_dict(state["optimiser"])
         averaged = state["averaged"]
         for name, value in weights.items():
@@ -248,6 +252,7 @@ def main() -> None:
     def keep() -> None:
         state = {
             "step": done,
+            "begun_at": begun_at,
             "optimiser": optimiser.state_dict(),
             "averaged": averaged,
             "weights": {name: value.detach() for name, value in weights.items()},
@@ -265,7 +270,7 @@ def main() -> None:
         files = np.searchsorted(ends, rows, side="right")
         starts = ends[files] - [len(pixels[file]) for file in files]
         seen = np.stack([pixels[file][row] for file, row in zip(files, rows - starts, strict=True)])
-        warm = (step - settings.done) / 50  # the moments begin anew where a run goes on from weights alone
+        warm = (step - begun_at) / 50  # the moments begin anew where a run goes on from weights alone
         for group in optimiser.param_groups:
             group["lr"] = settings.rate * min(1, warm, 4 * (1 - (step - 1) / settings.steps))
         with torch.autocast(device.type, torch.bfloat16):

@@ -95,6 +95,7 @@ def compact(receipt: Receipt) -> str:
         "psnr": seen.psnr,
         "ssim": seen.ssim,
         "de2000Mean": seen.de2000_mean,
+        "relief": seen.relief,
         **{key: value for key, value in effect_of(receipt).items() if key != "psnr"},
         "shift": {effect.surrogate: _both(effect.shift) for effect in receipt.effects},
         "left": {survival.change: _both(survival.left) for survival in receipt.survival},

@@ -52,7 +52,7 @@ RECEIPT = {
     "stopped": "steps",
     "beatsRandom": 0,
     "checks": 0,
-    "imperceptibility": {"psnr": 34.0, "ssim": 0.95, "de2000Mean": 1.0, "de2000P95": 2.0},
+    "imperceptibility": {"psnr": 34.0, "ssim": 0.95, "de2000Mean": 1.0, "de2000P95": 2.0, "relief": 1.1},
     "effects": [],
     "survival": [],
     "notes": [],

@@ -176,8 +176,10 @@ def test_every_step_is_told_and_cancelling_stops(protector: Protector, photo: Rg
 
 
 def test_a_deadline_delivers_what_there_is_and_says_what_is_missing(protector: Protector, photo: Rgb8) -> None:
-    receipt = protector.protect(photo, deadline=1e-9).receipt
+    made = protector.protect(photo, deadline=1e-9)
+    receipt = made.receipt
     assert (receipt.steps, receipt.stopped) == (0, "deadline")
+    assert np.array_equal(made.photo.pixels, protect(photo, recipe="draft", **SMALL).photo.pixels)
     assert receipt.effects == ()
     assert receipt.notes[-1] == "not measured, the deadline came first: toy-tiny, embedded"
     assert receipt.budget_spent > 0

@@ -45,7 +45,7 @@ def test_the_short_receipt_tells_cost_effect_and_what_is_left(post: Callable[...
     receipt = json.loads(header)
     assert receipt["preset"] == "instagram"
     assert receipt["psnr"] > 30
-    assert {"ssim", "de2000Mean", "beatsRandom", "checks", "steps", "stopped"} <= receipt.keys()
+    assert {"ssim", "de2000Mean", "relief", "beatsRandom", "checks", "steps", "stopped"} <= receipt.keys()
     protected, random = receipt["shift"]["embedded"]
     assert protected > random
     assert set(receipt["left"]) == {"jpeg75", "half size", "blur", "instagram"}

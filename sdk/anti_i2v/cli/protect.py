@@ -134,7 +134,12 @@ def _protector(
     changes: dict[str, object] = {} if budget is None else {"budget": budget}
     wanted = load_recipe(recipe, **changes)
     protector = Protector(
-        wanted, surrogates=surrogates or None, engine=engine, device=device, video=Video(**video) if video else None
+        recipe,
+        surrogates=surrogates or None,
+        engine=engine,
+        device=device,
+        video=Video(**video) if video else None,
+        **changes,
     )
     if wanted.needs_denoiser and not surrogates:
         raise RecipeError(f"recipe {wanted.name} needs a whole video model: name its folder with --surrogate")

@@ -272,7 +272,8 @@ def _eye(evidence: Evidence) -> Iterator[str]:
         yield f"What it costs the eye{first}"
         colours = f"dE2000 {seen.de2000_mean:.1f} on average"
         yield f"  PSNR {decibels}, SSIM {seen.ssim:.3f}, {colours}, at most {counted(seen.max_levels, 'level')}"
-        yield f"  smooth areas: {relief_words(seen.relief)}"
+        if seen.psnr is not None:
+            yield f"  smooth areas: {relief_words(seen.relief)}"
 
 
 def _unmeasured(evidence: Evidence) -> Iterator[str]:

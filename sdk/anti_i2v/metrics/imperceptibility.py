@@ -1,7 +1,8 @@
 """What a protection costs the eye: numbers for a clean and a protected photo.
 
-PSNR and the levels are exact, over every pixel. SSIM and CIEDE2000 are costly, so photos above a megapixel are
-measured on regularly spaced windows; `sampled_share` says on how much. The same photos always give the same numbers.
+PSNR and the levels are exact, over every pixel; the relief is of the whole photo as a screen shows it. SSIM and
+CIEDE2000 are costly, so photos above a megapixel are measured on regularly spaced windows; `sampled_share` says on how
+much. The same photos always give the same numbers.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _SIDE, _WINDOWS = 256, 16
 """Windows of 256 x 256, at most 16: a megapixel in all."""
 
 SCREEN = 1080
-"""Short side in pixels that a screen shows of a larger photo."""
+"""Short side in pixels that a screen shows of a larger photo; the long side is four times that at most."""
 
 FINEST, BROADEST = 1, 17
 """Of the relief in pixels of the screen: deviation of the Gaussian that takes away what is too fine for an eye at arm's
@@ -154,12 +155,13 @@ def relief(clean: Rgb, protected: Rgb) -> float | None:
 
 
 def _luma_on_screen(photo: Rgb) -> NDArray[np.float32]:
-    """(H, W) luma in levels (Rec. 601, as JPEG has it), its short side at most `SCREEN`."""
+    """(H, W) luma in levels (Rec. 601, as JPEG has it), shrunk to a screen."""
     from PIL import Image
 
-    ratio = SCREEN / min(photo.shape[:2])
+    height, width = photo.shape[:2]
+    ratio = min(SCREEN / min(height, width), 4 * SCREEN / max(height, width))
     if ratio < 1:
-        size = (round(photo.shape[1] * ratio), round(photo.shape[0] * ratio))
+        size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
         photo = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BOX))
     luma: NDArray[np.float32] = np.dot(photo, np.array([0.299, 0.587, 0.114], np.float32))
     return luma

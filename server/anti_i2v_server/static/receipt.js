@@ -71,6 +71,7 @@ function run(receipt) {
     ["budget, in steps of 255", `${receipt.budgetSpent} spent of ${receipt.budgetAsked}`],
     ["steps taken", `${receipt.steps} of ${receipt.stepsAsked}, ended by ${receipt.stopped}`],
     ["PSNR", `${number(seen.psnr, 2)} dB`], ["SSIM", number(seen.ssim, 4)],
+    ["relief on smooth areas", seen.relief === null ? "none are smooth" : `${number(seen.relief, 2)} levels`],
     ["dE2000", `${number(seen.de2000Mean, 2)} on average, 95 % below ${number(seen.de2000P95, 2)}`],
     ["share that SSIM and dE2000 saw", percent(seen.sampledShare)],
     ["working size", `${receipt.workingSize[1]} x ${receipt.workingSize[0]}`],
