@@ -369,7 +369,7 @@ def _eye(evidence: Evidence, scene: Scene | None, draw: Draw) -> str:
         rows = [
             ("Largest change", f"{counted(seen.max_levels, 'step')} of 255, {seen.mean_levels:.1f} on average"),
             ("PSNR", f"{seen.psnr:.1f} dB: higher is closer"),
-            ("Smooth areas", relief_words(seen.relief)),
+            ("Smooth areas", ("" if seen.relief is None else f"{seen.relief:.1f} steps: ") + relief_words(seen.relief)),
             ("SSIM", f"{seen.ssim:.3f}: 1 is the same fine structure"),
             (
                 "Colour (dE2000)",
