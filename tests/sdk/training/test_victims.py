@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -85,49 +86,46 @@ def at_hand(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("family", ["cogvideox", "svd"])
-def test_a_run_that_was_stopped_ends_at_the_weights_of_one_that_was_not(
-    family: str, at_hand: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+Run = Callable[..., dict[str, bytes]]
+
+
+@pytest.fixture(params=["cogvideox", "svd"])
+def run(request: pytest.FixtureRequest, at_hand: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The script on a toy of each family, with more arguments -> the weights that it wrote, by part."""
     victims = script("victims")
-    width: Any = 64 if family == "cogvideox" else (32, 32, 32)
-    monkeypatch.setattr(victims, "VICTIMS", {"toy": victims.Victim(family, "toy", seed=1, width=width, layers=2)})
+    width: Any = 64 if request.param == "cogvideox" else (32, 32, 32)
+    toy = victims.Victim(request.param, "toy", seed=1, width=width, layers=2)
+    monkeypatch.setattr(victims, "VICTIMS", {"toy": toy})
     monkeypatch.setattr(victims, "SIDE", 32)
 
-    def run(output: str, *steps: int) -> bytes:
-        for count in steps:
-            told = ["victims.py", "toy", str(at_hand / "clips"), "-o", str(at_hand / output), "--batch", "2"]
-            told += ["--surrogates", str(at_hand / "encoders"), "--steps", "4", "--until", str(count)]
-            monkeypatch.setattr(sys, "argv", told)
-            victims.main()
-        part = "transformer" if family == "cogvideox" else "unet"
-        return (at_hand / output / part / "diffusion_pytorch_model.safetensors").read_bytes()
-
-    assert run("whole", 4) == run("stopped", 2, 4)
-
-
-@pytest.mark.parametrize("family", ["cogvideox", "svd"])
-def test_a_run_without_its_state_goes_on_from_the_weights_that_it_wrote(
-    family: str, at_hand: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    victims = script("victims")
-    width: Any = 64 if family == "cogvideox" else (32, 32, 32)
-    monkeypatch.setattr(victims, "VICTIMS", {"toy": victims.Victim(family, "toy", seed=1, width=width, layers=2)})
-    monkeypatch.setattr(victims, "SIDE", 32)
-
-    def run(output: str, steps: int, *more: str) -> dict[str, bytes]:
+    def trained(output: str, *more: str) -> dict[str, bytes]:
         told = ["victims.py", "toy", str(at_hand / "clips"), "-o", str(at_hand / output), "--batch", "2"]
-        told += ["--surrogates", str(at_hand / "encoders"), "--steps", str(steps), *more]
-        monkeypatch.setattr(sys, "argv", told)
+        monkeypatch.setattr(sys, "argv", [*told, "--surrogates", str(at_hand / "encoders"), *more])
         victims.main()
         return {path.parent.name: path.read_bytes() for path in (at_hand / output).rglob("*.safetensors")}
 
-    first = run("first", 2)
+    return trained
+
+
+def test_a_run_that_was_stopped_ends_at_the_weights_of_one_that_was_not(run: Run) -> None:
+    whole = run("whole", "--steps", "4")
+    assert run("stopped", "--steps", "4", "--until", "2") != whole
+    assert run("stopped", "--steps", "4") == whole
+
+
+def test_a_run_without_its_state_goes_on_from_the_weights_that_it_wrote(run: Run, at_hand: Path) -> None:
+    first = run("first", "--steps", "2")
     onward = ["--onward", str(at_hand / "first"), "--done", "2"]
-    assert run("same", 2, *onward) == first  # no step is left
-    longer = run("longer", 4, *onward)
+    assert run("same", "--steps", "2", *onward) == first  # no step is left
+    longer = run("longer", "--steps", "4", *onward)
     assert longer.keys() == first.keys()
     assert all(longer[part] != first[part] for part in first)
+
+
+def test_going_on_takes_the_folder_and_its_steps_together(run: Run, at_hand: Path) -> None:
+    for alone in (["--done", "2"], ["--onward", str(at_hand)]):
+        with pytest.raises(SystemExit):
+            run("refused", *alone)
 
 
 def test_photos_are_gathered_from_packages_by_the_tables(
