@@ -197,7 +197,7 @@ class Protector:
             clock.resume()
             share = OPTIMISE_SHARE if effects else 1.0
             made = self._make(photo, platform, seed, on_step, cancel, clock.share_of(limit, share))
-            spent = check_budget(photo.pixels, made.protected, self.recipe.budget)
+            spent = check_budget(photo.pixels, made.protected, made.budget)
             clock.lap("protect")
             seen = compare(photo.pixels, made.protected)
             clock.lap("compare")
@@ -259,8 +259,7 @@ class Protector:
         elif self.recipe.steps:
             stopped, notes = "no surrogates", (engine.no_surrogates,)
         protected = add_delta(photo.pixels, (candidate - clean)[0], recipe.budget)
-        check_budget(photo.pixels, protected, recipe.budget)
-        return _Made(protected, (clean.shape[2], clean.shape[3]), steps, stopped, notes, caption)
+        return _Made(protected, recipe.budget, (clean.shape[2], clean.shape[3]), steps, stopped, notes, caption)
 
     def _begin(self, photo: Photo, recipe: Recipe, seed: int) -> tuple[Pixels, Pixels, Pixels]:
         """The photo at the recipe's working size, where the recipe begins, and how far it may go."""
@@ -318,6 +317,7 @@ def _left_alone(asked: str | Recipe, recipe: Recipe, settings: Mapping[str, obje
 @dataclass(frozen=True)
 class _Made:
     protected: Rgb8
+    budget: int  # of the recipe that was delivered: the draft's may be smaller than what was asked
     size: tuple[int, int]
     steps: int
     stopped: str

@@ -43,6 +43,8 @@ class Fox:
         try:
             wire.ask("session.subscribe", events=["input.fileDialogOpened", "log.entryAdded"])
         except Refused as problem:  # of ESR 140, say: a file chooser cannot be answered there
+            if "not a valid event name" not in str(problem):
+                raise
             pytest.skip(f"this Firefox is too old, update it: {problem}")
         self.tab = wire.ask("browsingContext.getTree")["contexts"][0]["context"]
 
