@@ -29,7 +29,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from anti_i2v.surrogates.backbones.base import Backbone
-from anti_i2v.surrogates.backbones.cogvideox import CogVideoX, alphas_of
+from anti_i2v.surrogates.backbones.cogvideox import COUNTED, CogVideoX, alphas_of
 from anti_i2v.surrogates.backbones.small import Framewise
 from anti_i2v.surrogates.backbones.svd import AUGMENTATION, StableVideoDiffusion
 from anti_i2v.surrogates.info import SurrogateInfo, draw_all
@@ -186,6 +186,8 @@ def save_folder(folder: Path, victim: Victim, model: Backbone, averaged: Mapping
     folder.mkdir(parents=True, exist_ok=True)
     cog = victim.family == "cogvideox"
     index = {"_class_name": "CogVideoXImageToVideoPipeline" if cog else "StableVideoDiffusionPipeline"}
+    if cog:  # so that it generates at other sizes than SIDE, too
+        index[COUNTED[0]] = COUNTED[1]
     _json(folder / "model_index.json", index)
     _json(folder / "vae" / "config.json", {"_class_name": "AutoencoderTiny", "encoder": victim.encoder})
     _json(folder / "scheduler" / "scheduler_config.json", DIT_LEVELS if cog else UNET_LEVELS)

@@ -4,7 +4,7 @@
     ANTI_I2V_HOME=FOLDER python tests/benchmarks/evidence.py --full       # every row: hours
 
 Photos: portraits in tests/data that no training saw, whole, as people protect them; victims look at the square around
-the face, scaled down to their 128 pixels. `--cut` cuts before protecting, so that no scaling stands between. Settings
+the face, scaled to 256 pixels. `--cut` cuts before protecting, so that no scaling stands between. Settings
 are chosen on the set "development", and reported on the set "test".
 Victims: those that this project trained (sdk/training), each with its role towards the row. A row names the recipe
 and what its steps were taken on. Every figure is a FALL beneath the clean photo's videos of the same seeds, with a 95 %
@@ -17,15 +17,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
+from multiprocessing import get_context
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import set_num_threads
 
 from anti_i2v.controls import Visibility, rescaled
 from anti_i2v.evaluation.changes import AVERAGED, CHANGES
@@ -36,7 +40,7 @@ from anti_i2v.evaluation.records import Evaluation, VictimEvidence
 from anti_i2v.evaluation.samples import Sample, sample
 from anti_i2v.evaluation.verdicts import Instruments
 from anti_i2v.evaluation.victims import at_hand, where
-from anti_i2v.evaluation.views import cut, square_of
+from anti_i2v.evaluation.views import SIDE, cut, square_of
 from anti_i2v.evaluation.words import CONDITION_WORDS
 from anti_i2v.fullsize import check_budget
 from anti_i2v.photo import open_photo, write_atomic
@@ -92,7 +96,7 @@ def ablation(name: str, **settings: object) -> Row:
 
 def rows() -> dict[str, Row]:
     """Every row, the recipes that people use first."""
-    small = {"short_side": 128, "deadline": None}
+    small = {"short_side": SIDE, "deadline": None}
     found = {
         "draft": Row(load_recipe("draft"), ()),
         "balanced": Row(load_recipe("balanced", deadline=None), (*ENCODERS, DENOISER)),
@@ -135,15 +139,22 @@ def rows() -> dict[str, Row]:
     return found
 
 
-def protected(row: Row, photos: Sequence[Rgb8], seed: int) -> list[Rgb8]:
-    """Each photo through the row's recipe, at its own size."""
+def protected(name: str, photo: Rgb8, seed: int) -> tuple[Rgb8, float]:
+    """A photo through a row's recipe, at its own size; and the seconds."""
+    row, begun = rows()[name], time.monotonic()
     # By name, the small video model looks through windows of any photo; what distils takes the model itself.
-    on = [(where(name) or name) if row.recipe.terms.distillation else name for name in row.on]
+    on = [(where(each) or each) if row.recipe.terms.distillation else each for each in row.on]
     protector = Protector(row.recipe, surrogates=on or None, engine="torch", video=Video(frames=4))
-    made = [protector.protect(photo, effects=False, seed=seed).photo.pixels for photo in photos]
-    for before, after in zip(photos, made, strict=True):
-        check_budget(before, after, row.recipe.budget)
-    return made
+    made = protector.protect(photo, effects=False, seed=seed).photo.pixels
+    check_budget(photo, made, row.recipe.budget)
+    return made, time.monotonic() - begun
+
+
+def judged(name: str, pairs: Sequence[Sample], equal: Equality | None, wishes: dict[str, Any]) -> Evaluation:
+    """A row's evaluation; `wishes` are those of `evaluate_all`."""
+    row = rows()[name]
+    budget = row.recipe.budget if equal is None else None
+    return evaluate_all(pairs, optimised_on=row.on, budget=budget, instruments=Instruments.at_hand(), **wishes)
 
 
 def equality(text: str) -> Equality | None:
@@ -227,6 +238,34 @@ def told(name: str, evaluation: Evaluation, seconds: float) -> None:
             )
 
 
+@dataclass(frozen=True)
+class Run:
+    """What every row is put through, in worker processes.
+
+    Attributes:
+        clean: the photos.
+        wishes: settings of `evaluate_all`.
+    """
+
+    workers: ProcessPoolExecutor
+    clean: list[Rgb8]
+    equal: list[Equality | None]
+    wishes: dict[str, Any]
+
+    def row(self, name: str) -> tuple[float, list[tuple[str, Evaluation]]]:
+        """Its mean seconds a photo, and its evaluation at each visibility."""
+        seeds = (0, 1) if AVERAGED in self.wishes["changes"] else (0,)
+        asked = [self.workers.submit(protected, name, photo, seed) for seed in seeds for photo in self.clean]
+        made, seconds = zip(*[each.result() for each in asked], strict=True)
+        first, second = made[: len(self.clean)], made[len(self.clean) :] or None
+        judgements = [
+            self.workers.submit(judged, name, samples(self.clean, first, second, equal), equal, self.wishes)
+            for equal in self.equal
+        ]
+        titles = [name if equal is None else f"{name}, {equal[0]} {equal[1]:g}" for equal in self.equal]
+        return float(np.mean(seconds)), list(zip(titles, [one.result() for one in judgements], strict=True))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", nargs="+", choices=rows(), default=list(HEADLINE_ROWS))
@@ -235,7 +274,8 @@ def main() -> None:
     parser.add_argument("--cut", action="store_true", help="protect what victims see: faster, flattering")
     parser.add_argument("--photos", type=int, default=99)
     parser.add_argument("--victims", nargs="+", default=[UNTOUCHED], help="or `all` that are at hand")
-    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--seeds", type=int, default=2, help="more take more than 20 minutes on two cores")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes, which share the cores")
     parser.add_argument("--steps", type=int, default=10, help="of the victims' samplers")
     parser.add_argument("--equal", nargs="+", type=equality, default=[None], help="budget, psnr:DECIBELS, de2000:UNITS")
     parser.add_argument(
@@ -252,31 +292,23 @@ def main() -> None:
     changes = SURVIVAL if settings.full and settings.survival is None else settings.survival or ()
     changes = (*CHANGES, AVERAGED) if "all" in changes else changes
     victims = [victim.name for victim in at_hand()] if settings.victims == ["all"] else settings.victims
-    looked = f"{settings.set}, {'cut to 128 pixels' if settings.cut else 'whole'}"
+    looked = f"{settings.set}, {f'cut to {SIDE} pixels' if settings.cut else 'whole'}"
     print(f"{len(clean)} photos ({looked}), {settings.seeds} seeds, {settings.steps} steps; falls of", end=" ")
     print(" / ".join(MEASURES), "as: fall [95 %] | the same under random of equal PSNR (ratio); ? not clearly more")
+    wishes = {"victims": victims, "seeds": range(settings.seeds), "steps": settings.steps, "changes": changes}
+    threads = max(1, (os.cpu_count() or 1) // settings.workers)
     results = {}
-    for name in list(rows()) if settings.full else settings.rows:
-        row, begun = rows()[name], time.monotonic()
-        made = protected(row, clean, seed=0)
-        seconds = (time.monotonic() - begun) / len(clean)
-        second = protected(row, clean, seed=1) if AVERAGED in changes else None
-        for equal in settings.equal:
-            title = name if equal is None else f"{name}, {equal[0]} {equal[1]:g}"
-            evaluation = evaluate_all(
-                samples(clean, made, second, equal),
-                victims=victims,
-                seeds=range(settings.seeds),
-                steps=settings.steps,
-                changes=changes,
-                optimised_on=row.on,
-                budget=row.recipe.budget if equal is None else None,
-                instruments=nets,
-            )
-            told(title, evaluation, seconds)
-            results[title] = json.loads(evaluation.evidence.to_json())
-            if settings.picture is not None:
-                pictured(evaluation, settings.pictured, settings.picture)
+    with (
+        ProcessPoolExecutor(settings.workers, get_context("spawn"), set_num_threads, (threads,)) as workers,
+        ThreadPoolExecutor(settings.workers) as rows_at_once,
+    ):
+        run = Run(workers, clean, settings.equal, wishes)
+        for seconds, evaluations in rows_at_once.map(run.row, list(rows()) if settings.full else settings.rows):
+            for title, evaluation in evaluations:
+                told(title, evaluation, seconds)
+                results[title] = json.loads(evaluation.evidence.to_json())
+                if settings.picture is not None:
+                    pictured(evaluation, settings.pictured, settings.picture)
             if settings.json is not None:
                 settings.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 

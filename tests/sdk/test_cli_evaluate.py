@@ -155,11 +155,11 @@ def asked(monkeypatch: pytest.MonkeyPatch, dit_folder: Path) -> Any:
 @pytest.mark.parametrize(
     ("arguments", "seeds", "steps", "changes"),
     [
-        ((), 4, 20, None),
+        ((), 4, 10, None),
         (("--quick",), 2, 10, QUICK),
         (("--quick", "--seeds", "3"), 3, 10, QUICK),
         (("--quick", "--steps", "7", "--change", "blur"), 2, 7, ["blur"]),
-        (("--change", "blur", "--change", "half size"), 4, 20, ["blur", "half size"]),
+        (("--change", "blur", "--change", "half size"), 4, 10, ["blur", "half size"]),
     ],
     ids=["nothing", "quick", "quick with seeds", "quick with steps and a change", "two changes"],
 )
@@ -170,6 +170,10 @@ def test_what_is_told_wins_over_quick_and_quick_over_the_defaults(
     assert list(given["seeds"]) == list(range(seeds))
     assert (given["steps"], given["changes"]) == (steps, changes)
     assert given["second"] is None
+
+
+def test_videos_have_the_side_that_is_asked_for_and_256_pixels_by_default(asked: Any) -> None:
+    assert (asked()["side"], asked("--side", "480")["side"]) == (256, 480)
 
 
 def test_a_second_version_is_handed_on(asked: Any) -> None:
@@ -198,6 +202,7 @@ ERRORS = [
     ("one photo alone", "photo.png -o report", 2, "Missing argument"),
     ("no seeds", "photo.png protected.png -o report --seeds 0", 2, "--seeds"),
     ("no steps", "photo.png protected.png -o report --steps 0", 2, "--steps"),
+    ("a side that models cannot have", "photo.png protected.png -o report --side 250", 2, "take 256"),
     ("unknown device", "photo.png protected.png -o report --device toaster", 2, "unknown device 'toaster'"),
     (
         "unknown change",

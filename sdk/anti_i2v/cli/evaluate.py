@@ -23,7 +23,7 @@ __all__ = ["evaluate"]
 NUMBERS, PAGE = "evidence.json", "index.html"
 """What is written into the folder."""
 
-QUICK_SEEDS, QUICK_STEPS = 2, 10
+QUICK_SEEDS = 2
 
 
 def evaluate(
@@ -58,7 +58,16 @@ def evaluate(
         int | None, typer.Option(min=1, max=64, metavar="N", help="Videos of each model and condition; by default 4.")
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, max=1000, metavar="N", help="Of the models' sampler; by default 20.")
+        int | None, typer.Option(min=1, max=1000, metavar="N", help="Of the models' sampler; by default 10.")
+    ] = None,
+    side: Annotated[
+        int | None,
+        typer.Option(
+            min=64,
+            max=2048,
+            metavar="PIXELS",
+            help="Of the videos, a multiple of 32; by default 256. A large model wants its own, 480 say.",
+        ),
     ] = None,
     change: Annotated[
         list[str] | None,
@@ -86,9 +95,7 @@ def evaluate(
     ] = None,
     quick: Annotated[
         bool,
-        typer.Option(
-            "--quick", help=f"{QUICK_SEEDS} videos, {QUICK_STEPS} steps and few changes, where not told otherwise."
-        ),
+        typer.Option("--quick", help=f"{QUICK_SEEDS} videos and few changes, where not told otherwise."),
     ] = False,
     device: Device = "auto",
     overwrite: Overwrite = False,
@@ -103,6 +110,7 @@ def evaluate(
     from anti_i2v.evaluation.evidence import SEEDS, STEPS, evaluate_all
     from anti_i2v.evaluation.page import page
     from anti_i2v.evaluation.samples import sample
+    from anti_i2v.evaluation.views import SIDE
     from anti_i2v.evaluation.words import as_text
     from anti_i2v.progress import narrator
 
@@ -110,6 +118,8 @@ def evaluate(
     delivery = Delivery(ctx.obj, None, None, overwrite, quiet)
     _check_folder(output, [each for each in (clean, protected, second, receipt) if each is not None], delivery)
     _check_names(victim or [], change or [])
+    if side is not None and side % 32:
+        raise RecipeError(f"videos have sides that are multiples of 32, got {side}: take {round(side / 32) * 32}")
     known = {} if receipt is None else _told_by(receipt)
     pair = sample(clean, protected, second)
 
@@ -120,7 +130,8 @@ def evaluate(
             [pair],
             victims=victim or None,
             seeds=range(seeds or (QUICK_SEEDS if quick else len(SEEDS))),
-            steps=steps or (QUICK_STEPS if quick else STEPS),
+            steps=steps or STEPS,
+            side=side or SIDE,
             changes=change or (QUICK if quick else None),
             device=str(choose(device)),
             on_progress=tell,

@@ -88,6 +88,47 @@ def test_a_small_model_gives_gradients_to_the_photo_through_encoder_and_denoiser
     assert not model.context["text"].any()
 
 
+@pytest.fixture
+def counting_folder(small_folder: Path, tmp_path: Path) -> Path:
+    """The same weights, whose index says that places are counted."""
+    folder = Path(shutil.copytree(small_folder, tmp_path / "counting"))
+    index = folder / "model_index.json"
+    index.write_text(json.dumps({**json.loads(index.read_text()), "rotary_grid": "slice"}))
+    return folder
+
+
+def places(model: Any, rows: int, columns: int) -> torch.Tensor:
+    """The rotary tables that a denoiser is given at one size, (frames, rows, columns, cosine and sine)."""
+    given: dict[str, Any] = {}
+    watch = model.denoiser.register_forward_pre_hook(lambda _, __, named: given.update(named), with_kwargs=True)
+    latents = torch.zeros(1, 3, 4, 2 * rows, 2 * columns)
+    with torch.no_grad():
+        draw = {**model.context, "timestep": torch.tensor([500])}
+        model.denoise(latents, latents[:, 0], torch.zeros(1, 3, 16 * rows, 16 * columns), draw)
+    watch.remove()
+    return torch.cat(given["image_rotary_emb"], -1).view(3, rows, columns, -1)
+
+
+def test_places_are_counted_from_the_corner_at_every_size_where_the_index_says_so(
+    small_folder: Path, counting_folder: Path
+) -> None:
+    stretched, counted = (load_backbone(folder, frames=3) for folder in (small_folder, counting_folder))
+    trained = places(stretched, 2, 2)
+    assert torch.equal(places(counted, 2, 2), trained)
+    larger = places(counted, 4, 6)
+    assert torch.equal(larger[:, :2, :2], trained)
+    assert not torch.allclose(places(stretched, 4, 6)[:, :2, :2], trained, atol=0.1)
+    # By calculation: a head's first quarter turns with the frame, then rows, then columns, each at 10000^(-2i/width).
+    turns = torch.cat(
+        [
+            torch.outer(torch.tensor([2.0, 3.0, 5.0])[part : part + 1], 10_000 ** (-torch.arange(0, width, 2) / width))
+            for part, width in enumerate((4, 6, 6))
+        ],
+        1,
+    ).repeat_interleave(2, 1)[0]
+    assert torch.allclose(larger[2, 3, 5], torch.cat([turns.cos(), turns.sin()]), atol=1e-5)
+
+
 def test_a_known_encoder_that_is_named_is_loaded_from_the_home_folder(
     small_folder: Path, tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,10 +18,14 @@ from anti_i2v.surrogates.base import Draw
 from anti_i2v.surrogates.info import Random, SurrogateInfo
 from anti_i2v.surrogates.models import INDEX
 
-__all__ = ["CogVideoX", "context", "load"]
+__all__ = ["COUNTED", "CogVideoX", "context", "load"]
 
 LENGTH = 226
 """Tokens of a caption, where a denoiser's configuration does not say."""
+
+COUNTED = ("rotary_grid", "slice")
+"""What a model_index.json says of weights whose places are counted from the corner at every size, as 1.5's always are.
+1.0 stretches the places of its training size over any other, and models that look nearby then lose their way."""
 
 OFS = 2.0
 """What the 1.5 and 5B-I2V pipelines give their offset embedding."""
@@ -35,6 +39,7 @@ class CogVideoX(Backbone):
 
     Args:
         alphas: the scheduler's cumulative products of alpha, one a timestep.
+        counted: whether rotary places are counted from the corner at every size; 1.5 does so, whatever is said here.
     """
 
     block_lists: ClassVar[tuple[str, ...]] = ("transformer_blocks",)
@@ -42,12 +47,20 @@ class CogVideoX(Backbone):
     alphas: torch.Tensor
 
     def __init__(
-        self, autoencoder: nn.Module, denoiser: nn.Module, info: SurrogateInfo, alphas: torch.Tensor, **options: Any
+        self,
+        autoencoder: nn.Module,
+        denoiser: nn.Module,
+        info: SurrogateInfo,
+        alphas: torch.Tensor,
+        *,
+        counted: bool = False,
+        **options: Any,
     ) -> None:
         super().__init__(autoencoder, denoiser, info, **options)
         known, self._settings = self.autoencoder.config, self.denoiser.config
         self._down = 2 ** (len(known.block_out_channels) - 1)
         self._patch, self._time_patch = self._settings.patch_size, self._settings.patch_size_t
+        self._counted = counted or bool(self._time_patch)
         if self._time_patch:  # 1.5 reads latent frames in groups
             self.frames += -self.frames % self._time_patch
         self.multiple = self._down * self._patch
@@ -158,14 +171,14 @@ class CogVideoX(Backbone):
 
         full = (self._settings.sample_height // self._patch, self._settings.sample_width // self._patch)
         where = self.alphas.device
-        if self._time_patch:
+        if self._counted:
             found = get_3d_rotary_pos_embed(
                 self._settings.attention_head_dim,
                 None,
                 (rows, columns),
-                self.frames // self._time_patch,
+                self.frames // (self._time_patch or 1),
                 grid_type="slice",
-                max_size=full,
+                max_size=(max(rows, full[0]), max(columns, full[1])),
                 device=where,
             )
         else:
@@ -185,6 +198,7 @@ def load(parts: Parts) -> CogVideoX:
         denoiser,
         parts.info,
         alphas_of(scheduler),
+        counted=settings_of(parts.folder / INDEX).get(COUNTED[0]) == COUNTED[1],
         scheduler=scheduler,
         **parts.options,
     )
