@@ -461,7 +461,7 @@ def test_the_command_protects_and_checks_without_torch(tmp_path: Path, photos: l
     done = start(WITHOUT + ENTRY, "protect", "photo.png", "-o", "out.png", *options, folder=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     receipt = json.loads((tmp_path / "r.json").read_bytes())
-    assert (receipt["engine"], receipt["steps"], receipt["stopped"]) == ("onnx", 45, "steps")
+    assert (receipt["engine"], receipt["steps"], receipt["stopped"]) == ("onnx", 36, "steps")
     assert [effect["surrogate"] for effect in receipt["effects"]] == ["embedded"]
     done = start(WITHOUT + ENTRY, "check", "photo.png", "out.png", "--engine", "onnx", folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")

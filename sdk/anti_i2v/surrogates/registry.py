@@ -200,12 +200,11 @@ def load_surrogate(
 
 
 def _windowed(name: str, folder: Path, **options: Any) -> Surrogate:
-    """A small video model of ours, at the number of frames that it was trained on."""
-    from anti_i2v.surrogates.backbones.loading import load_backbone, trained_frames
-    from anti_i2v.surrogates.windows import Windowed
+    """A small video model of ours, asked for the first frames of a video."""
+    from anti_i2v.surrogates.backbones.loading import load_backbone
+    from anti_i2v.surrogates.windows import FRAMES, Windowed
 
-    frames = trained_frames(folder)
-    told: dict[str, Any] = {**MADE} if frames is None else {**MADE, "frames": frames}
+    told: dict[str, Any] = {**MADE, "frames": FRAMES}
     return Windowed(load_backbone(folder, name=name, **told, **options))
 
 
