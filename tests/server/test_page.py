@@ -16,6 +16,7 @@ import pytest
 
 from anti_i2v import receipt as receipts
 from anti_i2v import report
+from anti_i2v.recipes import load_recipe
 from anti_i2v_server.tokens import Tokens
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the page is tested with playwright")
@@ -31,6 +32,7 @@ FLAGS = (
     "--no-first-run",
 )
 EXTENSION = "chrome-extension://abcdefghijklmnopabcdefghijklmnop"
+STEPS = load_recipe("balanced").steps
 PATIENCE = 60_000.0
 """Milliseconds that a test waits for what must come; it measures nothing."""
 
@@ -295,7 +297,7 @@ def test_steps_are_told_while_they_are_taken_and_a_job_can_be_cancelled(page: An
     enter(page, process, "balanced")
     page.get_by_label("Choose photos").set_input_files([a_file("cat.jpg", large, "image/jpeg")])
     mine = card(page, "cat.jpg")
-    expect(mine).to_contain_text("of at most 45")
+    expect(mine).to_contain_text(f"of at most {STEPS}")
     assert 0 < float(mine.get_by_role("progressbar").get_attribute("value")) < 1
     with page.expect_response(lambda reply: reply.request.method == "DELETE") as reply:
         mine.get_by_role("button", name="Cancel cat.jpg").click()
@@ -359,7 +361,7 @@ def test_a_server_that_dies_is_missed_and_its_job_can_be_tried_again(
     with run_server(tmp_path / "home") as server, opened(browser, server.url) as page:
         enter(page, server, "balanced")
         page.get_by_label("Choose photos").set_input_files([a_file("cat.jpg", large, "image/jpeg")])
-        expect(card(page, "cat.jpg")).to_contain_text("of at most 45")
+        expect(card(page, "cat.jpg")).to_contain_text(f"of at most {STEPS}")
         server.stop(signal.SIGKILL)
         expect(page.get_by_role("alert").filter(has_text="The server does not answer")).to_be_visible()
         expect(card(page, "cat.jpg").get_by_role("alert")).to_contain_text("try again")
