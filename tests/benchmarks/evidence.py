@@ -37,13 +37,12 @@ from anti_i2v.controls import Visibility, rescaled
 from anti_i2v.evaluation.changes import AVERAGED, CHANGES
 from anti_i2v.evaluation.competitors import competitor, competitor_names
 from anti_i2v.evaluation.evidence import evaluate_all
-from anti_i2v.evaluation.page import SHOWN
 from anti_i2v.evaluation.records import Evaluation, VictimEvidence
 from anti_i2v.evaluation.samples import Sample, sample
 from anti_i2v.evaluation.verdicts import Instruments
 from anti_i2v.evaluation.victims import at_hand, where
 from anti_i2v.evaluation.views import SIDE, cut, square_of
-from anti_i2v.evaluation.words import CONDITION_WORDS
+from anti_i2v.evaluation.words import CONDITION_WORDS, SHOWN
 from anti_i2v.fullsize import check_budget
 from anti_i2v.photo import open_photo, write_atomic
 from anti_i2v.preview import Panels, sheet

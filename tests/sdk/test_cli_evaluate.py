@@ -254,12 +254,15 @@ def test_averaging_without_a_second_version_is_refused(dit_folder: Path) -> None
     assert "second protected version" in result.stderr
 
 
-def test_without_opencv_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cv2", None)  # how Python itself marks a module that cannot be imported
+@pytest.mark.parametrize(("package", "name"), [("cv2", "OpenCV"), ("htpy", "htpy")])
+def test_without_a_package_of_its_extra_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, package: str, name: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)  # how Python itself marks a module that cannot be imported
     result = run("photo.png", "protected.png", "-o", "report")
     assert (result.exit_code, result.stderr) == (
         1,
-        'anti-i2v: an evaluation needs OpenCV: pip install "anti-i2v-sdk[evaluate]"\n',
+        f'anti-i2v: an evaluation needs {name}: pip install "anti-i2v-sdk[evaluate]"\n',
     )
 
 

@@ -103,8 +103,9 @@ def evaluate(
 ) -> None:
     """Make small video models animate a photo with and without its protection, and report what became of the videos."""
     check_device(device)
-    if find_spec("cv2") is None:
-        raise SurrogateError('an evaluation needs OpenCV: pip install "anti-i2v-sdk[evaluate]"')
+    for package, name in (("cv2", "OpenCV"), ("htpy", "htpy")):
+        if find_spec(package) is None:
+            raise SurrogateError(f'an evaluation needs {name}: pip install "anti-i2v-sdk[evaluate]"')
     from anti_i2v.encoding import write_atomic
     from anti_i2v.evaluation.changes import QUICK
     from anti_i2v.evaluation.evidence import SEEDS, STEPS, evaluate_all

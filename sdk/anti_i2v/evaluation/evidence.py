@@ -133,6 +133,7 @@ def evaluate_all(
         doubts=tuple(found),
         photos=len(samples),
         seeds=tuple(seeds),
+        side=side,
         imperceptibility=tuple(compare(each.clean, each.protected) for each in samples),
         views=views,
         victims=tuple(rows),

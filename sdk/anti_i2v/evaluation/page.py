@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import base64
 import io
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from html import escape
 from importlib import resources
 from typing import TypeAlias
 
+import htpy as h
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
+from anti_i2v.evaluation.changes import AVERAGED
 from anti_i2v.evaluation.records import (
     CONDITIONS,
     HEADLINE,
@@ -33,10 +36,10 @@ from anti_i2v.evaluation.verdicts import MEASURES
 from anti_i2v.evaluation.victims import ROLES
 from anti_i2v.evaluation.words import (
     CONDITION_WORDS,
-    CONTROL,
     MEANING,
     REFUSAL,
     ROLE_WORDS,
+    SHOWN,
     between,
     change_words,
     counted,
@@ -60,16 +63,7 @@ LARGEST = 3_000_000
 _QUALITIES = (None, 95, 85, 70, 50, 25)
 """WebP qualities, None for lossless: the first with which the page stays below `LARGEST`."""
 
-SHOWN: tuple[ConditionName, ...] = ("clean", "protected", CONTROL)
-"""The conditions whose pictures are shown side by side."""
-
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-
-
-class _Html(str):
-    """Text that is HTML already. Any other text is escaped where it goes in."""
-
-    __slots__ = ()
 
 
 def page(evaluation: Evaluation) -> str:
@@ -94,151 +88,117 @@ def _document(evaluation: Evaluation, quality: int | None) -> str:
     scene = evaluation.scenes[0] if evaluation.scenes else None
     style = resources.files("anti_i2v.evaluation").joinpath("page.css").read_text(encoding="utf-8")
     title = "What small video models make of this photo, with and without protection"
-    head = _tag(
-        "head",
-        _tag("meta", charset="utf-8"),
-        _tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        _tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        _tag("meta", name="referrer", content="no-referrer"),
-        _tag("title", title),
-        _tag("style", _Html(style)),
-    )
-    body = _tag(
-        "body",
-        _tag(
-            "main",
-            _tag("h1", title),
+    head = h.head[
+        h.meta(charset="utf-8"),
+        h.meta(name="viewport", content="width=device-width, initial-scale=1"),
+        h.meta(http_equiv="Content-Security-Policy", content=POLICY),
+        h.meta(name="referrer", content="no-referrer"),
+        h.title[title],
+        h.style[Markup(style)],  # noqa: S704  # the package's own file
+    ]
+    body = h.body[
+        h.main[
+            h.h1[title],
             _answer(evidence),
             _victims(evidence, scene, draw),
             _survival(evidence),
             _eye(evidence, scene, draw),
             _unmeasured(evidence),
             _method(evidence, quality),
-        ),
-        _tag("footer", _tag("p", "Made by anti-i2v evaluate. This page holds the clean photo: do not post it.")),
-    )
-    return f"<!doctype html>\n{_tag('html', head, body, lang='en')}\n"
+        ],
+        h.footer[h.p["Made by anti-i2v evaluate. This page holds the clean photo: do not post it."]],
+    ]
+    return f"{h.html(lang='en')[head, body]}\n"  # htpy writes the doctype
 
 
 # The answer.
 
 
-def _answer(evidence: Evidence) -> str:
-    said: list[str] = []
+def _answer(evidence: Evidence) -> h.Node:
     if evidence.headline is not None:
         said = [
-            _tag("h2", "The answer", id="answer"),
-            _tag("p", plain_answer(evidence), class_="said"),
-            _tag("p", evidence.headline.sentence),
+            h.h2(id="answer")["The answer"],
+            h.p(class_="said")[plain_answer(evidence)],
+            h.p[evidence.headline.sentence],
         ]
     else:
         refusals = [doubted(doubt) for doubt in evidence.doubts if doubt.severity == "no headline"]
         said = [
-            _tag("h2", REFUSAL, id="answer"),
-            _tag("p", "No answer in one sentence can be given, and none should be made of the numbers below, because:"),
-            _tag("ul", *(_tag("li", reason) for reason in refusals)),
+            h.h2(id="answer")[REFUSAL],
+            h.p["No answer in one sentence can be given, and none should be made of the numbers below, because:"],
+            h.ul[(h.li[reason] for reason in refusals)],
         ]
     notes = [doubted(doubt) for doubt in evidence.doubts if doubt.severity == "note"]
-    beside = [_tag("h3", "To keep in mind"), _tag("ul", *(_tag("li", note) for note in notes))] if notes else []
+    beside = [h.h3["To keep in mind"], h.ul[(h.li[note] for note in notes)]] if notes else []
     refused = " refused" if evidence.headline is None else ""
-    return _join(
-        _tag("section", *said, class_=f"answer{refused}", aria_labelledby="answer"),
-        _tag("section", *beside, _tag("p", MEANING, class_="quiet"), class_="notes", aria_label="To keep in mind"),
-    )
+    return h.fragment[
+        h.section(class_=f"answer{refused}", aria_labelledby="answer")[said],
+        h.section(class_="notes", aria_label="To keep in mind")[beside, h.p(class_="quiet")[MEANING]],
+    ]
 
 
 # What each victim made of it.
 
 
-def _victims(evidence: Evidence, scene: Scene | None, draw: Draw) -> str:
+def _victims(evidence: Evidence, scene: Scene | None, draw: Draw) -> h.Node:
     photos = "this photo" if evidence.photos == 1 else f"{evidence.photos} photos"
     lead = (
         f"Each model made {counted(len(evidence.seeds), 'video')} of {photos} under each condition, always from "
         "the same random starting points. The pictures are of the first of them"
         f"{'' if evidence.photos == 1 else ' and of the first photo'}: nobody chose them."
     )
-    return _tag(
-        "section",
-        _tag("h2", "What each model made of it", id="models"),
-        _tag("p", lead),
-        *(_victim(victim, evidence, scene, draw) for victim in evidence.victims),
-        aria_labelledby="models",
-    )
+    return h.section(aria_labelledby="models")[
+        h.h2(id="models")["What each model made of it"],
+        h.p[lead],
+        (_victim(victim, evidence, scene, draw) for victim in evidence.victims),
+    ]
 
 
-def _victim(victim: VictimEvidence, evidence: Evidence, scene: Scene | None, draw: Draw) -> str:
+def _victim(victim: VictimEvidence, evidence: Evidence, scene: Scene | None, draw: Draw) -> h.Node:
     videos = {} if scene is None else scene.videos.get(victim.name, {})
-    return _tag(
-        "article",
-        _tag("h3", victim.name),
-        _tag("p", _tag("b", victim.role), f" {ROLE_WORDS[victim.role]}.", class_="role"),
-        _tag("p", f"{victim.summary[:1].upper()}{victim.summary[1:]}.", class_="quiet"),
-        *(_pictures(victim, videos, draw) if videos else ()),
-        *(
-            _tag("p", finding(each), class_="verdict more" if each.clearly_more else "verdict")
+    return h.article(class_="card", aria_label=victim.name)[
+        h.h3[victim.name],
+        h.p(class_="role")[h.b[victim.role], f" {ROLE_WORDS[victim.role]}."],
+        h.p(class_="quiet")[f"{victim.summary[:1].upper()}{victim.summary[1:]}."],
+        _pictures(victim, videos, draw) if videos else None,
+        (
+            h.p(class_="verdict more" if each.clearly_more else "verdict")[finding(each)]
             for each in victim.comparisons
             if each.measure in (*HEADLINE, "first_frame_lpips")
         ),
         _values(victim),
-        _tag("details", _tag("summary", f"All numbers of {victim.name}"), _all_values(victim), _all_falls(victim)),
-        class_="card",
-        aria_label=victim.name,
-    )
+        h.details[h.summary[f"All numbers of {victim.name}"], _all_values(victim), _all_falls(victim)],
+    ]
 
 
-def _pictures(victim: VictimEvidence, videos: dict[ConditionName, Rgb8], draw: Draw) -> Iterator[str]:
+def _pictures(victim: VictimEvidence, videos: dict[ConditionName, Rgb8], draw: Draw) -> Iterator[h.Node]:
     """The last frames side by side and large, then the whole videos frame by frame."""
-    shown = [(name, videos[name][0]) for name in SHOWN if name in videos]
-    yield _tag("h4", "The last frame")
-    yield _scroll(
-        f"Last frames of {victim.name}",
-        _tag(
-            "div",
-            *(
-                _figure(
-                    name, CONDITION_WORDS[name], draw(video[-1]), f"last frame that {victim.name} made", video[-1].shape
-                )
-                for name, video in shown
-            ),
-            class_="trio",
-        ),
+    shown = [(name, CONDITION_WORDS[name], videos[name][0]) for name in SHOWN if name in videos]
+    last = (_figure(name, said, video[-1], f"last frame that {victim.name} made", draw) for name, said, video in shown)
+    whole = (
+        _figure(name, said, np.concatenate(list(video), axis=1), f"{len(video)} frames that {victim.name} made", draw)
+        for name, said, video in shown
     )
-    yield _tag("h4", "The whole video, frame by frame")
-    yield _scroll(
-        f"Frames of {victim.name}",
-        _tag(
-            "div",
-            *(
-                _figure(
-                    name,
-                    CONDITION_WORDS[name],
-                    draw(strip),
-                    f"{len(video)} frames that {victim.name} made",
-                    strip.shape,
-                )
-                for name, video in shown
-                for strip in [np.concatenate(list(video), axis=1)]
-            ),
-            class_="rows",
-        ),
-    )
+    yield h.h4["The last frame"]
+    yield _scroll(f"Last frames of {victim.name}", h.div(class_="trio")[last])
+    yield h.h4["The whole video, frame by frame"]
+    yield _scroll(f"Frames of {victim.name}", h.div(class_="rows")[whole])
 
 
-def _figure(kind: str, caption: str, uri: str, what: str, shape: Sequence[int]) -> str:
+def _figure(kind: str, caption: str, pixels: Rgb8, what: str, draw: Draw) -> h.Node:
     """A picture; `what` comes before the caption in its alternative text."""
-    return _tag(
-        "figure",
-        _tag("figcaption", caption),
-        _tag("img", src=uri, alt=f"{what}, {caption}", width=str(shape[1]), height=str(shape[0])),
-        class_=kind,
-    )
+    height, width = pixels.shape[:2]
+    return h.figure(class_=kind)[
+        h.figcaption[caption],
+        h.img(src=draw(pixels), alt=f"{what}, {caption}", width=str(width), height=str(height)),
+    ]
 
 
-def _values(victim: VictimEvidence) -> str:
+def _values(victim: VictimEvidence) -> h.Node:
     conditions = [each for each in victim.conditions if each.name in SHOWN]
     measures = [name for name in HEADLINE if any(name in each.verdicts for each in conditions)]
     if not measures:
-        return _tag("p", "Neither the person nor the first frame was measured.")
+        return h.p["Neither the person nor the first frame was measured."]
     return _table(
         f"{victim.name}: mean over videos, in brackets its 95 % interval",
         ["", *(CONDITION_WORDS[each.name] for each in conditions)],
@@ -246,7 +206,7 @@ def _values(victim: VictimEvidence) -> str:
     )
 
 
-def _all_values(victim: VictimEvidence) -> str:
+def _all_values(victim: VictimEvidence) -> h.Node:
     return _table(
         f"Every measure of {victim.name}",
         ["", *(CONDITION_WORDS[each.name] for each in victim.conditions)],
@@ -258,7 +218,7 @@ def _all_values(victim: VictimEvidence) -> str:
     )
 
 
-def _all_falls(victim: VictimEvidence) -> str:
+def _all_falls(victim: VictimEvidence) -> h.Node:
     """Damage, under each condition but the clean photo, and the multiple of the control's."""
     compared = {each.measure: each for each in victim.comparisons}
     conditions: list[Condition] = [each for each in victim.conditions if each.falls]
@@ -274,7 +234,7 @@ def _all_falls(victim: VictimEvidence) -> str:
             sure = "clearly more" if compared[name].clearly_more else "not clearly more"
             rows.append([measure.label, *(_cell(each.falls.get(name), name) for each in conditions), times, sure])
     if not rows:
-        return ""
+        return None
     return _table(
         f"How much worse {victim.name} did than without protection (above 0 is damage)",
         ["", *(CONDITION_WORDS[each.name] for each in conditions), "protection by random", ""],
@@ -282,85 +242,76 @@ def _all_falls(victim: VictimEvidence) -> str:
     )
 
 
-def _cell(estimate: Estimate | None, measure: str) -> str:
+def _cell(estimate: Estimate | None, measure: str) -> h.Node:
     if estimate is None:
         return "not measured"
     unit = MEASURES[measure].unit
     return _two_lines(f"{number(estimate.mean, measure)}{f' {unit}' if unit else ''}", between(estimate, measure))
 
 
-def _two_lines(above: str, below: str) -> str:
-    return _join(above, _tag("small", below))
+def _two_lines(above: str, below: str) -> h.Node:
+    return h.fragment[above, h.small[below]]
 
 
 # What is left after a change.
 
 
-def _survival(evidence: Evidence) -> str:
+def _survival(evidence: Evidence) -> h.Node:
     groups: dict[tuple[str, str], list[Survival]] = {}
     for row in evidence.survival:
         groups.setdefault((row.victim, row.measure), []).append(row)
     if not groups:
-        return ""
+        return None
     lead = (
         "Photos are re-encoded, scaled and filtered on their way. 100 % is what the protection did to the photo as it "
         "is (the thin upright line); the grey bar is what the random change does after the same. Worst first."
     )
-    return _tag(
-        "section",
-        _tag("h2", "What is left after what happens to a photo", id="survival"),
-        _tag("p", lead),
-        *(_group(victim, measure, rows) for (victim, measure), rows in groups.items()),
-        aria_labelledby="survival",
-    )
+    return h.section(aria_labelledby="survival")[
+        h.h2(id="survival")["What is left after what happens to a photo"],
+        h.p[lead],
+        (_group(victim, measure, rows) for (victim, measure), rows in groups.items()),
+    ]
 
 
-def _group(victim: str, measure: str, rows: Sequence[Survival]) -> str:
+def _group(victim: str, measure: str, rows: Sequence[Survival]) -> h.Node:
     # One scale for all bars of a group, from 0 to the longest, which ends at twice the effect: beyond, numbers tell.
     scale = min(2.0, max(1.0, *(max(row.left.high, row.control_left.high) for row in rows)))
     bars = (
-        _tag(
-            "li",
-            _tag("b", change_words(row.change)),
+        h.li[
+            h.b[change_words(row.change)],
             _bar("protection", row.left, scale),
             _bar("random change", row.control_left, scale, "control"),
-        )
+        ]
         for row in sorted(rows, key=lambda row: row.left.mean)
     )
-    return _tag(
-        "article",
-        _tag("h3", f"{victim}: {MEASURES[measure].label}"),
-        _tag("ol", *bars, class_="bars", role="list"),
-        class_="card",
-    )
+    return h.article(class_="card")[
+        h.h3[f"{victim}: {MEASURES[measure].label}"], h.ol(class_="bars", role="list")[bars]
+    ]
 
 
-def _bar(who: str, left: Estimate, scale: float, kind: str = "") -> str:
+def _bar(who: str, left: Estimate, scale: float, kind: str = "") -> h.Node:
     """A bar, for eyes alone, and its numbers."""
 
     def at(value: float) -> float:
         return 100 * min(max(value, 0.0), scale) / scale
 
     interval = f"({left.low:.0%} to {left.high:.0%})" if left.count > 1 else "(one video: no interval)"
-    drawn = _tag(
-        "span",
-        _tag("span", class_="left", style=f"width: {at(left.mean):.1f}%"),
-        _tag("span", class_="whole", style=f"left: {at(1.0):.1f}%"),
-        _tag("span", class_="interval", style=f"left: {at(left.low):.1f}%; right: {100 - at(left.high):.1f}%")
+    drawn = h.span(class_="bar", aria_hidden="true")[
+        h.span(class_="left", style=f"width: {at(left.mean):.1f}%"),
+        h.span(class_="whole", style=f"left: {at(1.0):.1f}%"),
+        h.span(class_="interval", style=f"left: {at(left.low):.1f}%; right: {100 - at(left.high):.1f}%")
         if left.count > 1
-        else "",
-        class_="bar",
-        aria_hidden="true",
-    )
-    return _tag("p", drawn, _tag("span", f"{who} {left.mean:.0%} {interval}"), class_=kind or None)
+        else None,
+    ]
+    return h.p(class_=kind or None)[drawn, h.span[f"{who} {left.mean:.0%} {interval}"]]
 
 
 # What it costs the eye.
 
 
-def _eye(evidence: Evidence, scene: Scene | None, draw: Draw) -> str:
+def _eye(evidence: Evidence, scene: Scene | None, draw: Draw) -> h.Node:
     if not evidence.imperceptibility:
-        return ""
+        return None
     seen = evidence.imperceptibility[0]
     which = "" if evidence.photos == 1 else " (of the first photo)"
     if seen.psnr is None:
@@ -377,17 +328,15 @@ def _eye(evidence: Evidence, scene: Scene | None, draw: Draw) -> str:
                 "trained eye tells apart on plain patches",
             ),
         ]
-    shown = () if scene is None else (_views(scene, draw), *(_zoom(evidence)))
-    return _tag(
-        "section",
-        _tag("h2", f"What the change costs the eye{which}", id="eye"),
-        _tag("dl", *(_join(_tag("dt", name), _tag("dd", value)) for name, value in rows)),
-        *shown,
-        aria_labelledby="eye",
-    )
+    shown = () if scene is None else (_views(scene, draw), _zoom(evidence))
+    return h.section(aria_labelledby="eye")[
+        h.h2(id="eye")[f"What the change costs the eye{which}"],
+        h.dl[((h.dt[name], h.dd[value]) for name, value in rows)],
+        shown,
+    ]
 
 
-def _views(scene: Scene, draw: Draw) -> str:
+def _views(scene: Scene, draw: Draw) -> h.Node:
     from anti_i2v.preview import GAIN, difference
 
     clean, protected = scene.views["clean"], scene.views["protected"]
@@ -396,61 +345,51 @@ def _views(scene: Scene, draw: Draw) -> str:
         ("protected", CONDITION_WORDS["protected"], protected),
         ("difference", f"the difference, {GAIN} times, around grey", difference(clean, protected)),
     )
-    return _scroll(
-        "What the models were shown",
-        _tag(
-            "div",
-            *(
-                _figure(kind, said, draw(pixels), "the photo as the models saw it", pixels.shape)
-                for kind, said, pixels in shown
-            ),
-            class_="views",
-        ),
-    )
+    figures = (_figure(kind, said, pixels, "the photo as the models saw it", draw) for kind, said, pixels in shown)
+    return _scroll("What the models were shown", h.div(class_="views")[figures])
 
 
-def _zoom(evidence: Evidence) -> Iterator[str]:
+def _zoom(evidence: Evidence) -> Iterator[h.Node]:
     for view in evidence.views[:1]:
         what = "the largest face" if view.face else "the middle of the photo (no face was found)"
         scaled = "as it is" if view.scale == 1 else f"at {view.scale:.0%} of its size"
-        yield _tag(
-            "p",
+        yield h.p(class_="quiet")[
             f"The models saw a square around {what}, {scaled}. That left {view.energy_left:.0%} of the energy of the "
-            "protection's change there. Judge the photo itself by eye at its own size; these are small models' views.",
-            class_="quiet",
-        )
+            "protection's change there. Judge the photo itself by eye at its own size; these are small models' views."
+        ]
 
 
 # What was not measured, and how to do it again.
 
 
-def _unmeasured(evidence: Evidence) -> str:
+def _unmeasured(evidence: Evidence) -> h.Node:
     victims = "".join(f" --victim {victim.name}" for victim in evidence.victims)
     steps = max((victim.steps for victim in evidence.victims), default=0)
     changes = dict.fromkeys(row.change for row in evidence.survival)
-    asked = "".join(f' --change "{name}"' if " " in name else f" --change {name}" for name in changes)
+    asked = "".join(f" --change {shlex.quote(name)}" for name in changes)
+    if AVERAGED in changes:
+        asked += " --second ANOTHER"
     command = (
-        f"anti-i2v evaluate PHOTO PROTECTED{victims} --seeds {len(evidence.seeds)} --steps {steps}{asked} -o report/"
+        f"anti-i2v evaluate PHOTO PROTECTED{victims} --seeds {len(evidence.seeds)} --steps {steps} "
+        f"--side {evidence.side}{asked} -o report/"
     )
+    other = ", and its other protected version in place of ANOTHER" if AVERAGED in changes else ""
     folders = [victim.name for victim in evidence.victims if victim.role == "unknown"]
     placed = f" Of {' and '.join(folders)} give the folder." if folders else ""
-    return _tag(
-        "section",
-        _tag("h2", "What was not measured", id="unmeasured"),
-        _tag("ul", *(_tag("li", sentence) for sentence in left_out(evidence))),
-        _tag("h3", "To measure it again"),
-        _tag("pre", _tag("code", command), tabindex="0"),
-        _tag(
-            "p",
-            f"Put your photo and its protected version in place of PHOTO and PROTECTED.{placed} The same photos, "
-            "models, seeds and versions on one machine give the same numbers. More seeds make the intervals narrower; "
-            "a folder with another video model can be given to --victim.",
-        ),
-        aria_labelledby="unmeasured",
-    )
+    return h.section(aria_labelledby="unmeasured")[
+        h.h2(id="unmeasured")["What was not measured"],
+        h.ul[(h.li[sentence] for sentence in left_out(evidence))],
+        h.h3["To measure it again"],
+        h.pre(tabindex="0")[h.code[command]],
+        h.p[
+            f"Put your photo and its protected version in place of PHOTO and PROTECTED{other}.{placed} The same "
+            "photos, models, seeds and versions on one machine give the same numbers. More seeds make the intervals "
+            "narrower; a folder with another video model can be given to --victim."
+        ],
+    ]
 
 
-def _method(evidence: Evidence, quality: int | None) -> str:
+def _method(evidence: Evidence, quality: int | None) -> h.Node:
     kept = (
         "without loss" if quality is None else f"as WebP of quality {quality}; numbers are of the pictures before that"
     )
@@ -462,7 +401,8 @@ def _method(evidence: Evidence, quality: int | None) -> str:
         ),
         (
             "Random change",
-            "The protection's own changes put in random places with random signs: just as visible, without a plan. "
+            "The protection's own changes put in random places with random signs: as strong (PSNR), without a plan; on "
+            "smooth areas it may show less. "
             "What it does too is nothing that the protection earned.",
         ),
         (
@@ -489,55 +429,32 @@ def _method(evidence: Evidence, quality: int | None) -> str:
         ("Run", f"{evidence.seconds:.0f} s on {evidence.device}"),
         ("Versions", ", ".join(f"{name} {version}" for name, version in evidence.versions.items()) or "not recorded"),
     )
-    return _tag(
-        "section",
-        _tag("h2", "How it was measured", id="method"),
-        _tag(
-            "details",
-            _tag("summary", "Pairs, controls, intervals, roles, versions"),
-            _tag("dl", *(_join(_tag("dt", name), _tag("dd", words)) for name, words in said)),
-        ),
-        aria_labelledby="method",
-    )
+    return h.section(aria_labelledby="method")[
+        h.h2(id="method")["How it was measured"],
+        h.details[
+            h.summary["Pairs, controls, intervals, roles, versions"],
+            h.dl[((h.dt[name], h.dd[words]) for name, words in said)],
+        ],
+    ]
 
 
 # HTML.
 
 
-def _table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def _table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[h.Node]]) -> h.Node:
     return _scroll(
         caption,
-        _tag(
-            "table",
-            _tag("caption", caption),
-            _tag("thead", _tag("tr", *(_tag("th", head, scope="col") if head else _tag("td") for head in heads))),
-            _tag(
-                "tbody",
-                *(_tag("tr", _tag("th", row[0], scope="row"), *(_tag("td", cell) for cell in row[1:])) for row in rows),
-            ),
-        ),
+        h.table[
+            h.caption[caption],
+            h.thead[h.tr[(h.th(scope="col")[head] if head else h.td for head in heads)]],
+            h.tbody[(h.tr[h.th(scope="row")[row[0]], (h.td[cell] for cell in row[1:])] for row in rows)],
+        ],
     )
 
 
-def _scroll(label: str, content: str) -> str:
+def _scroll(label: str, content: h.Node) -> h.Node:
     """A box that scrolls by itself where the window is narrow; keys reach it."""
-    return _tag("div", content, class_="scroll", tabindex="0", role="region", aria_label=label)
-
-
-def _tag(name: str, /, *content: str, **attributes: str | None) -> _Html:
-    """An element. `class_` and `http_equiv` name the attributes class and http-equiv; one that is None is left out."""
-    given = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"'
-        for key, value in attributes.items()
-        if value is not None
-    )
-    if name in ("meta", "img"):
-        return _Html(f"<{name}{given}>")
-    return _Html(f"<{name}{given}>{_join(*content)}</{name}>")
-
-
-def _join(*content: str) -> _Html:
-    return _Html("".join(each if isinstance(each, _Html) else escape(each) for each in content))
+    return h.div(class_="scroll", tabindex="0", role="region", aria_label=label)[content]
 
 
 def _uri(pixels: Rgb8, quality: int | None) -> str:

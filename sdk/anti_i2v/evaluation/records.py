@@ -169,6 +169,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         headline: None where a doubt forbids it: print the doubts' reasons instead.
         doubts: those of severity "no headline" first.
         photos, seeds: how many photos, and which seeds each had.
+        side: pixels of a side of the videos.
         imperceptibility: of each pair at the photo's own size.
         views: of each photo.
         victims: as they were asked for, the easiest to spoil first.
@@ -182,6 +183,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     doubts: tuple[Doubt, ...]
     photos: int
     seeds: tuple[int, ...]
+    side: int
     imperceptibility: tuple[Imperceptibility, ...]
     views: tuple[ViewEvidence, ...]
     victims: tuple[VictimEvidence, ...]

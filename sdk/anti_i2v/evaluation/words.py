@@ -19,6 +19,7 @@ __all__ = [
     "MEANING",
     "REFUSAL",
     "ROLE_WORDS",
+    "SHOWN",
     "as_text",
     "between",
     "change_words",
@@ -36,6 +37,9 @@ COLUMNS = 100
 
 CONTROL: ConditionName = "random_psnr"
 """What a protection stands beside."""
+
+SHOWN: tuple[ConditionName, ...] = ("clean", "protected", CONTROL)
+"""The conditions whose pictures are shown side by side."""
 
 ROLE_WORDS: dict[Role, str] = {
     "white-box": "a model that the protection was made on",

@@ -138,6 +138,7 @@ def invented(views: dict[ConditionName, Rgb8]) -> Evaluation:
         doubts=(NOTE,),
         photos=1,
         seeds=SEEDS,
+        side=SIDE,
         imperceptibility=(compare(views["clean"], views["protected"]),),
         views=(
             ViewEvidence(box=(40, 20, 256, 256), scale=0.5, energy_left=0.43, psnr=34.2, control_psnr=34.2, face=True),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -15,8 +16,11 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 
+from anti_i2v.cli import app
+from anti_i2v.evaluation.changes import AVERAGED
 from anti_i2v.evaluation.page import LARGEST, page
 from anti_i2v.evaluation.records import (
     CONDITIONS,
@@ -27,7 +31,7 @@ from anti_i2v.evaluation.statistics import Estimate
 from anti_i2v.evaluation.victims import ROLES
 from anti_i2v.evaluation.words import ROLE_WORDS, as_text
 
-from .invented import FRAMES, HEADLINE, NOTE, REFUSED, ROLE_OF, SIDE, Rgb8, changed, refused
+from .invented import FRAMES, HEADLINE, NOTE, REFUSED, ROLE_OF, SIDE, Rgb8, changed, refused, survivals
 
 
 @pytest.fixture(scope="module")
@@ -158,15 +162,25 @@ def test_a_bar_below_nothing_is_empty_and_one_beyond_the_scale_is_full(evaluatio
     assert "protection 500% (400% to 900%)" in reader.text
 
 
+def asked_by(text: str) -> dict[str, Any]:
+    """What the command on a page asks for, as the command line reads it."""
+    words = shlex.split(text[text.index("anti-i2v evaluate PHOTO") : text.index("-o report/")] + "-o report/")
+    command = typer.main.get_command(app).commands["evaluate"]
+    return command.make_context("evaluate", words[2:]).params
+
+
 def test_the_command_measures_the_same_again(said: str) -> None:
-    text = Reader(said).text
-    for part in (
-        "--victim dit-taef1 --victim dit-taef1-second",
-        "--seeds 2 --steps 16",
-        '--change "half size"',
-        "-o report/",
-    ):
-        assert part in text
+    asked = asked_by(Reader(said).text)
+    assert asked["victim"] == list(ROLE_OF)
+    assert (asked["seeds"], asked["steps"], asked["side"], asked["second"]) == (2, 16, SIDE, None)
+    assert sorted(asked["change"]) == sorted(each.change for each in survivals("dit-taef1"))
+
+
+def test_the_command_names_the_second_version_where_two_were_averaged(evaluation: Evaluation) -> None:
+    row = msgspec.structs.replace(evaluation.evidence.survival[0], change=AVERAGED)
+    text = text_of(evaluation, survival=(row,))
+    assert asked_by(text)["second"] == Path("ANOTHER")
+    assert "its other protected version in place of ANOTHER" in text
 
 
 def test_what_was_not_measured_is_named(evaluation: Evaluation) -> None:
