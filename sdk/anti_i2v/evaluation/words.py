@@ -60,8 +60,9 @@ CONDITION_WORDS: dict[ConditionName, str] = {
 
 REFUSAL = "No headline"
 
-SEEN = {"identity": 0.1, "first_frame_psnr": 2.0}
-"""Falls (a cosine, dB) below which the videos of six portraits looked alike to us, with and without protection."""
+SEEN = {"identity": 0.15, "first_frame_psnr": 2.5}
+"""Falls (a cosine, dB) below which videos of five portraits of six, 256 pixels wide, looked alike to us with and
+without protection, but for rougher skin (transformers) or paler colours (the U-Net)."""
 
 MEANING = (
     "These numbers hold for the models named here: small ones that this project trained, or those that were named. A "
@@ -183,7 +184,7 @@ def plain_answer(evidence: Evidence) -> str:
 def _little(comparisons: Sequence[Comparison]) -> Iterator[str]:
     """An effect that is sure need not be one that anybody sees."""
     if all(each.fall.mean < SEEN[each.measure] for each in comparisons):
-        yield "But it spoils little: to an eye the videos look much alike."
+        yield "But it spoils little: to an eye the videos look much alike, at most rougher or paler."
 
 
 def _recognised(evidence: Evidence, victim: str) -> Iterator[str]:
