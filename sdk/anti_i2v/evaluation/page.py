@@ -423,7 +423,7 @@ def _method(evidence: Evidence, quality: int | None) -> h.Node:
             "Roles",
             "hold for protections made by this package's recipes; those of other tools may have met other models.",
         ),
-        ("Pictures", f"are kept in this page {kept}, and shown with their pixels enlarged."),
+        ("Pictures", f"are kept in this page {kept}; a browser may show them smaller."),
         ("Conditions", "; ".join(CONDITIONS.values()) + "."),
         ("Seeds", ", ".join(map(str, evidence.seeds))),
         ("Run", f"{evidence.seconds:.0f} s on {evidence.device}"),

@@ -367,6 +367,8 @@ def test_a_browser_without_scripts_shows_every_picture_and_asks_nobody(browser: 
     opened.on("console", lambda line: faults.append(line.text))
     opened.goto((tmp_path / "index.html").as_uri())
     assert opened.evaluate("[...document.images].every((each) => each.complete && each.naturalWidth > 0)")
+    stretched = "Math.abs(each.width / each.height - each.naturalWidth / each.naturalHeight) > 0.01"
+    assert opened.evaluate(f"[...document.images].filter((each) => {stretched}).map((each) => each.alt)") == []
     assert [url for url in asked if not url.startswith(("data:", "file:"))] == []
     assert faults == []
     context.close()
