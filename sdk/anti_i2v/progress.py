@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["counter", "narrator", "stepper"]
 
+MINUTE = 60
+
 
 class _TimeLeft(ProgressColumn):
     """By the pace so far, and never beyond the deadline, which is when the result is delivered."""
@@ -29,7 +31,10 @@ class _TimeLeft(ProgressColumn):
         known = [] if task.time_remaining is None else [task.time_remaining]
         if self.until is not None:
             known.append(max(0.0, self.until - time.monotonic()))
-        return Text(f"{min(known):.0f} s left" if known else "")
+        if not known:
+            return Text("")
+        left = min(known)
+        return Text(f"{left:.0f} s left" if left < 2 * MINUTE else f"{left / MINUTE:.0f} min left")
 
 
 def _bar(deadline: float | None, quiet: bool) -> Progress:
@@ -84,8 +89,8 @@ def counter(total: int, quiet: bool) -> Iterator[Callable[[str], None]]:
 
 
 @contextmanager
-def narrator(quiet: bool) -> Iterator[Callable[[str], None]]:
-    """While a work of unknown length goes on: gives a function that is told what is begun."""
+def narrator(quiet: bool) -> Iterator[Callable[[str, float], None]]:
+    """While a long work goes on: gives a function that is told what is being done, and how much of it is (0 to 1)."""
     with _bar(None, quiet) as bar:
-        task = bar.add_task("evaluating", total=None, detail="")
-        yield lambda what: bar.update(task, detail=what)
+        task = bar.add_task("evaluating", total=1.0, detail="")
+        yield lambda what, done: bar.update(task, detail=what, completed=done)

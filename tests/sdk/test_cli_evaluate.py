@@ -272,6 +272,6 @@ def test_progress_goes_to_a_terminal_and_nowhere_else(monkeypatch: pytest.Monkey
         monkeypatch.setattr(sys, "stderr", stream)
         monkeypatch.setattr(stream, "isatty", lambda there=terminal: there, raising=False)
         with narrator(silent) as tell:
-            tell("loading a model")
+            tell("loading a model", 0.0)
     assert quiet.getvalue() == piped.getvalue() == ""
     assert "loading a model" in shown.getvalue()

@@ -138,7 +138,7 @@ def evaluate(
             on_progress=tell,
             **known,
         )
-        tell("writing the page")
+        tell("writing the page", 1.0)
         made = replace(made, evidence=_without_places(made.evidence))
         files = {NUMBERS: made.evidence.to_json(), PAGE: page(made).encode()}
     output.mkdir(exist_ok=True)

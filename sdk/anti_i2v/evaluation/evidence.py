@@ -82,7 +82,7 @@ def evaluate_all(
     device: str = "cpu",
     batch: int = 1,
     seed: int = 0,
-    on_progress: Callable[[str], None] | None = None,
+    on_progress: Callable[[str, float], None] | None = None,
 ) -> Evaluation:
     """What victims make of photos, of their protected versions and of random controls, under the same seeds.
 
@@ -99,7 +99,8 @@ def evaluate_all(
         side: pixels at which victims look.
         device, batch: of generation; see `animation.animate`.
         seed: of the controls and of the bootstrap.
-        on_progress: told what is begun; what it raises ends the work.
+        on_progress: told what is being done, and how much of the work is (0 to 1): before each step of a sampler, and
+            when a model is loaded; what it raises ends the work.
 
     Raises:
         RecipeError: an unknown change, or no photos or seeds.
@@ -111,12 +112,19 @@ def evaluate_all(
     wanted, told = _known(changes, samples), _described(victims, optimised_on)
     nets = Instruments.at_hand(device) if instruments is None else instruments
     shown = [show(each, nets, side, seed + index) for index, each in enumerate(samples)]
-    work = _Work(shown, seeds, steps, nets, batch, on_progress or (lambda what: None))
+    looked = 1 if survival_on is None else len(survival_on)
+    progress = _Progress(
+        math.ceil(len(samples) * len(seeds) / batch)
+        * steps
+        * (len(told) * len(CONDITIONS) + looked * len(wanted) * len(COMPARED)),
+        on_progress or (lambda what, done: None),
+    )
+    work = _Work(shown, seeds, steps, nets, batch, progress)
     scenes = [Scene({name: each.view(name) for name in CONDITIONS}, {}) for each in shown]
     rows: list[VictimEvidence] = []
     survival: list[Survival] = []
     for name_or_folder, victim in reversed(told):  # the hardest first: see `survival_on`
-        work.tell(f"loading {victim.name}")
+        progress.begin(f"loading {victim.name}")
         model = load_victim(name_or_folder, device=device)
         table, videos = work.conditions(model, victim.name)
         for index, scene in enumerate(scenes):
@@ -152,6 +160,23 @@ Table: TypeAlias = dict[ConditionName, dict[str, NDArray[np.float64]]]
 """Condition -> measure -> (photos, seeds), NaN where it could not be measured."""
 
 
+class _Progress:
+    """Tells how far the work is, in steps of samplers."""
+
+    def __init__(self, total: int, on_progress: Callable[[str, float], None]) -> None:
+        self.total, self.on_progress = total, on_progress
+        self.done, self.what = 0, ""
+
+    def begin(self, what: str) -> None:
+        self.what = what
+        self.on_progress(what, self.done / self.total)
+
+    def step(self) -> None:
+        """Called before a step: what was begun then is done when the next one begins."""
+        self.on_progress(self.what, self.done / self.total)
+        self.done += 1
+
+
 @dataclass(frozen=True, eq=False)
 class _Work:
     """What every victim is given to do."""
@@ -161,7 +186,7 @@ class _Work:
     steps: int
     nets: Instruments
     batch: int
-    tell: Callable[[str], None]
+    progress: _Progress
 
     def conditions(self, model: Backbone, name: str) -> tuple[Table, dict[ConditionName, Rgb8]]:
         """The verdicts under every condition, and the videos (N, S, T, H, W, 3)."""
@@ -201,8 +226,10 @@ class _Work:
         videos: dict[ConditionName, Rgb8] = {}
         table: Table = {}
         for condition, photos in views.items():
-            self.tell(f"{what}: {CONDITIONS[condition]}")
-            videos[condition] = animate(model, photos, self.seeds, self.steps, batch=self.batch)
+            self.progress.begin(f"{what}: {CONDITIONS[condition]}")
+            videos[condition] = animate(
+                model, photos, self.seeds, self.steps, batch=self.batch, on_step=self.progress.step
+            )
             numbers = [
                 [
                     judge(video, clean, beside, self.nets, measures)

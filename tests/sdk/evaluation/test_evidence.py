@@ -35,7 +35,7 @@ def test_a_real_victim_that_learned_nothing_is_evaluated_to_the_end_without_a_he
 ) -> None:
     clean = smooth(64, 80)
     protected = noised(clean, 8)
-    said: list[str] = []
+    said: list[tuple[str, float]] = []
     found = evaluate(
         clean,
         protected,
@@ -45,7 +45,7 @@ def test_a_real_victim_that_learned_nothing_is_evaluated_to_the_end_without_a_he
         changes=["half size"],
         instruments=no_nets,
         side=SIDE,
-        on_progress=said.append,
+        on_progress=lambda what, done: said.append((what, done)),
     )
     evidence = found.evidence
     assert evidence.headline is None
@@ -57,7 +57,11 @@ def test_a_real_victim_that_learned_nothing_is_evaluated_to_the_end_without_a_he
     (scene,) = found.scenes
     assert {name: view.shape for name, view in scene.views.items()} == dict.fromkeys(CONDITIONS, (SIDE, SIDE, 3))
     assert scene.videos["toy-dit"]["clean"].shape == (2, FRAMES, SIDE, SIDE, 3)
-    assert "loading toy-dit" in said
+    assert ("loading toy-dit", 0.0) in said
+    done = [part for _, part in said]
+    assert done == sorted(done)
+    # Four conditions of two videos of two steps; nothing fell, so no change was looked at: three more were spared.
+    assert done[-1] == pytest.approx((4 * 2 * 2 - 1) / (7 * 2 * 2))
     assert Evidence.from_json(evidence.to_json()) == evidence
 
 
@@ -67,7 +71,7 @@ def test_a_real_victim_that_learned_nothing_is_evaluated_to_the_end_without_a_he
 KNOWN = Victim("known", "made up", "its own", "untouched", "sees broad strokes")
 
 
-def wandering(victim: Any, photos: Rgb8, seeds: Sequence[int], steps: int, *, batch: int = 1) -> Rgb8:
+def wandering(victim: Any, photos: Rgb8, seeds: Sequence[int], steps: int, **_settings: Any) -> Rgb8:
     def video(photo: Rgb8, seed: int) -> Rgb8:
         seen = uniform_filter(photo.astype(float), (5, 5, 0)) + 0.5 * np.random.default_rng(seed).normal(size=3)
         return np.stack([np.roll(seen, number, 1) for number in range(3)]).round().clip(0, 255).astype(np.uint8)
