@@ -37,7 +37,8 @@ class _TimeLeft(ProgressColumn):
         return Text(f"{left:.0f} s left" if left < 2 * MINUTE else f"{left / MINUTE:.0f} min left")
 
 
-def _bar(deadline: float | None, quiet: bool) -> Progress:
+def _bar(deadline: float | None, quiet: bool, pace: float = 30) -> Progress:
+    """`pace`: seconds over which the pace is taken."""
     console = Console(stderr=True)
     return Progress(
         SpinnerColumn("line"),
@@ -47,6 +48,7 @@ def _bar(deadline: float | None, quiet: bool) -> Progress:
         _TimeLeft(deadline),
         console=console,
         transient=True,
+        speed_estimate_period=pace,
         # What is printed goes where it was sent: a bar on stderr must not pull the table out of a pipe.
         redirect_stdout=False,
         redirect_stderr=False,
@@ -91,6 +93,7 @@ def counter(total: int, quiet: bool) -> Iterator[Callable[[str], None]]:
 @contextmanager
 def narrator(quiet: bool) -> Iterator[Callable[[str, float], None]]:
     """While a long work goes on: gives a function that is told what is being done, and how much of it is (0 to 1)."""
-    with _bar(None, quiet) as bar:
+    # Between two steps a model may be loaded or a filter run for a minute: a short memory would forget the pace.
+    with _bar(None, quiet, pace=60 * MINUTE) as bar:
         task = bar.add_task("evaluating", total=1.0, detail="")
         yield lambda what, done: bar.update(task, detail=what, completed=done)

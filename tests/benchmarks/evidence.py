@@ -113,8 +113,9 @@ def rows() -> dict[str, Row]:
     found |= {
         "encoder alone": ablation("encoder alone", terms={"displacement": 1.0}),
         "DM": ablation("DM", terms={**alone, "denoising": 1.0}),
-        "IRC": ablation("IRC", terms={**alone, "collapse": 1.0}),
-        "IRA": ablation("IRA", terms={**alone, "anchor": 1.0}, anchor_layers=["latent", "late"]),
+        "DM, 8 draws": ablation("DM, 8 draws", terms={**alone, "denoising": 1.0}, draws=8),
+        "IRC": ablation("IRC", terms={**alone, "collapse": 1.0}, draws=8),
+        "IRA": ablation("IRA", terms={**alone, "anchor": 1.0}, anchor_layers=["latent", "late"], draws=8),
         "IRC, IRA, DM": ablation(
             "all", terms={**alone, "anchor": 1.0, "collapse": 1.0, "denoising": 1.0}, anchor_layers=["latent", "late"]
         ),

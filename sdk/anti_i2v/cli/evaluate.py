@@ -138,13 +138,13 @@ def evaluate(
             on_progress=tell,
             **known,
         )
-        tell("writing the page", 1.0)
         made = replace(made, evidence=_without_places(made.evidence))
-        files = {NUMBERS: made.evidence.to_json(), PAGE: page(made).encode()}
-    output.mkdir(exist_ok=True)
-    for name, data in files.items():
-        write_atomic(output / name, data, overwrite=overwrite)
-        delivery.done.append(output / name)
+        output.mkdir(exist_ok=True)
+        # The numbers first: whatever becomes of the page, the work is not lost.
+        for name, content in ((NUMBERS, made.evidence.to_json), (PAGE, lambda: page(made).encode())):
+            tell(f"writing {name}", 1.0)
+            write_atomic(output / name, content(), overwrite=overwrite)
+            delivery.done.append(output / name)
     if not quiet:
         typer.echo(f"{as_text(made.evidence)}\n\nWritten: {', '.join(map(str, delivery.done))}")
 

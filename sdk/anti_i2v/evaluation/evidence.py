@@ -42,6 +42,7 @@ from anti_i2v.evaluation.samples import COMPARED, POSTED_EDGE, Sample, Shown, sa
 from anti_i2v.evaluation.statistics import Estimate, estimate, ratio
 from anti_i2v.evaluation.verdicts import MEASURES, Instruments, judge
 from anti_i2v.evaluation.victims import ROLES, Role, Victim, at_hand, describe, load_victim, role_of
+from anti_i2v.evaluation.victims import victims as known
 from anti_i2v.evaluation.views import SIDE
 from anti_i2v.metrics.imperceptibility import compare
 from anti_i2v.receipt import versions
@@ -142,6 +143,7 @@ def evaluate_all(
         photos=len(samples),
         seeds=tuple(seeds),
         side=side,
+        optimised_on=None if optimised_on is None else tuple(optimised_on),
         imperceptibility=tuple(compare(each.clean, each.protected) for each in samples),
         views=views,
         victims=tuple(rows),
@@ -200,6 +202,7 @@ class _Work:
         falls = {measure: _fall(before, "protected", measure) for measure in HEADLINE if measure in before["clean"]}
         effective = {measure: fall for measure, fall in falls.items() if _above_zero(fall, seed)}
         for change in changes if effective else ():
+            self.progress.begin(f"{name}: {change}")
             each = [photo.changed(change) for photo in self.shown]
             views = {condition: np.stack([photo[condition] for photo in each]) for condition in COMPARED}
             after, _ = self._judged(model, views, f"{name}, {change}", effective)
@@ -383,10 +386,11 @@ def _headline(row: VictimEvidence, photos: int, seeds: int) -> Headline:
             f"{_SPOKEN[each.measure]} fell by {_interval(each.fall, unit)}, clearly more than the "
             f"{_interval(each.control_fall, unit)} under a random perturbation of the same PSNR"
         )
+    small = ", on a small model" if row.name in known() else ""
     sentence = (
         f"In the videos of {row.name} ({ROLES[row.role]}) {'; '.join(parts)}. Measured on {photos} "
-        f"photo{'s' * (photos != 1)} under {seeds} seed{'s' * (seeds != 1)}, on a small model: it adds friction there, "
-        "and says nothing sure of other models."
+        f"photo{'s' * (photos != 1)} under {seeds} seed{'s' * (seeds != 1)}{small}: it adds "
+        "friction there, and says nothing sure of other models."
     )
     return Headline(victim=row.name, role=row.role, sentence=sentence, comparisons=compared)
 

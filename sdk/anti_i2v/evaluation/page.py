@@ -34,9 +34,9 @@ from anti_i2v.evaluation.records import (
 from anti_i2v.evaluation.statistics import Estimate
 from anti_i2v.evaluation.verdicts import MEASURES
 from anti_i2v.evaluation.victims import ROLES
+from anti_i2v.evaluation.victims import victims as known
 from anti_i2v.evaluation.words import (
     CONDITION_WORDS,
-    MEANING,
     REFUSAL,
     ROLE_WORDS,
     SHOWN,
@@ -46,7 +46,9 @@ from anti_i2v.evaluation.words import (
     doubted,
     finding,
     left_out,
+    meaning,
     number,
+    ours,
     plain_answer,
 )
 from anti_i2v.report import relief_words
@@ -63,14 +65,17 @@ LARGEST = 3_000_000
 _QUALITIES = (None, 95, 85, 70, 50, 25)
 """WebP qualities, None for lossless: the first with which the page stays below `LARGEST`."""
 
+LONGEST_STRIP, STRIP_HEIGHT = 16, 256
+"""Frames and pixels."""
+
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def page(evaluation: Evaluation) -> str:
-    """The page, a whole HTML document of less than `LARGEST` bytes.
+    """The page, a whole HTML document of less than `LARGEST` bytes where the lowest of `_QUALITIES` is enough for that.
 
     Pictures are of the first photo and the first seed, so that nobody chose them, and are kept without loss where they
-    fit, else as WebP of the best quality that does.
+    fit, else as WebP of the best quality that does. Strips of long or large videos are thinned: see `_strip`.
     """
     made = ""
     for quality in _QUALITIES:
@@ -87,7 +92,8 @@ def _document(evaluation: Evaluation, quality: int | None) -> str:
     evidence = evaluation.evidence
     scene = evaluation.scenes[0] if evaluation.scenes else None
     style = resources.files("anti_i2v.evaluation").joinpath("page.css").read_text(encoding="utf-8")
-    title = "What small video models make of this photo, with and without protection"
+    small = "small " if ours(evidence) else ""
+    title = f"What {small}video models make of this photo, with and without protection"
     head = h.head[
         h.meta(charset="utf-8"),
         h.meta(name="viewport", content="width=device-width, initial-scale=1"),
@@ -133,7 +139,7 @@ def _answer(evidence: Evidence) -> h.Node:
     refused = " refused" if evidence.headline is None else ""
     return h.fragment[
         h.section(class_=f"answer{refused}", aria_labelledby="answer")[said],
-        h.section(class_="notes", aria_label="To keep in mind")[beside, h.p(class_="quiet")[MEANING]],
+        h.section(class_="notes", aria_label="To keep in mind")[beside, h.p(class_="quiet")[meaning(evidence)]],
     ]
 
 
@@ -175,14 +181,31 @@ def _pictures(victim: VictimEvidence, videos: dict[ConditionName, Rgb8], draw: D
     """The last frames side by side and large, then the whole videos frame by frame."""
     shown = [(name, CONDITION_WORDS[name], videos[name][0]) for name in SHOWN if name in videos]
     last = (_figure(name, said, video[-1], f"last frame that {victim.name} made", draw) for name, said, video in shown)
+    frames = min(victim.frames, LONGEST_STRIP)
     whole = (
-        _figure(name, said, np.concatenate(list(video), axis=1), f"{len(video)} frames that {victim.name} made", draw)
+        _figure(name, said, _strip(video), f"{frames} frames that {victim.name} made", draw)
         for name, said, video in shown
     )
     yield h.h4["The last frame"]
     yield _scroll(f"Last frames of {victim.name}", h.div(class_="trio")[last])
-    yield h.h4["The whole video, frame by frame"]
+    yield h.h4[
+        "The whole video, frame by frame" if frames == victim.frames else f"{frames} of its {victim.frames} frames"
+    ]
     yield _scroll(f"Frames of {victim.name}", h.div(class_="rows")[whole])
+
+
+def _strip(video: Rgb8) -> Rgb8:
+    """Frames beside each other (T, H, W, 3) -> (h, T w, 3).
+
+    At most `LONGEST_STRIP` of them, evenly over the video, at most `STRIP_HEIGHT` pixels high: WebP takes 16383 pixels.
+    """
+    chosen = np.linspace(0, len(video) - 1, min(len(video), LONGEST_STRIP)).round().astype(int)
+    strip = np.concatenate(list(video[chosen]), axis=1)
+    height, width = strip.shape[:2]
+    if height <= STRIP_HEIGHT:
+        return strip
+    size = (round(width * STRIP_HEIGHT / height), STRIP_HEIGHT)
+    return np.asarray(Image.fromarray(strip).resize(size, Image.Resampling.LANCZOS))
 
 
 def _figure(kind: str, caption: str, pixels: Rgb8, what: str, draw: Draw) -> h.Node:
@@ -355,7 +378,7 @@ def _zoom(evidence: Evidence) -> Iterator[h.Node]:
         scaled = "as it is" if view.scale == 1 else f"at {view.scale:.0%} of its size"
         yield h.p(class_="quiet")[
             f"The models saw a square around {what}, {scaled}. That left {view.energy_left:.0%} of the energy of the "
-            "protection's change there. Judge the photo itself by eye at its own size; these are small models' views."
+            "protection's change there. Judge the photo itself by eye at its own size; these are the models' views."
         ]
 
 
@@ -363,18 +386,22 @@ def _zoom(evidence: Evidence) -> Iterator[h.Node]:
 
 
 def _unmeasured(evidence: Evidence) -> h.Node:
-    victims = "".join(f" --victim {victim.name}" for victim in evidence.victims)
+    victims = "".join(f" --victim {shlex.quote(victim.name)}" for victim in evidence.victims)
     steps = max((victim.steps for victim in evidence.victims), default=0)
     changes = dict.fromkeys(row.change for row in evidence.survival)
     asked = "".join(f" --change {shlex.quote(name)}" for name in changes)
+    places = {"PHOTO": "your photo", "PROTECTED": "its protected version"}
     if AVERAGED in changes:
         asked += " --second ANOTHER"
+        places["ANOTHER"] = "its other protected version"
+    if evidence.optimised_on is not None:
+        asked += " --receipt RECEIPT"
+        places["RECEIPT"] = "the protection's receipt"
     command = (
         f"anti-i2v evaluate PHOTO PROTECTED{victims} --seeds {len(evidence.seeds)} --steps {steps} "
         f"--side {evidence.side}{asked} -o report/"
     )
-    other = ", and its other protected version in place of ANOTHER" if AVERAGED in changes else ""
-    folders = [victim.name for victim in evidence.victims if victim.role == "unknown"]
+    folders = [victim.name for victim in evidence.victims if victim.name not in known()]
     placed = f" Of {' and '.join(folders)} give the folder." if folders else ""
     return h.section(aria_labelledby="unmeasured")[
         h.h2(id="unmeasured")["What was not measured"],
@@ -382,9 +409,9 @@ def _unmeasured(evidence: Evidence) -> h.Node:
         h.h3["To measure it again"],
         h.pre(tabindex="0")[h.code[command]],
         h.p[
-            f"Put your photo and its protected version in place of PHOTO and PROTECTED{other}.{placed} The same "
-            "photos, models, seeds and versions on one machine give the same numbers. More seeds make the intervals "
-            "narrower; a folder with another video model can be given to --victim."
+            f"Put {', '.join(f'{what} for {name}' for name, what in places.items())}.{placed} The same photos, models, "
+            "seeds and versions on one machine give the same numbers. More seeds make the intervals narrower; a folder "
+            "with another video model can be given to --victim."
         ],
     ]
 
@@ -423,7 +450,7 @@ def _method(evidence: Evidence, quality: int | None) -> h.Node:
             "Roles",
             "hold for protections made by this package's recipes; those of other tools may have met other models.",
         ),
-        ("Pictures", f"are kept in this page {kept}; a browser may show them smaller."),
+        ("Pictures", f"are kept in this page {kept}; a browser may scale them."),
         ("Conditions", "; ".join(CONDITIONS.values()) + "."),
         ("Seeds", ", ".join(map(str, evidence.seeds))),
         ("Run", f"{evidence.seconds:.0f} s on {evidence.device}"),

@@ -170,6 +170,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         doubts: those of severity "no headline" first.
         photos, seeds: how many photos, and which seeds each had.
         side: pixels of a side of the videos.
+        optimised_on: the surrogates and victims that took part in the protection, None where nobody said.
         imperceptibility: of each pair at the photo's own size.
         views: of each photo.
         victims: as they were asked for, the easiest to spoil first.
@@ -184,6 +185,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     photos: int
     seeds: tuple[int, ...]
     side: int
+    optimised_on: tuple[str, ...] | None = None
     imperceptibility: tuple[Imperceptibility, ...]
     views: tuple[ViewEvidence, ...]
     victims: tuple[VictimEvidence, ...]

@@ -71,8 +71,12 @@ def test_a_real_victim_that_learned_nothing_is_evaluated_to_the_end_without_a_he
 KNOWN = Victim("known", "made up", "its own", "untouched", "sees broad strokes")
 
 
-def wandering(victim: Any, photos: Rgb8, seeds: Sequence[int], steps: int, **_settings: Any) -> Rgb8:
+def wandering(
+    victim: Any, photos: Rgb8, seeds: Sequence[int], steps: int, *, batch: int, on_step: Callable[[], None]
+) -> Rgb8:
     def video(photo: Rgb8, seed: int) -> Rgb8:
+        for _ in range(steps):
+            on_step()
         seen = uniform_filter(photo.astype(float), (5, 5, 0)) + 0.5 * np.random.default_rng(seed).normal(size=3)
         return np.stack([np.roll(seen, number, 1) for number in range(3)]).round().clip(0, 255).astype(np.uint8)
 
@@ -177,7 +181,9 @@ def test_controls_have_the_protections_psnr_where_victims_look_at_any_size(
 @pytest.mark.usefixtures("known")
 def test_what_is_left_is_told_beside_the_control_and_the_worst_comes_first() -> None:
     settings = {**SETTINGS, "changes": ("half size", "jpeg75", "crop")}
-    evidence = evaluate_all(samples(4), **settings).evidence
+    done: list[float] = []
+    evidence = evaluate_all(samples(4), **settings, on_progress=lambda what, part: done.append(part)).evidence
+    assert done[-1] == pytest.approx(1, abs=0.01)  # before the last step of all
     assert {each.change for each in evidence.survival} == {"half size", "jpeg75", "crop"}
     left = [each.left.mean for each in evidence.survival]
     assert left == sorted(left)

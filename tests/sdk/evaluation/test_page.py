@@ -172,7 +172,8 @@ def asked_by(text: str) -> dict[str, Any]:
 def test_the_command_measures_the_same_again(said: str) -> None:
     asked = asked_by(Reader(said).text)
     assert asked["victim"] == list(ROLE_OF)
-    assert (asked["seeds"], asked["steps"], asked["side"], asked["second"]) == (2, 16, SIDE, None)
+    assert (asked["seeds"], asked["steps"], asked["side"]) == (2, 16, SIDE)
+    assert (asked["second"], asked["receipt"]) == (None, None)
     assert sorted(asked["change"]) == sorted(each.change for each in survivals("dit-taef1"))
 
 
@@ -180,7 +181,24 @@ def test_the_command_names_the_second_version_where_two_were_averaged(evaluation
     row = msgspec.structs.replace(evaluation.evidence.survival[0], change=AVERAGED)
     text = text_of(evaluation, survival=(row,))
     assert asked_by(text)["second"] == Path("ANOTHER")
-    assert "its other protected version in place of ANOTHER" in text
+    assert "its other protected version for ANOTHER" in text
+
+
+def test_the_command_names_the_receipt_and_quotes_a_folders_name(evaluation: Evaluation) -> None:
+    victim = msgspec.structs.replace(evaluation.evidence.victims[0], name="my model", role="unknown")
+    text = text_of(evaluation, optimised_on=("taesd",), victims=(victim,))
+    asked = asked_by(text)
+    assert (asked["receipt"], asked["victim"]) == (Path("RECEIPT"), ["my model"])
+    assert "the protection's receipt for RECEIPT" in text
+    assert "Of my model give the folder." in text
+
+
+def test_a_model_of_the_persons_own_is_not_called_small(evaluation: Evaluation) -> None:
+    victim = msgspec.structs.replace(
+        evaluation.evidence.victims[0], name="cogvideox", role="unknown", summary="a video transformer"
+    )
+    assert "small" not in text_of(evaluation, victims=(victim,), headline=None).lower()
+    assert "What small video models make" in text_of(evaluation)
 
 
 def test_what_was_not_measured_is_named(evaluation: Evaluation) -> None:
@@ -295,6 +313,19 @@ def test_the_pictures_are_the_first_seeds_at_their_own_size(evaluation: Evaluati
     assert "are kept in this page without loss" in reader.text
 
 
+def test_a_long_and_large_video_is_thinned_for_its_strip(evaluation: Evaluation) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (49, 1, 1, 3), dtype=np.uint8)
+    video = np.broadcast_to(frames, (49, 480, 480, 3))[None]
+    victim = msgspec.structs.replace(evaluation.evidence.victims[0], frames=49)
+    scene = Scene(views=evaluation.scenes[0].views, videos={victim.name: dict.fromkeys(CONDITIONS, video)})
+    reader = Reader(page(Evaluation(changed(evaluation, victims=(victim,)).evidence, [scene])))
+    pictures = {each["alt"]: each for tag, each in reader.tags if tag == "img"}
+    strip = decoded(str(pictures["16 frames that dit-taef1 made, with protection"]["src"]))
+    assert strip.shape == (256, 16 * 256, 3)
+    np.testing.assert_array_equal(strip[128, [128, -128]], frames[[0, -1], 0, 0])
+    assert "16 of its 49 frames" in reader.text
+
+
 def test_a_page_of_many_victims_stays_small_and_says_what_that_cost(evaluation: Evaluation) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (1, FRAMES, SIDE, SIDE, 3), dtype=np.uint8)
     names = [f"victim-{index}" for index in range(6)]
@@ -357,8 +388,16 @@ def test_axe_finds_nothing_and_nothing_is_wider_than_the_window(
 
 
 @in_browser
-def test_a_browser_without_scripts_shows_every_picture_and_asks_nobody(browser: Any, said: str, tmp_path: Path) -> None:
-    (tmp_path / "index.html").write_text(said, encoding="utf-8")
+def test_a_browser_without_scripts_shows_every_picture_and_asks_nobody(
+    browser: Any, evaluation: Evaluation, tmp_path: Path
+) -> None:
+    # Twice as large as the others' videos: at 128 pixels a height that the style gives alone would not show.
+    large = {
+        name: {condition: video.repeat(2, 2).repeat(2, 3) for condition, video in videos.items()}
+        for name, videos in evaluation.scenes[0].videos.items()
+    }
+    scene = Scene(views=evaluation.scenes[0].views, videos=large)
+    (tmp_path / "index.html").write_text(page(Evaluation(evaluation.evidence, [scene])), encoding="utf-8")
     context = browser.new_context(java_script_enabled=True, viewport={"width": 1280, "height": 800})
     asked: list[str] = []
     faults: list[str] = []

@@ -62,11 +62,39 @@ def test_the_answer_says_whether_the_person_is_still_recognised(
     assert said in plain_answer(identities(evaluation, clean, protected))
 
 
-@pytest.mark.parametrize(("fall", "little"), [(0.05, True), (0.3, False)])
-def test_the_answer_says_that_a_sure_effect_is_a_small_one(evaluation: Evaluation, fall: float, little: bool) -> None:
-    told = msgspec.structs.replace(a_comparison("identity"), fall=about(fall))
-    evidence = changed(evaluation, headline=msgspec.structs.replace(HEADLINE, comparisons=(told,))).evidence
-    assert ("to an eye the videos look much alike" in plain_answer(evidence)) == little
+LITTLE = "falls this small left the videos much alike"
+
+
+def fallen(evidence: Evidence, person: float, frame: float, victim: str = HEADLINE.victim) -> Evidence:
+    """The evidence with a headline of these falls."""
+    told = tuple(
+        msgspec.structs.replace(a_comparison(measure), fall=about(fall))
+        for measure, fall in (("identity", person), ("first_frame_psnr", frame))
+    )
+    headline = msgspec.structs.replace(HEADLINE, victim=victim, comparisons=told)
+    return msgspec.structs.replace(evidence, headline=headline)
+
+
+@pytest.mark.parametrize(
+    ("person", "frame", "little"), [(0.14, 2.4, True), (0.16, 2.4, False), (0.14, 2.6, False), (0.3, 4.0, False)]
+)
+def test_the_answer_says_that_a_sure_effect_is_a_small_one(
+    evaluation: Evaluation, person: float, frame: float, little: bool
+) -> None:
+    assert (LITTLE in plain_answer(fallen(evaluation.evidence, person, frame))) == little
+
+
+def test_what_looks_alike_is_said_of_our_own_models_alone(evaluation: Evaluation) -> None:
+    assert LITTLE not in plain_answer(fallen(evaluation.evidence, 0.05, 0.5, victim="cogvideox"))
+
+
+def test_videos_that_look_alike_are_not_said_to_show_another_person(evaluation: Evaluation) -> None:
+    said = plain_answer(fallen(identities(evaluation, 0.75, 0.62), 0.13, 1.0))
+    assert LITTLE in said
+    assert "no longer pass" not in said
+    assert "And the videos still show the same person." in plain_answer(
+        fallen(identities(evaluation, 0.85, 0.75), 0.1, 1.0)
+    )
 
 
 # The same for a terminal.
