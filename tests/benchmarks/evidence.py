@@ -233,10 +233,9 @@ def told(name: str, evaluation: Evaluation, seconds: float) -> None:
             continue
         print(f"  {victim.name:18s} {victim.role:10s} " + " / ".join(figures(victim)))
     for each in evidence.survival:
-        if each.measure == "first_frame_psnr" and each.victim not in refused:
-            print(
-                f"  left after {each.change:18s} on {each.victim}: {each.left.mean:.0%} | {each.control_left.mean:.0%}"
-            )
+        if each.victim not in refused:
+            left = f"{each.left.mean:.0%} | {each.control_left.mean:.0%}"
+            print(f"  left after {each.change:18s} on {each.victim}, {each.measure:16s}: {left}")
 
 
 @dataclass(frozen=True)
