@@ -141,10 +141,11 @@ def evaluate(
         made = replace(made, evidence=_without_places(made.evidence))
         output.mkdir(exist_ok=True)
         # The numbers first: whatever becomes of the page, the work is not lost.
-        for name, content in ((NUMBERS, made.evidence.to_json), (PAGE, lambda: page(made).encode())):
-            tell(f"writing {name}", 1.0)
-            write_atomic(output / name, content(), overwrite=overwrite)
-            delivery.done.append(output / name)
+        write_atomic(output / NUMBERS, made.evidence.to_json(), overwrite=overwrite)
+        delivery.done.append(output / NUMBERS)
+        tell("writing the page", 1.0)
+        write_atomic(output / PAGE, page(made).encode(), overwrite=overwrite)
+        delivery.done.append(output / PAGE)
     if not quiet:
         typer.echo(f"{as_text(made.evidence)}\n\nWritten: {', '.join(map(str, delivery.done))}")
 

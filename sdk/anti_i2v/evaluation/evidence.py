@@ -114,12 +114,8 @@ def evaluate_all(
     nets = Instruments.at_hand(device) if instruments is None else instruments
     shown = [show(each, nets, side, seed + index) for index, each in enumerate(samples)]
     looked = 1 if survival_on is None else len(survival_on)
-    progress = _Progress(
-        math.ceil(len(samples) * len(seeds) / batch)
-        * steps
-        * (len(told) * len(CONDITIONS) + looked * len(wanted) * len(COMPARED)),
-        on_progress or (lambda what, done: None),
-    )
+    stacks = len(told) * len(CONDITIONS) + looked * len(wanted) * len(COMPARED)
+    progress = _Progress(stacks * math.ceil(len(samples) * len(seeds) / batch) * steps, on_progress)
     work = _Work(shown, seeds, steps, nets, batch, progress)
     scenes = [Scene({name: each.view(name) for name in CONDITIONS}, {}) for each in shown]
     rows: list[VictimEvidence] = []
@@ -165,17 +161,18 @@ Table: TypeAlias = dict[ConditionName, dict[str, NDArray[np.float64]]]
 class _Progress:
     """Tells how far the work is, in steps of samplers."""
 
-    def __init__(self, total: int, on_progress: Callable[[str, float], None]) -> None:
+    def __init__(self, total: int, on_progress: Callable[[str, float], None] | None) -> None:
         self.total, self.on_progress = total, on_progress
         self.done, self.what = 0, ""
 
     def begin(self, what: str) -> None:
         self.what = what
-        self.on_progress(what, self.done / self.total)
+        if self.on_progress is not None:
+            self.on_progress(what, self.done / self.total)
 
     def step(self) -> None:
-        """Called before a step: what was begun then is done when the next one begins."""
-        self.on_progress(self.what, self.done / self.total)
+        """Called before a step: it is done when the next one begins."""
+        self.begin(self.what)
         self.done += 1
 
 

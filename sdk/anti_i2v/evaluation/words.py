@@ -73,7 +73,6 @@ SEEN = {"identity": 0.15, "first_frame_psnr": 2.5}
 """Falls (a cosine, dB) below which our own victims' videos of five portraits of six looked alike to us with and without
 protection, but for rougher skin (transformers) or paler colours (the U-Net). The sixth fell by .32 and 4.0 dB."""
 
-
 _WAYS = {"identity": "the likeness of the person", "first_frame_psnr": "the first frame"}
 
 _ABOUT = {
