@@ -205,5 +205,5 @@ CHANGES: dict[str, Change] = {
 AVERAGED = "averaged"
 """The name of the change that takes two protected versions."""
 
-QUICK = ("jpeg75", "half size", "jpeg75, half size", "AdverseCleaner")
-"""Those that an evaluation in a hurry looks at."""
+QUICK = ("jpeg75", "jpeg75, half size", "AdverseCleaner", "non-local means")
+"""Those that an evaluation in a hurry looks at: what photos meet, and the two that left least of `balanced`."""

@@ -287,7 +287,9 @@ def _survival(evidence: Evidence) -> h.Node:
         return None
     lead = (
         "Photos are re-encoded, scaled and filtered on their way. 100 % is what the protection did to the photo as it "
-        "is (the thin upright line); the grey bar is what the random change does after the same. Worst first."
+        "is (the thin upright line); the grey bar is what the random change does after the same. Worst first. "
+        "Above 100 % is no more damage: clean photo and protected photo are changed alike, and of a smoothed photo a "
+        "model keeps more, so the same perturbation costs it more."
     )
     return h.section(aria_labelledby="survival")[
         h.h2(id="survival")["What is left after what happens to a photo"],
