@@ -11,11 +11,11 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from anti_i2v.arrays import Rgb8
 from anti_i2v.metrics.imperceptibility import delta_e
 
 __all__ = ["Visibility", "random_levels", "random_psnr", "rescaled", "spread"]
 
-Rgb8: TypeAlias = NDArray[np.uint8]
 Visibility: TypeAlias = Literal["psnr", "de2000"]
 
 

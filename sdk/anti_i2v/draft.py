@@ -9,17 +9,14 @@ import hashlib
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from anti_i2v.arrays import PixelArray
 from anti_i2v.tiles import draw_layout, embedded_tiles, lay
 
 __all__ = ["layout_seed", "pattern"]
 
-Pixels = npt.NDArray[np.float32]
-"""(B, 3, H, W), sRGB in [0, 1]."""
 
-
-def layout_seed(photo: Pixels, seed: int) -> int:
+def layout_seed(photo: PixelArray, seed: int) -> int:
     """A layout's seed: of the photo, (3, H, W) in [0, 1], and the caller's seed.
 
     No two photos share a layout by default.
@@ -29,7 +26,7 @@ def layout_seed(photo: Pixels, seed: int) -> int:
     return int.from_bytes(digest.digest(), "little") >> 2
 
 
-def pattern(clean: Pixels, start: Literal["draft", "random", "clean"], seed: int) -> Pixels:
+def pattern(clean: PixelArray, start: Literal["draft", "random", "clean"], seed: int) -> PixelArray:
     """What is added to photos before the first step, in [-1, 1], of the photos' shape.
 
     "draft": each photo with its own layout of the tiles. "random": uniform values. "clean": nothing.

@@ -11,12 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from anti_i2v.arrays import Rgb8
 from anti_i2v.errors import BudgetError
 
 __all__ = ["add_delta", "check_budget", "to_working", "working_size"]
 
-Rgb8 = npt.NDArray[np.uint8]
-"""(H, W, 3) sRGB."""
 
 STRIP = 256
 """Rows that are added at once: a 12-megapixel photo needs no second copy in floating point."""

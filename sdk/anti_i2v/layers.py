@@ -18,12 +18,12 @@ import torch
 from PIL import Image, ImageDraw
 
 from anti_i2v._types import Pixels
+from anti_i2v.arrays import Rgb8
 from anti_i2v.surrogates.backbones.base import Backbone
 from anti_i2v.surrogates.info import draw_all
 
 __all__ = ["Layer", "layers_picture", "linear_cka", "look_at_layers", "principal_picture"]
 
-Rgb8 = npt.NDArray[np.uint8]
 
 CELL, CAPTION, GAP = 176, 34, 8
 LATE, EARLY, PLAIN = (198, 40, 40), (21, 101, 192), (97, 97, 97)

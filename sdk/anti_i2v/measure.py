@@ -15,8 +15,9 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from anti_i2v.arrays import PixelArray, Rgb8, Window
 from anti_i2v.controls import random_psnr
-from anti_i2v.engines.base import Engine, Judge, Perceptual, Pixels
+from anti_i2v.engines.base import Engine, Judge, Perceptual
 from anti_i2v.errors import SurrogateError
 from anti_i2v.fullsize import add_delta, to_working, working_size
 from anti_i2v.home import find
@@ -37,8 +38,6 @@ __all__ = [
     "stack_views",
 ]
 
-Rgb8 = npt.NDArray[np.uint8]
-Window = tuple[slice, slice]
 Item = TypeVar("Item")
 
 WINDOW = 256
@@ -201,13 +200,13 @@ def choose_window(clean: Rgb8, faces: FaceIdentity | None) -> tuple[Window, Face
     return window, faces.find(np.ascontiguousarray(clean[window])) if faces is not None and face is not None else None
 
 
-def stack_views(photos: Sequence[Rgb8], window: Window) -> Pixels:
+def stack_views(photos: Sequence[Rgb8], window: Window) -> PixelArray:
     """The same window of several photos as one batch, (B, 3, h, w) in [0, 1]."""
     stacked = np.stack([photo[window] for photo in photos])
     return np.ascontiguousarray(stacked.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255))
 
 
-def _shift(judge: Judge, views: Pixels) -> Pair:
+def _shift(judge: Judge, views: PixelArray) -> Pair:
     """Of [clean, protected, random]: how far the latent moved from the first."""
     latent = judge.encode(views)
     return _pair(relative_shift(latent[1:], _repeated(latent)))
@@ -227,7 +226,7 @@ def _left(after: Pair, before: Pair) -> Pair:
     return Pair(after.protected / max(before.protected, 1e-9), after.random / max(before.random, 1e-9))
 
 
-def effect_on(judge: Judge, role: str, views: Pixels, instruments: Instruments, face: Face | None) -> Effect:
+def effect_on(judge: Judge, role: str, views: PixelArray, instruments: Instruments, face: Face | None) -> Effect:
     """What one surrogate makes of [clean, protected, random], stacked by `stack_views`."""
     name, latent = judge.info.name, judge.encode(views)
     shift = _pair(relative_shift(latent[1:], _repeated(latent)))

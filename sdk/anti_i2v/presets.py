@@ -20,14 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from anti_i2v.arrays import Rgb8
 from anti_i2v.errors import RecipeError
 
 __all__ = ["CHECKS", "PRESETS", "Check", "Preset", "deliver", "jpeg", "jpeg_with_tables", "preset"]
 
-Rgb: TypeAlias = NDArray[np.uint8]
-"""Upright sRGB pixels, (H, W, 3)."""
 
-Check: TypeAlias = Callable[[Rgb], Rgb]
+Check: TypeAlias = Callable[[Rgb8], Rgb8]
 Positive: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
 Quality: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=100)]
 Subsampling: TypeAlias = Literal["4:2:0", "4:4:4"]
@@ -83,7 +82,7 @@ def preset(name: str) -> Preset:
         raise RecipeError(f"unknown preset {name!r}: choose from {', '.join(PRESETS)}") from None
 
 
-def deliver(pixels: Rgb, preset: Preset) -> Rgb:
+def deliver(pixels: Rgb8, preset: Preset) -> Rgb8:
     """The pixels that a viewer gets after the platform: shrunk where too large, through the JPEG codec, decoded.
 
     The incoming photo is taken to be a JPEG of INCOMING_QUALITY, so a platform that only re-encodes above 85 does
@@ -95,12 +94,12 @@ def deliver(pixels: Rgb, preset: Preset) -> Rgb:
     return _decode(_encode_to_fit(small, preset))
 
 
-def jpeg(pixels: Rgb, quality: int, subsampling: Subsampling = "4:2:0") -> Rgb:
+def jpeg(pixels: Rgb8, quality: int, subsampling: Subsampling = "4:2:0") -> Rgb8:
     """Through libjpeg and back, in memory."""
     return _decode(_encode(pixels, quality, subsampling))
 
 
-def jpeg_with_tables(pixels: Rgb, quality: int) -> tuple[Rgb, NDArray[np.float32]]:
+def jpeg_with_tables(pixels: Rgb8, quality: int) -> tuple[Rgb8, NDArray[np.float32]]:
     """Through libjpeg with 4:2:0 chroma and back, and the (2, 8, 8) quantisation steps of luma and chroma."""
     with Image.open(io.BytesIO(_encode(pixels, quality, "4:2:0"))) as image:
         tables = getattr(image, "quantization")  # noqa: B009  # of JPEG images alone, which the type does not know
@@ -108,7 +107,7 @@ def jpeg_with_tables(pixels: Rgb, quality: int) -> tuple[Rgb, NDArray[np.float32
         return np.array(image.convert("RGB")), steps
 
 
-def _shrink(pixels: Rgb, preset: Preset) -> Rgb:
+def _shrink(pixels: Rgb8, preset: Preset) -> Rgb8:
     height, width = pixels.shape[:2]
     scale = 1.0
     if preset.long_edge is not None:
@@ -119,18 +118,18 @@ def _shrink(pixels: Rgb, preset: Preset) -> Rgb:
     return _resize(pixels, int(height * scale + 1e-6), int(width * scale + 1e-6)) if scale < 1 else pixels
 
 
-def _resize(pixels: Rgb, height: int, width: int) -> Rgb:
+def _resize(pixels: Rgb8, height: int, width: int) -> Rgb8:
     size = (max(1, width), max(1, height))
     return np.array(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
 
 
-def _encode(pixels: Rgb, quality: int, subsampling: Subsampling) -> bytes:
+def _encode(pixels: Rgb8, quality: int, subsampling: Subsampling) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling=subsampling)
     return buffer.getvalue()
 
 
-def _encode_to_fit(pixels: Rgb, preset: Preset) -> bytes:
+def _encode_to_fit(pixels: Rgb8, preset: Preset) -> bytes:
     """At the preset's quality, or the best below it that fits `max_bytes` (quality 1 where none does)."""
     highest, limit = preset.quality or INCOMING_QUALITY, preset.max_bytes
     data = _encode(pixels, highest, preset.subsampling)
@@ -143,12 +142,12 @@ def _encode_to_fit(pixels: Rgb, preset: Preset) -> bytes:
     return _encode(pixels, max(1, fitting), preset.subsampling)
 
 
-def _decode(data: bytes) -> Rgb:
+def _decode(data: bytes) -> Rgb8:
     with Image.open(io.BytesIO(data)) as image:
         return np.array(image.convert("RGB"))
 
 
-def _half_size(pixels: Rgb) -> Rgb:
+def _half_size(pixels: Rgb8) -> Rgb8:
     """Half of each side and back, LANCZOS both ways: what a thumbnail that is enlarged again has lost."""
     height, width = pixels.shape[:2]
     return _resize(_resize(pixels, height // 2, width // 2), height, width)
@@ -158,7 +157,7 @@ _TAPS = np.exp(-0.5 * np.arange(-4, 5, dtype=np.float32) ** 2)
 _TAPS /= _TAPS.sum()
 
 
-def _blur(pixels: Rgb) -> Rgb:
+def _blur(pixels: Rgb8) -> Rgb8:
     """Gaussian of sigma 1 pixel, cut at 4 sigma, edges replicated.
 
     By hand, for Pillow's GaussianBlur is a box approximation that is up to 7 levels off at this sigma.

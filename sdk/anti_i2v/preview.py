@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from anti_i2v.arrays import Rgb8
 from anti_i2v.engines import make_engine
 from anti_i2v.errors import SurrogateError
 from anti_i2v.photo import write_atomic
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Panels", "difference", "picture", "preview", "sheet"]
 
-Rgb8 = npt.NDArray[np.uint8]
 
 SIDE = 512
 """Longest side of a panel in pixels: smaller photos are shown at 100 %, larger ones scaled down to it."""

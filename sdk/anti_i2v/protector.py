@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
+from anti_i2v.arrays import PixelArray, Rgb8
 from anti_i2v.descent import Step
 from anti_i2v.draft import pattern
 from anti_i2v.engines import choose_engine, make_engine
@@ -30,12 +30,11 @@ from anti_i2v.surrogates.registry import EMBEDDED
 from anti_i2v.video import Video
 
 if TYPE_CHECKING:
-    from anti_i2v.engines.base import Engine, Pixels
+    from anti_i2v.engines.base import Engine
     from anti_i2v.measure import Instruments, Measured
 
 __all__ = ["Protection", "Protector", "protect"]
 
-Rgb8 = npt.NDArray[np.uint8]
 Source = Any
 """A path, the bytes of an image file, a PIL image, an (H, W, 3 | 4) or (H, W) uint8 array, or a Photo read before."""
 
@@ -261,7 +260,7 @@ class Protector:
         protected = add_delta(photo.pixels, (candidate - clean)[0], recipe.budget)
         return _Made(protected, recipe.budget, (clean.shape[2], clean.shape[3]), steps, stopped, notes, caption)
 
-    def _begin(self, photo: Photo, recipe: Recipe, seed: int) -> tuple[Pixels, Pixels, Pixels]:
+    def _begin(self, photo: Photo, recipe: Recipe, seed: int) -> tuple[PixelArray, PixelArray, PixelArray]:
         """The photo at the recipe's working size, where the recipe begins, and how far it may go."""
         engine = self._engine
         size = working_size(photo.pixels.shape[0], photo.pixels.shape[1], recipe.short_side, engine.multiple)

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from anti_i2v.arrays import PixelArray
 from anti_i2v.descent import Outcome, Step, descend
 from anti_i2v.errors import Cancelled
 from anti_i2v.presets import Preset
@@ -21,7 +21,6 @@ from anti_i2v.transforms import Change, sampler, through_platform
 
 __all__ = ["OpenPhoto", "anchor_target", "refine", "turns"]
 
-Pixels = npt.NDArray[np.float32]
 Candidate = TypeVar("Candidate")
 
 PASSES_A_STEP = 3
@@ -67,7 +66,7 @@ class OpenPhoto(Protocol[Candidate]):
     def wait(self) -> None:
         """See `descent.Moves`."""
 
-    def look(self, candidate: Candidate) -> Pixels:
+    def look(self, candidate: Candidate) -> PixelArray:
         """A candidate as numpy, (B, 3, H, W)."""
 
 
@@ -178,7 +177,7 @@ def refine(
     )
 
 
-def anchor_target(height: int, width: int) -> Pixels:
+def anchor_target(height: int, width: int) -> PixelArray:
     """The anchor's default target: a checkerboard of mid-grey steps, unlike any photo and free of anybody's picture.
 
     (1, 3, height, width) in [0, 1].

@@ -8,15 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import numpy as np
-import numpy.typing as npt
 
+from anti_i2v.arrays import PixelArray
 from anti_i2v.recipes import Target
 from anti_i2v.refine import anchor_target
 from anti_i2v.transforms import resampling_matrix
 
 __all__ = ["TARGETS", "target_of"]
 
-Pixels = npt.NDArray[np.float32]
 
 WORD = (
     "#...#.###..####.#####.",
@@ -37,15 +36,15 @@ DEGRADED = 8
 """Each side of a degraded photo has so many times fewer samples."""
 
 
-def _checkerboard(clean: Pixels) -> Pixels:
+def _checkerboard(clean: PixelArray) -> PixelArray:
     return anchor_target(*clean.shape[-2:])
 
 
-def _gray(clean: Pixels) -> Pixels:
+def _gray(clean: PixelArray) -> PixelArray:
     return np.full((1, 3, *clean.shape[-2:]), 0.5, np.float32)
 
 
-def _glyphs(clean: Pixels) -> Pixels:
+def _glyphs(clean: PixelArray) -> PixelArray:
     height, width = clean.shape[-2:]
     dots = np.array([[dot == "#" for dot in row] for row in WORD], np.float32)
     side = max(1, width // (WORDS_ACROSS * dots.shape[1]))
@@ -53,16 +52,16 @@ def _glyphs(clean: Pixels) -> Pixels:
     return np.ascontiguousarray(np.broadcast_to(dots[rows][:, columns], (1, 3, height, width)))
 
 
-def _degraded(clean: Pixels) -> Pixels:
+def _degraded(clean: PixelArray) -> PixelArray:
     rows, columns = (
         resampling_matrix(side, small) @ resampling_matrix(small, side)
         for side, small in ((side, max(1, side // DEGRADED)) for side in clean.shape[-2:])
     )
-    degraded: Pixels = (rows @ clean @ columns.T).clip(0, 1)
+    degraded: PixelArray = (rows @ clean @ columns.T).clip(0, 1)
     return degraded
 
 
-TARGETS: Mapping[Target, Callable[[Pixels], Pixels]] = {
+TARGETS: Mapping[Target, Callable[[PixelArray], PixelArray]] = {
     "checkerboard": _checkerboard,
     "gray": _gray,
     "glyphs": _glyphs,
@@ -76,6 +75,6 @@ samples a side, blown up again.
 """
 
 
-def target_of(name: Target, clean: Pixels) -> Pixels:
+def target_of(name: Target, clean: PixelArray) -> PixelArray:
     """A recipe's target for photos, (1 or B, 3, H, W) in [0, 1]."""
     return TARGETS[name](clean)

@@ -15,11 +15,11 @@ from importlib import resources
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+
+from anti_i2v.arrays import Plane
 
 __all__ = ["TILE", "Layout", "draw_layout", "embedded_tiles", "lay"]
 
-Plane = npt.NDArray[np.float32]
 
 TILE = 64
 """Side of a tile in pixels."""

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anti_i2v import presets
+from anti_i2v.arrays import Matrix, PixelArray
 from anti_i2v.charts import TO_YCC, dct_matrix
 from anti_i2v.errors import RecipeError
 from anti_i2v.recipes import TransformName
@@ -38,11 +39,6 @@ __all__ = [
     "sampler",
     "through_platform",
 ]
-
-Pixels = npt.NDArray[np.float32]
-"""(B, 3, H, W), sRGB in [0, 1]."""
-
-Matrix = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -109,7 +105,7 @@ class Change:
         return Change(rows, columns, offset, codec)
 
 
-Look = Callable[[], Pixels]
+Look = Callable[[], PixelArray]
 """Gives the pixels of now. Called only by a change that depends on their values: it may wait for a device."""
 
 Transform = Callable[[tuple[int, int, int, int], np.random.Generator, Look], Change]
@@ -141,7 +137,7 @@ def jpeg(low: float = 60, high: float = 95) -> Transform:
 _TO_RGB = np.linalg.inv(TO_YCC)
 
 
-def _codec_at(pixels: Pixels, tables: npt.NDArray[np.float32]) -> Codec:
+def _codec_at(pixels: PixelArray, tables: npt.NDArray[np.float32]) -> Codec:
     """Gains at these pixels: the slope 3 r^2 of the soft rounding round(x) + r^3, where r = x - round(x)."""
     height, width = pixels.shape[-2:]
     mixed = _across(TO_YCC, pixels * 255)

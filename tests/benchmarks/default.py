@@ -29,8 +29,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from anti_i2v.arrays import Rgb8
 from anti_i2v.controls import random_psnr
 from anti_i2v.engines.torch_engine import LPIPS_WEIGHTS, TorchEngine
 from anti_i2v.errors import Cancelled
@@ -64,7 +64,6 @@ COLD_EOT = load_recipe(COLD, eot={"identity": 0.4, "resize": 0.3, "jpeg": 0.3})
 ORDER = ["astronaut", "chelsea", "grace_hopper", "coffee", "woman_in_white", "china", "woman_with_hat", "rocket"]
 """Portraits and others in turn, so that any number of photos has both."""
 
-Rgb8 = NDArray[np.uint8]
 Maker = Callable[[Rgb8], tuple[Rgb8, float]]
 """Clean -> protected, and the seconds that it took."""
 

@@ -30,9 +30,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import set_num_threads
 
+from anti_i2v.arrays import Rgb8
 from anti_i2v.controls import Visibility, rescaled
 from anti_i2v.evaluation.changes import AVERAGED, CHANGES
 from anti_i2v.evaluation.competitors import competitor, competitor_names
@@ -50,7 +50,6 @@ from anti_i2v.protector import Protector
 from anti_i2v.recipes import Recipe, load_recipe
 from anti_i2v.video import Video
 
-Rgb8 = NDArray[np.uint8]
 Equality = tuple[Visibility, float]
 
 DATA = Path(__file__).parent.parent / "data"

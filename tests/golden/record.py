@@ -15,17 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from anti_i2v import Protection, check, protect
+from anti_i2v.arrays import Rgb8
 
 HERE = Path(__file__).parent
 SIDE = 160
 VOLATILE = ("seconds", "versions", "device")
 """Fields of a receipt that belong to one run or machine."""
-
-Rgb8 = NDArray[np.uint8]
 
 
 def photo() -> Rgb8:
@@ -78,7 +76,6 @@ def checked() -> dict[str, Any]:
 def commands() -> dict[str, list[str]]:
     """Every command with its parameters, by the names that a person types."""
     import typer
-
     from anti_i2v_cli import app
 
     def walk(command: Any, path: str) -> Iterator[tuple[str, list[str]]]:

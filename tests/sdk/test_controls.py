@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
+from anti_i2v.arrays import Rgb8
 from anti_i2v.controls import random_levels, random_psnr, rescaled, spread
 from anti_i2v.metrics.imperceptibility import delta_e, psnr
 
 from .evaluation.conftest import noised, smooth
-
-Rgb8 = NDArray[np.uint8]
 
 
 def extremes() -> Rgb8:

@@ -14,12 +14,11 @@ from PIL import Image
 from skimage import data
 from skimage.transform import SimilarityTransform
 
+from anti_i2v.arrays import Rgb8
 from anti_i2v.errors import SurrogateError
 from anti_i2v.metrics import faces
 from anti_i2v.metrics.faces import Face, FaceIdentity
 from anti_i2v.presets import CHECKS
-
-Rgb = NDArray[np.uint8]
 
 HOME = Path(os.environ.get("ANTI_I2V_HOME", "absent"))
 with_weights = pytest.mark.skipif(
@@ -37,15 +36,15 @@ def identity() -> FaceIdentity:
 
 
 @pytest.fixture(scope="module")
-def astronaut() -> Rgb:
+def astronaut() -> Rgb8:
     return np.ascontiguousarray(data.astronaut())  # type: ignore[no-untyped-call]  # scikit-image has no annotations
 
 
-def scaled(pixels: Rgb, side: int) -> Rgb:
+def scaled(pixels: Rgb8, side: int) -> Rgb8:
     return np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.LANCZOS))
 
 
-def found(identity: FaceIdentity, pixels: Rgb) -> Face:
+def found(identity: FaceIdentity, pixels: Rgb8) -> Face:
     face = identity.find(pixels)
     assert face is not None
     return face
@@ -54,7 +53,7 @@ def found(identity: FaceIdentity, pixels: Rgb) -> Face:
 @with_weights
 @pytest.mark.parametrize("side", [128, 256, 512, 1000, 4000])
 def test_a_face_is_found_at_every_size_and_placed_in_the_photos_own_pixels(
-    identity: FaceIdentity, astronaut: Rgb, side: int
+    identity: FaceIdentity, astronaut: Rgb8, side: int
 ) -> None:
     face = found(identity, scaled(astronaut, side))
     np.testing.assert_allclose(np.array(face.landmarks) * 512 / side, LANDMARKS, atol=6)
@@ -62,14 +61,14 @@ def test_a_face_is_found_at_every_size_and_placed_in_the_photos_own_pixels(
 
 
 @with_weights
-def test_a_close_portrait_is_found_too(identity: FaceIdentity, astronaut: Rgb) -> None:
+def test_a_close_portrait_is_found_too(identity: FaceIdentity, astronaut: Rgb8) -> None:
     close = np.asarray(Image.fromarray(astronaut[60:170, 175:270]).resize((1900, 2200)))
     face = found(identity, close)
     np.testing.assert_allclose(np.array(face.landmarks) / 20 + (175, 60), LANDMARKS, atol=8)
 
 
 @with_weights
-def test_of_two_faces_the_larger_counts(identity: FaceIdentity, astronaut: Rgb) -> None:
+def test_of_two_faces_the_larger_counts(identity: FaceIdentity, astronaut: Rgb8) -> None:
     pair = np.full((512, 800, 3), 128, np.uint8)
     pair[:256, :256] = scaled(astronaut, 256)
     pair[:, 288:] = astronaut
@@ -85,7 +84,7 @@ def test_what_is_no_person_has_no_face(identity: FaceIdentity, photo: str) -> No
 
 
 @with_weights
-def test_an_embedding_has_unit_length_and_is_the_same_twice(identity: FaceIdentity, astronaut: Rgb) -> None:
+def test_an_embedding_has_unit_length_and_is_the_same_twice(identity: FaceIdentity, astronaut: Rgb8) -> None:
     face = found(identity, astronaut)
     embedding = identity.embed(astronaut, face)
     assert embedding.shape == (128,)
@@ -95,33 +94,33 @@ def test_an_embedding_has_unit_length_and_is_the_same_twice(identity: FaceIdenti
 
 
 @with_weights
-def test_the_same_photo_is_the_same_person(identity: FaceIdentity, astronaut: Rgb) -> None:
+def test_the_same_photo_is_the_same_person(identity: FaceIdentity, astronaut: Rgb8) -> None:
     assert identity.identity(astronaut, astronaut.copy(), found(identity, astronaut)) == pytest.approx(1, abs=1e-6)
 
 
 @with_weights
 @pytest.mark.parametrize("check", CHECKS)
-def test_what_a_platform_does_keeps_the_person(identity: FaceIdentity, astronaut: Rgb, check: str) -> None:
+def test_what_a_platform_does_keeps_the_person(identity: FaceIdentity, astronaut: Rgb8, check: str) -> None:
     assert identity.identity(astronaut, CHECKS[check](astronaut), found(identity, astronaut)) > 0.9
 
 
 @with_weights
 @pytest.mark.parametrize("side", [256, 2048])
-def test_the_size_of_a_photo_does_not_change_the_person(identity: FaceIdentity, astronaut: Rgb, side: int) -> None:
+def test_the_size_of_a_photo_does_not_change_the_person(identity: FaceIdentity, astronaut: Rgb8, side: int) -> None:
     other = scaled(astronaut, side)
     first, second = (identity.embed(photo, found(identity, photo)) for photo in (astronaut, other))
     assert first @ second > 0.85
 
 
 @with_weights
-def test_alignment_undoes_a_tilted_head(identity: FaceIdentity, astronaut: Rgb) -> None:
+def test_alignment_undoes_a_tilted_head(identity: FaceIdentity, astronaut: Rgb8) -> None:
     tilted = np.asarray(Image.fromarray(astronaut).rotate(20, Image.Resampling.BICUBIC))
     first, second = (identity.embed(photo, found(identity, photo)) for photo in (astronaut, tilted))
     assert first @ second > 0.85
 
 
 @with_weights
-def test_other_people_are_others(identity: FaceIdentity, astronaut: Rgb) -> None:
+def test_other_people_are_others(identity: FaceIdentity, astronaut: Rgb8) -> None:
     """Ten people of Labeled Faces in the Wild, as scikit-image ships them: 25 x 25 and grey."""
     person = identity.embed(astronaut, found(identity, astronaut))
     people = data.lfw_subset()[:10]  # type: ignore[no-untyped-call]  # scikit-image has no annotations
@@ -134,7 +133,7 @@ def test_other_people_are_others(identity: FaceIdentity, astronaut: Rgb) -> None
 
 @with_weights
 def test_a_face_that_is_gone_scores_low_even_where_no_detector_would_find_one(
-    identity: FaceIdentity, astronaut: Rgb
+    identity: FaceIdentity, astronaut: Rgb8
 ) -> None:
     face = found(identity, astronaut)
     left, top, width, height = (round(value) for value in face.box)
@@ -145,7 +144,7 @@ def test_a_face_that_is_gone_scores_low_even_where_no_detector_would_find_one(
 
 
 @with_weights
-def test_blurring_more_keeps_less_of_the_person(identity: FaceIdentity, astronaut: Rgb) -> None:
+def test_blurring_more_keeps_less_of_the_person(identity: FaceIdentity, astronaut: Rgb8) -> None:
     face = found(identity, astronaut)
     cosines, photo = [], astronaut
     for _ in range(4):
@@ -157,16 +156,16 @@ def test_blurring_more_keeps_less_of_the_person(identity: FaceIdentity, astronau
 
 
 @with_weights
-def test_photos_of_different_sizes_are_refused(identity: FaceIdentity, astronaut: Rgb) -> None:
+def test_photos_of_different_sizes_are_refused(identity: FaceIdentity, astronaut: Rgb8) -> None:
     with pytest.raises(ValueError, match="photos of one size"):
         identity.identity(astronaut, astronaut[1:], found(identity, astronaut))
 
 
 @with_weights
-def test_threads_share_one_identity_and_get_the_numbers_of_one(identity: FaceIdentity, astronaut: Rgb) -> None:
+def test_threads_share_one_identity_and_get_the_numbers_of_one(identity: FaceIdentity, astronaut: Rgb8) -> None:
     photos = [scaled(astronaut, side) for side in (200, 256, 320)] * 2
 
-    def embedding(photo: Rgb) -> NDArray[np.float32]:
+    def embedding(photo: Rgb8) -> NDArray[np.float32]:
         return identity.embed(photo, found(identity, photo))
 
     expected = [embedding(photo) for photo in photos]
@@ -182,7 +181,7 @@ def test_alignment_is_the_least_squares_similarity() -> None:
 
 
 @pytest.mark.parametrize("side", [256, 512, 3000])
-def test_the_crop_shows_the_same_face_at_every_size(astronaut: Rgb, side: int) -> None:
+def test_the_crop_shows_the_same_face_at_every_size(astronaut: Rgb8, side: int) -> None:
     points = [(x * side / 512, y * side / 512) for x, y in LANDMARKS]
     eyes = Face((0, 0, 0, 0), (points[0], points[1], points[2], points[3], points[4]), 1.0)
     reference = faces.align(astronaut, Face((0, 0, 0, 0), LANDMARKS, 1.0))

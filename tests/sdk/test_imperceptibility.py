@@ -8,30 +8,28 @@ from itertools import pairwise
 import msgspec
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from skimage import color, data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from anti_i2v.arrays import Rgb8
 from anti_i2v.controls import random_psnr
 from anti_i2v.metrics import imperceptibility
 from anti_i2v.metrics.imperceptibility import SMOOTH, Imperceptibility, compare, delta_e, psnr, relief, ssim
 
-Rgb = NDArray[np.uint8]
 
-
-def disturbed(clean: Rgb, levels: int, seed: int = 0) -> Rgb:
+def disturbed(clean: Rgb8, levels: int, seed: int = 0) -> Rgb8:
     shift = np.random.default_rng(seed).integers(-levels, levels + 1, clean.shape)
-    shifted: Rgb = np.clip(clean + shift, 0, 255).astype(np.uint8)
+    shifted: Rgb8 = np.clip(clean + shift, 0, 255).astype(np.uint8)
     return shifted
 
 
 @pytest.fixture(scope="module")
-def clean() -> Rgb:
+def clean() -> Rgb8:
     return np.ascontiguousarray(data.astronaut()[:120, 100:260])  # type: ignore[no-untyped-call]  # scikit-image has no annotations
 
 
 @pytest.fixture(scope="module")
-def protected(clean: Rgb) -> Rgb:
+def protected(clean: Rgb8) -> Rgb8:
     return disturbed(clean, 6)
 
 
@@ -53,30 +51,30 @@ def test_psnr_counts_every_channel_of_every_pixel() -> None:
     assert psnr(other, black) == psnr(black, other)
 
 
-def test_psnr_is_scikit_images(clean: Rgb, protected: Rgb) -> None:
+def test_psnr_is_scikit_images(clean: Rgb8, protected: Rgb8) -> None:
     assert psnr(clean, protected) == pytest.approx(peak_signal_noise_ratio(clean, protected, data_range=255))  # type: ignore[no-untyped-call]  # scikit-image has no annotations
 
 
-def test_equal_photos_are_infinitely_close(clean: Rgb) -> None:
+def test_equal_photos_are_infinitely_close(clean: Rgb8) -> None:
     assert psnr(clean, clean.copy()) == math.inf
     assert ssim(clean, clean) == 1
     assert delta_e(clean, clean) == (0, 0)
 
 
-def test_equal_photos_stay_json_and_come_back(clean: Rgb) -> None:
+def test_equal_photos_stay_json_and_come_back(clean: Rgb8) -> None:
     equal = compare(clean, clean)
     assert equal.psnr is None
     assert msgspec.json.decode(msgspec.json.encode(equal), type=Imperceptibility) == equal
 
 
-def test_ssim_is_wangs_by_scikit_image(clean: Rgb, protected: Rgb) -> None:
+def test_ssim_is_wangs_by_scikit_image(clean: Rgb8, protected: Rgb8) -> None:
     expected = structural_similarity(  # type: ignore[no-untyped-call]  # scikit-image has no annotations
         clean, protected, channel_axis=-1, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
     )
     assert ssim(clean, protected) == pytest.approx(expected, abs=1e-12)
 
 
-def test_delta_e_is_scikit_images_over_all_pixels(clean: Rgb, protected: Rgb) -> None:
+def test_delta_e_is_scikit_images_over_all_pixels(clean: Rgb8, protected: Rgb8) -> None:
     expected = color.deltaE_ciede2000(color.rgb2lab(clean), color.rgb2lab(protected))  # type: ignore[no-untyped-call]  # scikit-image has no annotations
     mean, percentile = delta_e(clean, protected)
     assert mean == pytest.approx(expected.mean())
@@ -107,7 +105,7 @@ def test_the_whole_chain_from_srgb_puts_black_and_white_100_apart() -> None:
     assert percentile == pytest.approx(100, abs=0.01)
 
 
-def test_levels_are_exact(clean: Rgb, protected: Rgb) -> None:
+def test_levels_are_exact(clean: Rgb8, protected: Rgb8) -> None:
     report = compare(clean, protected)
     difference = np.abs(clean.astype(int) - protected)
     assert report.max_levels == difference.max() == 6
@@ -115,7 +113,7 @@ def test_levels_are_exact(clean: Rgb, protected: Rgb) -> None:
     assert report.sampled_share == 1
 
 
-def test_the_report_holds_the_single_numbers(clean: Rgb, protected: Rgb) -> None:
+def test_the_report_holds_the_single_numbers(clean: Rgb8, protected: Rgb8) -> None:
     report = compare(clean, protected)
     assert report.psnr == psnr(clean, protected)
     assert report.ssim == ssim(clean, protected)
@@ -130,7 +128,7 @@ def test_a_level_in_the_last_pixel_of_a_large_photo_is_seen() -> None:
     assert psnr(clean, protected) == pytest.approx(10 * math.log10(65025 * clean.size / 40000))
 
 
-def test_more_disturbance_reads_as_more(clean: Rgb) -> None:
+def test_more_disturbance_reads_as_more(clean: Rgb8) -> None:
     reports = [compare(clean, disturbed(clean, levels)) for levels in (2, 4, 8, 16)]
     for milder, stronger in pairwise(reports):
         assert milder.psnr is not None
@@ -144,17 +142,17 @@ def test_more_disturbance_reads_as_more(clean: Rgb) -> None:
         assert milder.de2000_p95 < stronger.de2000_p95
 
 
-def a_wall(side: int = 160, level: int = 200) -> Rgb:
+def a_wall(side: int = 160, level: int = 200) -> Rgb8:
     return np.full((side, side, 3), level, np.uint8)
 
 
-def with_waves(photo: Rgb, amplitude: float, wavelength: float, channels: slice = slice(None)) -> Rgb:
+def with_waves(photo: Rgb8, amplitude: float, wavelength: float, channels: slice = slice(None)) -> Rgb8:
     """Level lines of a sine across the photo, rounded up or down by chance: a mean amplitude of less than a level."""
     columns = np.arange(photo.shape[1]) + 0.5
     wave = amplitude * np.sin(2 * np.pi * columns / wavelength)
     found = photo.astype(float)
     found[..., channels] += wave[:, None]
-    rounded: Rgb = np.floor(found + np.random.default_rng(0).random(photo.shape)).clip(0, 255).astype(np.uint8)
+    rounded: Rgb8 = np.floor(found + np.random.default_rng(0).random(photo.shape)).clip(0, 255).astype(np.uint8)
     return rounded
 
 
@@ -175,7 +173,7 @@ def test_a_pattern_stands_out_from_a_wall_and_grain_of_the_same_psnr_hardly() ->
     assert among_grain < 0.5 * found
 
 
-def test_what_texture_masks_is_no_relief_and_without_smooth_areas_nothing_is_said(clean: Rgb) -> None:
+def test_what_texture_masks_is_no_relief_and_without_smooth_areas_nothing_is_said(clean: Rgb8) -> None:
     textured = disturbed(a_wall(), round(4 * SMOOTH))
     assert relief(textured, with_waves(textured, 4, 8)) is None
     half = a_wall()
@@ -233,7 +231,7 @@ def test_a_large_photo_is_sampled_close_to_the_whole() -> None:
 
 
 @pytest.mark.parametrize("measure", [psnr, ssim, delta_e, relief, compare])
-def test_photos_of_different_sizes_are_refused(measure: object, clean: Rgb) -> None:
+def test_photos_of_different_sizes_are_refused(measure: object, clean: Rgb8) -> None:
     assert callable(measure)
     with pytest.raises(ValueError, match=r"one size .* got \(120, 160, 3\) and \(120, 159, 3\)"):
         measure(clean, clean[:, 1:])

@@ -17,6 +17,7 @@ from torch import nn
 
 from anti_i2v import descent, engines
 from anti_i2v import refine as refining
+from anti_i2v.arrays import PixelArray, Rgb8
 from anti_i2v.artifacts import PARTS, packaged, read_artifact
 from anti_i2v.descent import Outcome, Step
 from anti_i2v.draft import pattern
@@ -37,9 +38,6 @@ import onnxruntime
 
 from anti_i2v.engines import onnx_engine
 from anti_i2v.engines.onnx_engine import OnnxEngine, OnnxPhoto
-
-Rgb8 = NDArray[np.uint8]
-Pixels = NDArray[np.float32]
 
 pytestmark = pytest.mark.usefixtures("empty_home", "one_thread")
 
@@ -67,7 +65,7 @@ def opened(engine: str, photo: Rgb8, own: Recipe, names: list[str | Path]) -> An
     return made.open(clean, start, radius, own, None, 0)
 
 
-def refined(engine: str, photo: Rgb8, own: Recipe, names: list[str | Path], **options: Any) -> tuple[Pixels, float]:
+def refined(engine: str, photo: Rgb8, own: Recipe, names: list[str | Path], **options: Any) -> tuple[PixelArray, float]:
     """The best candidate, (1, 3, H, W), and its score."""
     on = opened(engine, photo, own, names)
     outcome: Outcome[Any] = refine(on, own, **options)

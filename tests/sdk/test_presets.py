@@ -7,23 +7,21 @@ import io
 import msgspec
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 from skimage import data
 
+from anti_i2v.arrays import Rgb8
 from anti_i2v.errors import RecipeError
 from anti_i2v.presets import CHECKS, PRESETS, Preset, deliver, jpeg, jpeg_with_tables, preset
 
-Rgb = NDArray[np.uint8]
-
 
 @pytest.fixture(scope="module")
-def photo() -> Rgb:
+def photo() -> Rgb8:
     return np.ascontiguousarray(data.astronaut()[:240, :320])  # type: ignore[no-untyped-call]  # scikit-image has no annotations
 
 
-def noise(height: int, width: int) -> Rgb:
+def noise(height: int, width: int) -> Rgb8:
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
 
 
@@ -33,7 +31,7 @@ def own(**settings: object) -> Preset:
     return msgspec.convert({**texts, **settings}, Preset)
 
 
-def through_pillow(pixels: Rgb, quality: int, subsampling: int) -> Rgb:
+def through_pillow(pixels: Rgb8, quality: int, subsampling: int) -> Rgb8:
     """The oracle: Pillow called by hand, its subsampling as a number (0 is 4:4:4, 2 is 4:2:0)."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling=subsampling)
@@ -121,28 +119,28 @@ def test_no_shrunk_photo_has_more_pixels_than_allowed(height: int, width: int) -
 
 
 @pytest.mark.parametrize(("subsampling", "number"), [("4:2:0", 2), ("4:4:4", 0)])
-def test_the_codec_is_libjpeg_at_the_presets_settings(photo: Rgb, subsampling: str, number: int) -> None:
+def test_the_codec_is_libjpeg_at_the_presets_settings(photo: Rgb8, subsampling: str, number: int) -> None:
     delivered = deliver(photo, own(quality=70, subsampling=subsampling))
     np.testing.assert_array_equal(delivered, through_pillow(photo, 70, number))
 
 
-def test_a_platform_that_keeps_good_enough_photos_re_encodes_those_above(photo: Rgb) -> None:
+def test_a_platform_that_keeps_good_enough_photos_re_encodes_those_above(photo: Rgb8) -> None:
     """X re-encodes above quality 85, and an incoming photo is taken to be 95."""
     np.testing.assert_array_equal(deliver(photo, preset("x")), through_pillow(photo, 85, 2))
     assert deliver(photo, own(quality=85, only_above_quality=95)) is photo
 
 
-def test_mastodon_leaves_a_small_photo_alone(photo: Rgb) -> None:
+def test_mastodon_leaves_a_small_photo_alone(photo: Rgb8) -> None:
     assert deliver(photo, preset("mastodon")) is photo
 
 
-def test_a_photo_that_must_shrink_is_encoded_even_where_others_are_left_alone(photo: Rgb) -> None:
+def test_a_photo_that_must_shrink_is_encoded_even_where_others_are_left_alone(photo: Rgb8) -> None:
     delivered = deliver(photo, own(long_edge=160, quality=90, only_above_quality=100))
     small = np.asarray(Image.fromarray(photo).resize((160, 120), Image.Resampling.LANCZOS))
     np.testing.assert_array_equal(delivered, through_pillow(small, 90, 2))
 
 
-def test_quality_walks_down_to_the_best_that_fits(photo: Rgb) -> None:
+def test_quality_walks_down_to_the_best_that_fits(photo: Rgb8) -> None:
     def size(quality: int) -> int:
         buffer = io.BytesIO()
         Image.fromarray(photo).save(buffer, "JPEG", quality=quality, subsampling=2)
@@ -153,16 +151,16 @@ def test_quality_walks_down_to_the_best_that_fits(photo: Rgb) -> None:
     np.testing.assert_array_equal(deliver(photo, own(quality=95, max_bytes=9_000)), through_pillow(photo, best, 2))
 
 
-def test_a_photo_that_fits_keeps_the_first_quality(photo: Rgb) -> None:
+def test_a_photo_that_fits_keeps_the_first_quality(photo: Rgb8) -> None:
     np.testing.assert_array_equal(deliver(photo, preset("bluesky")), through_pillow(photo, 95, 2))
 
 
-def test_a_limit_that_nothing_fits_ends_at_quality_one(photo: Rgb) -> None:
+def test_a_limit_that_nothing_fits_ends_at_quality_one(photo: Rgb8) -> None:
     np.testing.assert_array_equal(deliver(photo, own(quality=95, max_bytes=10)), through_pillow(photo, 1, 2))
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_delivery_is_deterministic_and_leaves_its_input_alone(photo: Rgb, name: str) -> None:
+def test_delivery_is_deterministic_and_leaves_its_input_alone(photo: Rgb8, name: str) -> None:
     before = photo.copy()
     first, second = deliver(photo, preset(name)), deliver(photo, preset(name))
     np.testing.assert_array_equal(first, second)
@@ -189,11 +187,11 @@ def test_every_check_keeps_size_and_type_and_input(name: str, size: tuple[int, i
     np.testing.assert_array_equal(pixels, before)
 
 
-def test_as_is_changes_nothing(photo: Rgb) -> None:
+def test_as_is_changes_nothing(photo: Rgb8) -> None:
     np.testing.assert_array_equal(CHECKS["as is"](photo), photo)
 
 
-def test_jpeg75_is_the_true_codec(photo: Rgb) -> None:
+def test_jpeg75_is_the_true_codec(photo: Rgb8) -> None:
     np.testing.assert_array_equal(CHECKS["jpeg75"](photo), through_pillow(photo, 75, 2))
 
 
@@ -204,7 +202,7 @@ def test_half_size_keeps_flat_colour_and_loses_single_pixels() -> None:
     assert CHECKS["half size"](checkers.astype(np.uint8))[8:-8, 8:-8].std() < 10
 
 
-def test_blur_is_a_gaussian_of_one_pixel(photo: Rgb) -> None:
+def test_blur_is_a_gaussian_of_one_pixel(photo: Rgb8) -> None:
     exact = gaussian_filter(photo.astype(float), (1, 1, 0), mode="nearest", truncate=4)
     assert np.abs(CHECKS["blur"](photo) - exact).max() <= 0.51
 
@@ -220,7 +218,7 @@ CHROMA = """
 """
 
 
-def test_the_quantisation_steps_are_the_standards_in_their_natural_order(photo: Rgb) -> None:
+def test_the_quantisation_steps_are_the_standards_in_their_natural_order(photo: Rgb8) -> None:
     pixels, tables = jpeg_with_tables(photo, 50)
     assert np.array_equal(pixels, jpeg(photo, 50))
     assert tables.shape == (2, 8, 8)
@@ -229,7 +227,7 @@ def test_the_quantisation_steps_are_the_standards_in_their_natural_order(photo: 
 
 
 @pytest.mark.parametrize("quality", [60, 75, 100])
-def test_finer_qualities_have_finer_steps(quality: int, photo: Rgb) -> None:
+def test_finer_qualities_have_finer_steps(quality: int, photo: Rgb8) -> None:
     pixels, tables = jpeg_with_tables(photo, quality)
     assert np.array_equal(pixels, through_pillow(photo, quality, 2))
     scale = 2 - quality / 50  # libjpeg's above 50

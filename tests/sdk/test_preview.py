@@ -5,17 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from PIL import Image
 
 from anti_i2v import Protector
+from anti_i2v.arrays import Rgb8
 from anti_i2v.engines.base import Judge
 from anti_i2v.errors import OutputError
 from anti_i2v.preview import GAIN, GAP, NARROWEST, SIDE, difference, picture, preview
 from anti_i2v.surrogates.info import SurrogateInfo
-
-Rgb8 = npt.NDArray[np.uint8]
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
 from anti_i2v import (
@@ -23,11 +22,11 @@ from anti_i2v import (
     load_recipe,
     protect,
 )
+from anti_i2v.arrays import Rgb8
 from anti_i2v.controls import random_psnr
 from anti_i2v.objectives import relative_shift
 from anti_i2v.surrogates.registry import load_surrogate
 
-Rgb8 = NDArray[np.uint8]
 SMALL = {"short_side": 64}
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import save_file
 
+from anti_i2v.arrays import PixelArray
 from anti_i2v.engines.torch_engine import LPIPS_WEIGHTS, TorchEngine, TorchJudge
 from anti_i2v.errors import RecipeError, SurrogateError
 from anti_i2v.metrics.perceptual import Lpips
@@ -20,14 +20,12 @@ from anti_i2v.surrogates.autoencoders import load_autoencoder
 from anti_i2v.surrogates.embedded import load_student
 from anti_i2v.visibility import begin
 
-Pixels = NDArray[np.float32]
-
 
 def recipe(**settings: object) -> Recipe:
     return load_recipe(Recipe(name="own", summary="Of this test.", steps=3, short_side=64), **settings)
 
 
-def pixels(batch: int = 1, seed: int = 0) -> Pixels:
+def pixels(batch: int = 1, seed: int = 0) -> PixelArray:
     return np.random.default_rng(seed).uniform(0.1, 0.9, (batch, 3, 64, 64)).astype(np.float32)
 
 
@@ -104,7 +102,9 @@ def test_the_start_is_that_of_both_engines() -> None:
 
 
 @pytest.mark.parametrize("given", [None, pixels(seed=7)], ids=["default target", "own target"])
-def test_an_opened_photo_is_refined_within_its_radius(given: Pixels | None, tiny_folder: Path, kl_folder: Path) -> None:
+def test_an_opened_photo_is_refined_within_its_radius(
+    given: PixelArray | None, tiny_folder: Path, kl_folder: Path
+) -> None:
     own = recipe(terms={"displacement": 1.0, "anchor": 0.5}, anchor_layers=["latent"])
     engine = TorchEngine([tiny_folder, kl_folder], own, "cpu")
     clean, laid = pixels(), np.sign(pixels(seed=2) - 0.5)

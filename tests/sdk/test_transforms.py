@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kornia.enhance import jpeg_codec_differentiable
 from kornia.filters import gaussian_blur2d
-from numpy.typing import NDArray
 from PIL import Image
 from scipy.fft import dct
 from torch.nn import functional as F
 
+from anti_i2v.arrays import PixelArray, Rgb8
 from anti_i2v.errors import RecipeError
 from anti_i2v.presets import PRESETS, Preset, jpeg_with_tables
 from anti_i2v.transforms import (
@@ -36,8 +36,6 @@ from anti_i2v.transforms import (
     through_platform,
 )
 
-Pixels = NDArray[np.float32]
-Rgb8 = NDArray[np.uint8]
 every_transform = pytest.mark.parametrize("make", TRANSFORMS.values(), ids=TRANSFORMS)
 # Noise alone may leave the range; it is an offset, so that gradients live.
 bounded = pytest.mark.parametrize("name", [name for name in TRANSFORMS if name != "noise"])
@@ -47,17 +45,17 @@ def seeded(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def pixels(size: tuple[int, int] = (48, 64), batch: int = 2) -> Pixels:
+def pixels(size: tuple[int, int] = (48, 64), batch: int = 2) -> PixelArray:
     return np.random.default_rng(9).random((batch, 3, *size), np.float32)
 
 
-def drawn(transform: Transform, clean: Pixels, seed: int | np.random.Generator = 0) -> Change:
+def drawn(transform: Transform, clean: PixelArray, seed: int | np.random.Generator = 0) -> Change:
     batch, channels, height, width = clean.shape
     generator = seeded(seed) if isinstance(seed, int) else seed
     return transform((batch, channels, height, width), generator, lambda: clean)
 
 
-def changed(transform: Transform, clean: Pixels, seed: int | np.random.Generator = 0) -> Pixels:
+def changed(transform: Transform, clean: PixelArray, seed: int | np.random.Generator = 0) -> PixelArray:
     return drawn(transform, clean, seed)(clean)
 
 
@@ -67,7 +65,7 @@ def parts(change: Change) -> list[bytes | None]:
     return [None if part is None else part.tobytes() for part in arrays]
 
 
-def as_pixels(*photos: Rgb8) -> Pixels:
+def as_pixels(*photos: Rgb8) -> PixelArray:
     return np.stack(photos).transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
 
 
@@ -120,7 +118,7 @@ def test_the_global_seeds_are_left_alone(make: Callable[[], Transform]) -> None:
 def test_only_the_codec_looks_at_the_pixels(name: str) -> None:
     """A look may wait for a device."""
 
-    def look() -> Pixels:
+    def look() -> PixelArray:
         raise AssertionError("looked")
 
     for seed in range(5):

@@ -8,17 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 import anti_i2v
+from anti_i2v.arrays import Rgb8
 from anti_i2v.recipes import load_recipe
 
 pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install 'anti-i2v-sdk[cpu]'")
 
-Rgb8 = NDArray[np.uint8]
 
 pytestmark = pytest.mark.usefixtures("empty_home")
 

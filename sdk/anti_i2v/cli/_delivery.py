@@ -12,7 +12,7 @@ import typer
 from anti_i2v.errors import OutputError
 
 if TYPE_CHECKING:
-    from anti_i2v.preview import Rgb8
+    from anti_i2v.arrays import Rgb8
     from anti_i2v.protector import Protection
     from anti_i2v.receipt import Receipt
 

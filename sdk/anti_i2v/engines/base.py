@@ -7,16 +7,16 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from anti_i2v.arrays import PixelArray
 from anti_i2v.recipes import Recipe
 from anti_i2v.refine import OpenPhoto
 from anti_i2v.surrogates.info import SurrogateInfo
 
-__all__ = ["Engine", "Judge", "Perceptual", "Pixels"]
-
-Pixels = npt.NDArray[np.float32]
-"""(B, 3, H, W), sRGB in [0, 1]."""
-
-Latent = npt.NDArray[np.float32]
+__all__ = [
+    "Engine",
+    "Judge",
+    "Perceptual",
+]
 
 
 class Judge(Protocol):
@@ -30,17 +30,17 @@ class Judge(Protocol):
     info: SurrogateInfo
     decodes: bool
 
-    def encode(self, pixels: Pixels) -> Latent:
+    def encode(self, pixels: PixelArray) -> PixelArray:
         """Latents, (B, ...)."""
 
-    def decode(self, latent: Latent) -> Pixels:
+    def decode(self, latent: PixelArray) -> PixelArray:
         """Pixels in [0, 1]. Only where `decodes`."""
 
 
 class Perceptual(Protocol):
     """A perceptual distance, LPIPS."""
 
-    def __call__(self, first: Pixels, second: Pixels) -> npt.NDArray[np.float32]:
+    def __call__(self, first: PixelArray, second: PixelArray) -> npt.NDArray[np.float32]:
         """The distance of each pair, (B,)."""
 
 
@@ -76,10 +76,12 @@ class Engine(Protocol):
     def prepare(self) -> None:
         """Load what steps are taken on. Raises RecipeError, SurrogateError."""
 
-    def begin(self, clean: Pixels, pattern: Pixels, budget: float, floor: float) -> tuple[Pixels, Pixels]:
+    def begin(
+        self, clean: PixelArray, pattern: PixelArray, budget: float, floor: float
+    ) -> tuple[PixelArray, PixelArray]:
         """See `visibility.begin`."""
 
-    def caption(self, clean: Pixels) -> str | None:
+    def caption(self, clean: PixelArray) -> str | None:
         """Have a photo's caption made, and tell it whole video models from now on; None where nobody asked for that.
 
         Raises:
@@ -87,7 +89,13 @@ class Engine(Protocol):
         """
 
     def open(
-        self, clean: Pixels, start: Pixels, radius: Pixels, recipe: Recipe, target: Pixels | None, seed: int
+        self,
+        clean: PixelArray,
+        start: PixelArray,
+        radius: PixelArray,
+        recipe: Recipe,
+        target: PixelArray | None,
+        seed: int,
     ) -> OpenPhoto[Any]:
         """A photo to take steps on.
 

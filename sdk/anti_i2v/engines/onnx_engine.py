@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from anti_i2v.arrays import PixelArray
 from anti_i2v.artifacts import (
     LPIPS,
     PARTS,
@@ -26,7 +27,7 @@ from anti_i2v.artifacts import (
     read_artifact,
 )
 from anti_i2v.charts import CHARTS, chart_inputs
-from anti_i2v.engines.base import Judge, Perceptual, Pixels
+from anti_i2v.engines.base import Judge, Perceptual
 from anti_i2v.errors import RecipeError, SurrogateError
 from anti_i2v.recipes import Recipe, for_encoders, terms_of
 from anti_i2v.surrogates.info import ALL_LEVELS, draw_all
@@ -201,17 +202,17 @@ class OnnxJudge:
         self._encode, self._decode = model.need("encode"), model.find("decode")
         self.decodes = self._decode is not None
 
-    def encode(self, pixels: Pixels) -> Pixels:
+    def encode(self, pixels: PixelArray) -> PixelArray:
         draw = self._model.draw(pixels.shape, np.random.default_rng(0))
-        latent: Pixels = self._encode.run({"pixels": self._model.runtime.value(pixels)} | draw, ["latent"])[
+        latent: PixelArray = self._encode.run({"pixels": self._model.runtime.value(pixels)} | draw, ["latent"])[
             "latent"
         ].numpy()
         return latent
 
-    def decode(self, latent: Pixels) -> Pixels:
+    def decode(self, latent: PixelArray) -> PixelArray:
         if self._decode is None:
             raise TypeError(f"{self.info.name} has no decoder")  # a programming error: `decodes` says so beforehand
-        decoded: Pixels = self._decode.run({"latent": self._model.runtime.value(latent)})["pixels"].numpy()
+        decoded: PixelArray = self._decode.run({"latent": self._model.runtime.value(latent)})["pixels"].numpy()
         return decoded.clip(0, 1)
 
 
@@ -223,12 +224,12 @@ class OnnxPhoto:
         self,
         models: Sequence[_Model],
         parts: _Model,
-        clean: Pixels,
-        start: Pixels,
-        radius: Pixels,
+        clean: PixelArray,
+        start: PixelArray,
+        radius: PixelArray,
         recipe: Recipe,
         *,
-        target: Pixels | None = None,
+        target: PixelArray | None = None,
         seed: int = 0,
     ) -> None:
         blind = [model.name for model in models if model.artifact.find("decode") is None]
@@ -347,9 +348,9 @@ class OnnxPhoto:
     def wait(self) -> None:
         """Runs return when they are done."""
 
-    def look(self, candidate: Value) -> Pixels:
+    def look(self, candidate: Value) -> PixelArray:
         # A copy: on a CPU ONNX Runtime gives a view of the value's memory, which may go with the value.
-        pixels: Pixels = candidate.numpy().copy()
+        pixels: PixelArray = candidate.numpy().copy()
         return pixels
 
 
@@ -421,7 +422,9 @@ class OnnxEngine:
     def prepare(self) -> None:
         _ = self._models, self._parts
 
-    def begin(self, clean: Pixels, pattern: Pixels, budget: float, floor: float) -> tuple[Pixels, Pixels]:
+    def begin(
+        self, clean: PixelArray, pattern: PixelArray, budget: float, floor: float
+    ) -> tuple[PixelArray, PixelArray]:
         value = self._runtime.value
         arrays = {
             "clean": clean,
@@ -432,11 +435,17 @@ class OnnxEngine:
         found = self._parts.need("begin").run({name: value(array) for name, array in arrays.items()})
         return found["candidate"].numpy(), found["radius"].numpy()
 
-    def caption(self, clean: Pixels) -> str | None:
+    def caption(self, clean: PixelArray) -> str | None:
         return None  # it runs no whole video models
 
     def open(
-        self, clean: Pixels, start: Pixels, radius: Pixels, recipe: Recipe, target: Pixels | None, seed: int
+        self,
+        clean: PixelArray,
+        start: PixelArray,
+        radius: PixelArray,
+        recipe: Recipe,
+        target: PixelArray | None,
+        seed: int,
     ) -> OnnxPhoto:
         return OnnxPhoto(self._models, self._parts, clean, start, radius, recipe, target=target, seed=seed)
 
@@ -457,7 +466,7 @@ class OnnxEngine:
         model = _Model(self._runtime, folder)
         graph = model.need("distance")
 
-        def distance(first: Pixels, second: Pixels) -> npt.NDArray[np.float32]:
+        def distance(first: PixelArray, second: PixelArray) -> npt.NDArray[np.float32]:
             pair = {"first": self._runtime.value(first), "second": self._runtime.value(second)}
             found: npt.NDArray[np.float32] = graph.run(pair)["distance"].numpy()
             return found

@@ -10,10 +10,11 @@ from typing import Any, ClassVar, final
 import numpy as np
 import torch
 
+from anti_i2v.arrays import PixelArray
 from anti_i2v.captions import describe, locate_captioner
 from anti_i2v.charts import chart_inputs
 from anti_i2v.devices import choose
-from anti_i2v.engines.base import Judge, Perceptual, Pixels
+from anti_i2v.engines.base import Judge, Perceptual
 from anti_i2v.eot import apply_change
 from anti_i2v.errors import RecipeError
 from anti_i2v.home import find
@@ -51,17 +52,17 @@ class TorchJudge:
         self.surrogate, self.info, self.decodes = surrogate, surrogate.info, surrogate.decodes
         self._device = next(surrogate.parameters()).device
 
-    def encode(self, pixels: Pixels) -> Pixels:
+    def encode(self, pixels: PixelArray) -> PixelArray:
         with torch.inference_mode():
-            latent: Pixels = self.surrogate.features(self._tensor(pixels))["latent"].float().cpu().numpy()
+            latent: PixelArray = self.surrogate.features(self._tensor(pixels))["latent"].float().cpu().numpy()
         return latent
 
-    def decode(self, latent: Pixels) -> Pixels:
+    def decode(self, latent: PixelArray) -> PixelArray:
         with torch.inference_mode():
-            decoded: Pixels = self.surrogate.decode(self._tensor(latent)).clamp(0, 1).float().cpu().numpy()
+            decoded: PixelArray = self.surrogate.decode(self._tensor(latent)).clamp(0, 1).float().cpu().numpy()
         return decoded
 
-    def _tensor(self, array: Pixels) -> torch.Tensor:
+    def _tensor(self, array: PixelArray) -> torch.Tensor:
         return torch.from_numpy(array).to(self._device)
 
 
@@ -166,8 +167,8 @@ class TorchPhoto:
         if self._clean.device.type == "cuda":
             torch.cuda.synchronize(self._clean.device)
 
-    def look(self, candidate: torch.Tensor) -> Pixels:
-        pixels: Pixels = candidate.detach().cpu().float().numpy()
+    def look(self, candidate: torch.Tensor) -> PixelArray:
+        pixels: PixelArray = candidate.detach().cpu().float().numpy()
         return pixels
 
 
@@ -257,12 +258,14 @@ class TorchEngine:
     def prepare(self) -> None:
         _ = self._device, self._captioner, self._models
 
-    def begin(self, clean: Pixels, pattern: Pixels, budget: float, floor: float) -> tuple[Pixels, Pixels]:
+    def begin(
+        self, clean: PixelArray, pattern: PixelArray, budget: float, floor: float
+    ) -> tuple[PixelArray, PixelArray]:
         with torch.inference_mode():
             start, radius = begin(self._tensor(clean), self._tensor(pattern), budget, floor)
             return start.cpu().numpy(), radius.cpu().numpy()
 
-    def caption(self, clean: Pixels) -> str | None:
+    def caption(self, clean: PixelArray) -> str | None:
         told = [model for model in self._models if isinstance(model, Backbone)]
         if self._captioner is None or not told:
             return None
@@ -273,7 +276,13 @@ class TorchEngine:
         return made
 
     def open(
-        self, clean: Pixels, start: Pixels, radius: Pixels, recipe: Recipe, target: Pixels | None, seed: int
+        self,
+        clean: PixelArray,
+        start: PixelArray,
+        radius: PixelArray,
+        recipe: Recipe,
+        target: PixelArray | None,
+        seed: int,
     ) -> TorchPhoto:
         return TorchPhoto(
             self._models,
@@ -302,11 +311,11 @@ class TorchEngine:
         if lpips is None:
             return None
 
-        def distance(first: Pixels, second: Pixels) -> Any:
+        def distance(first: PixelArray, second: PixelArray) -> Any:
             with torch.inference_mode():
                 return lpips(self._tensor(first), self._tensor(second)).cpu().numpy()
 
         return distance
 
-    def _tensor(self, array: Pixels) -> torch.Tensor:
+    def _tensor(self, array: PixelArray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)

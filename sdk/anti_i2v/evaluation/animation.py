@@ -8,19 +8,17 @@ where a batch of one leaves most of the device idle, `batch` trades bit-equality
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from anti_i2v.arrays import Rgb8
 from anti_i2v.surrogates.backbones.sampling import STEPS, generate
 
 if TYPE_CHECKING:
     from anti_i2v.surrogates.backbones.base import Backbone
 
 __all__ = ["animate"]
-
-Rgb8: TypeAlias = NDArray[np.uint8]
 
 
 def animate(

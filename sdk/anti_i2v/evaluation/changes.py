@@ -11,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from anti_i2v.arrays import Rgb8
 from anti_i2v.errors import SurrogateError
 from anti_i2v.presets import CHECKS, PRESETS, deliver, jpeg
 
@@ -35,8 +35,6 @@ __all__ = [
     "upscaled",
     "without_noise",
 ]
-
-Rgb8: TypeAlias = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from anti_i2v.arrays import Rgb8
 from anti_i2v.evaluation.statistics import Estimate
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ __all__ = [
     "without_face",
 ]
 
-Rgb8: TypeAlias = NDArray[np.uint8]
 Severity: TypeAlias = Literal["no headline", "note"]
 
 KINDS = {

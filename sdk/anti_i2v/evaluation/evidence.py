@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from anti_i2v.arrays import Rgb8
 from anti_i2v.errors import RecipeError, SurrogateError
 from anti_i2v.evaluation import doubts as suspicions
 from anti_i2v.evaluation.changes import AVERAGED, CHANGES
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SEEDS", "STEPS", "evaluate", "evaluate_all"]
 
-Rgb8: TypeAlias = NDArray[np.uint8]
 
 SEEDS = (0, 1, 2, 3)
 STEPS = 10

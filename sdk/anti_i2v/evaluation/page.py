@@ -16,9 +16,9 @@ from typing import TypeAlias
 import htpy as h
 import numpy as np
 from markupsafe import Markup
-from numpy.typing import NDArray
 from PIL import Image
 
+from anti_i2v.arrays import Rgb8
 from anti_i2v.evaluation.changes import AVERAGED
 from anti_i2v.evaluation.records import (
     CONDITIONS,
@@ -55,7 +55,6 @@ from anti_i2v.report import relief_words
 
 __all__ = ["LARGEST", "page"]
 
-Rgb8: TypeAlias = NDArray[np.uint8]
 Draw: TypeAlias = Callable[[Rgb8], str]
 """Pixels (H, W, 3) -> a data URI."""
 

@@ -9,20 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from importlib import resources
-from typing import Any, TypeAlias, TypeVar, cast, final
+from typing import Any, TypeVar, cast, final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load
 from torch import nn
 from torch.nn import functional as F
 
 from anti_i2v._types import Pixels
+from anti_i2v.arrays import Rgb8
 
 __all__ = ["LEVELS", "RANGE", "Denoiser", "Upscaler", "denoised", "load_denoiser", "load_upscaler", "upscaled"]
 
-Rgb8: TypeAlias = NDArray[np.uint8]
 
 RANGE = 25.0
 """Levels, the strongest noise (its standard deviation) that the denoiser was trained on."""

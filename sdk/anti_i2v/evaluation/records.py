@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
+from anti_i2v.arrays import Rgb8
 from anti_i2v.evaluation.doubts import Doubt
 from anti_i2v.evaluation.statistics import Estimate
 from anti_i2v.evaluation.victims import Role
@@ -31,7 +30,6 @@ __all__ = [
 
 FORMAT_VERSION = 1
 
-Rgb8: TypeAlias = NDArray[np.uint8]
 
 ConditionName: TypeAlias = Literal["clean", "protected", "random_psnr", "random_levels"]
 

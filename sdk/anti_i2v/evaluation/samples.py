@@ -10,11 +10,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from anti_i2v.arrays import Rgb8
 from anti_i2v.controls import random_levels, random_psnr, spread
 from anti_i2v.errors import PhotoError
 from anti_i2v.evaluation.changes import AVERAGED, CHANGES, averaged
@@ -27,7 +27,6 @@ from anti_i2v.photo import Photo, open_photo
 
 __all__ = ["COMPARED", "POSTED_EDGE", "Sample", "Shown", "sample", "show"]
 
-Rgb8: TypeAlias = NDArray[np.uint8]
 
 COMPARED: tuple[ConditionName, ...] = ("clean", "protected", "random_psnr")
 """Conditions that go through changes."""

@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from anti_i2v.arrays import Rgb8, Video8
 from anti_i2v.errors import SurrogateError
 from anti_i2v.home import find
 from anti_i2v.metrics.faces import FaceIdentity
@@ -19,9 +20,6 @@ from anti_i2v.metrics.imperceptibility import psnr, ssim
 
 __all__ = ["CLOSEST", "MEASURES", "Instruments", "Measure", "coherence", "flow", "judge", "motion", "sharpness"]
 
-Rgb8: TypeAlias = NDArray[np.uint8]
-Video: TypeAlias = NDArray[np.uint8]
-"""(T, H, W, 3)."""
 
 CLOSEST = 60.0
 """dB at which a PSNR ends: equal frames have none, and means need a number. Half a level everywhere is 54 dB."""
@@ -94,7 +92,7 @@ class Instruments:
 
 
 def judge(
-    video: Video, photo: Rgb8, beside: Video, instruments: Instruments, measures: Collection[str] = tuple(MEASURES)
+    video: Video8, photo: Rgb8, beside: Video8, instruments: Instruments, measures: Collection[str] = tuple(MEASURES)
 ) -> dict[str, float]:
     """Measures of one video; what cannot be measured (no net, no face in the photo) is missing.
 
@@ -111,7 +109,7 @@ def judge(
     return {name: found[name] for name in wanted if name in found}
 
 
-def _person(video: Video, photo: Rgb8, beside: Video, instruments: Instruments) -> dict[str, float]:
+def _person(video: Video8, photo: Rgb8, beside: Video8, instruments: Instruments) -> dict[str, float]:
     faces = instruments.faces
     face = faces.find(photo) if faces is not None else None
     if faces is None or face is None:
@@ -124,11 +122,11 @@ def _person(video: Video, photo: Rgb8, beside: Video, instruments: Instruments) 
     return {"identity": float(np.clip(np.mean(alike), -1, 1)), "face": float(np.mean(scores))}
 
 
-def _fidelity(video: Video, photo: Rgb8, beside: Video, instruments: Instruments) -> dict[str, float]:
+def _fidelity(video: Video8, photo: Rgb8, beside: Video8, instruments: Instruments) -> dict[str, float]:
     return {"first_frame_psnr": min(CLOSEST, psnr(photo, video[0]))}
 
 
-def _perceived(video: Video, photo: Rgb8, beside: Video, instruments: Instruments) -> dict[str, float]:
+def _perceived(video: Video8, photo: Rgb8, beside: Video8, instruments: Instruments) -> dict[str, float]:
     if instruments.lpips is None:
         return {}
     first = instruments.lpips(_batch(video[:1]), _batch(photo[None]))
@@ -138,15 +136,15 @@ def _perceived(video: Video, photo: Rgb8, beside: Video, instruments: Instrument
     }
 
 
-def _structure(video: Video, photo: Rgb8, beside: Video, instruments: Instruments) -> dict[str, float]:
+def _structure(video: Video8, photo: Rgb8, beside: Video8, instruments: Instruments) -> dict[str, float]:
     return {"ssim": float(np.mean([ssim(one, other) for one, other in zip(beside, video, strict=True)]))}
 
 
-def _clarity(video: Video, photo: Rgb8, beside: Video, instruments: Instruments) -> dict[str, float]:
+def _clarity(video: Video8, photo: Rgb8, beside: Video8, instruments: Instruments) -> dict[str, float]:
     return {"sharpness": float(np.mean([sharpness(frame) for frame in video]))}
 
 
-def _movement(video: Video, photo: Rgb8, beside: Video, instruments: Instruments) -> dict[str, float]:
+def _movement(video: Video8, photo: Rgb8, beside: Video8, instruments: Instruments) -> dict[str, float]:
     pairs = list(pairwise(video))
     if not pairs:  # a single frame
         return {}
@@ -155,7 +153,7 @@ def _movement(video: Video, photo: Rgb8, beside: Video, instruments: Instruments
     return {"coherence": float(np.mean(follows)), "motion": float(np.mean([motion(steps) for steps in flows]))}
 
 
-_JUDGES: dict[str, Callable[[Video, Rgb8, Video, Instruments], dict[str, float]]] = {
+_JUDGES: dict[str, Callable[[Video8, Rgb8, Video8, Instruments], dict[str, float]]] = {
     "identity": _person,
     "face": _person,
     "first_frame_psnr": _fidelity,

@@ -8,17 +8,15 @@ them much of a perturbation: `energy_left` says how much of it the victim saw at
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from anti_i2v.arrays import Rgb8
 from anti_i2v.metrics.faces import Face, FaceIdentity
 
 __all__ = ["SIDE", "Square", "View", "cut", "energy_left", "square_of", "view_of"]
 
-Rgb8: TypeAlias = NDArray[np.uint8]
 
 SIDE = 256
 """Pixels of the victims' videos: twice what ours were trained at. Encoders blur a face of 128 pixels (taesd leaves

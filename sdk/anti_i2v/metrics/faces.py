@@ -17,12 +17,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from anti_i2v.arrays import Rgb8
 from anti_i2v.errors import SurrogateError
 from anti_i2v.home import home
 
 __all__ = ["Face", "FaceIdentity"]
 
-Rgb: TypeAlias = NDArray[np.uint8]
 Point: TypeAlias = tuple[float, float]
 
 _LONG_EDGES = (640, 320, 1280)
@@ -86,7 +86,7 @@ class FaceIdentity:
         # Both nets keep their input and their buffers between calls.
         self._lock = Lock()
 
-    def find(self, pixels: Rgb) -> Face | None:
+    def find(self, pixels: Rgb8) -> Face | None:
         """The largest face of an (H, W, 3) photo of any size, or None."""
         for long_edge in _LONG_EDGES:
             faces = self._detect(pixels, long_edge)
@@ -94,7 +94,7 @@ class FaceIdentity:
                 return max(faces, key=lambda face: face.box[2] * face.box[3])
         return None
 
-    def embed(self, pixels: Rgb, face: Face) -> NDArray[np.float32]:
+    def embed(self, pixels: Rgb8, face: Face) -> NDArray[np.float32]:
         """The (128,) embedding of unit length of a face of an (H, W, 3) photo."""
         crop = align(pixels, face).astype(np.float32) / 255
         batch = np.ascontiguousarray(((crop - _MEAN) / _STD).transpose(2, 0, 1)[None])
@@ -105,7 +105,7 @@ class FaceIdentity:
         unit: NDArray[np.float32] = embedding / np.linalg.norm(embedding)
         return unit
 
-    def identity(self, clean: Rgb, other: Rgb, face: Face) -> float:
+    def identity(self, clean: Rgb8, other: Rgb8, face: Face) -> float:
         """Cosine in [-1, 1] between a face of the clean photo and what stands at the same place of the other.
 
         Both are aligned with the clean photo's landmarks. A detector run on the other photo could fail, or be led
@@ -119,7 +119,7 @@ class FaceIdentity:
             raise ValueError(f"identity compares photos of one size, got {clean.shape} and {other.shape}")
         return float(np.clip(self.embed(clean, face) @ self.embed(other, face), -1, 1))
 
-    def _detect(self, pixels: Rgb, long_edge: int) -> list[Face]:
+    def _detect(self, pixels: Rgb8, long_edge: int) -> list[Face]:
         small = _resized(pixels, long_edge / max(pixels.shape[:2]))
         height, width = small.shape[:2]
         blue_first = np.ascontiguousarray(small[..., ::-1])  # as YuNet was trained
@@ -131,7 +131,7 @@ class FaceIdentity:
         return [] if rows is None else [_face(row.astype(float), scale) for row in rows]
 
 
-def align(pixels: Rgb, face: Face) -> Rgb:
+def align(pixels: Rgb8, face: Face) -> Rgb8:
     """The (112, 112, 3) crop in which a face's landmarks lie on ArcFace's, by a least-squares similarity transform."""
     import cv2
 
@@ -164,7 +164,7 @@ def _face(row: NDArray[np.float64], scale: NDArray[np.float64]) -> Face:
     return Face((left, top, width, height), (right_eye, left_eye, nose, right_corner, left_corner), float(row[14]))
 
 
-def _resized(pixels: Rgb, scale: float) -> Rgb:
+def _resized(pixels: Rgb8, scale: float) -> Rgb8:
     import cv2
 
     size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))

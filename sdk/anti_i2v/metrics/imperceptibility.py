@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TypeAlias
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from anti_i2v.arrays import Rgb8, Window
+
 __all__ = ["Imperceptibility", "compare", "delta_e", "psnr", "relief", "ssim"]
 
-Rgb: TypeAlias = NDArray[np.uint8]
-Window: TypeAlias = tuple[slice, slice]
 
 _SIDE, _WINDOWS = 256, 16
 """Windows of 256 x 256, at most 16: a megapixel in all."""
@@ -60,7 +59,7 @@ class Imperceptibility(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     sampled_share: float
 
 
-def compare(clean: Rgb, protected: Rgb) -> Imperceptibility:
+def compare(clean: Rgb8, protected: Rgb8) -> Imperceptibility:
     """All numbers of a pair of (H, W, 3) photos. Raises ValueError for unequal sizes or sides below 11 pixels."""
     largest, absolute, squares = _differences(clean, protected)
     mean, percentile = delta_e(clean, protected)
@@ -78,13 +77,13 @@ def compare(clean: Rgb, protected: Rgb) -> Imperceptibility:
     )
 
 
-def psnr(clean: Rgb, protected: Rgb) -> float:
+def psnr(clean: Rgb8, protected: Rgb8) -> float:
     """10 log10(255^2 / MSE) in dB, the mean over every pixel and channel, exact; `inf` for equal photos."""
     _, _, squares = _differences(clean, protected)
     return _decibels(squares, clean.size) if squares else math.inf
 
 
-def ssim(clean: Rgb, protected: Rgb) -> float:
+def ssim(clean: Rgb8, protected: Rgb8) -> float:
     """Mean structural similarity over pixels and RGB channels.
 
     Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to structural similarity",
@@ -111,7 +110,7 @@ def ssim(clean: Rgb, protected: Rgb) -> float:
     return float(np.mean(scores))
 
 
-def delta_e(clean: Rgb, protected: Rgb) -> tuple[float, float]:
+def delta_e(clean: Rgb8, protected: Rgb8) -> tuple[float, float]:
     """CIEDE2000 colour difference, (mean, 95th percentile) over pixels, from sRGB by L*a*b* under D65.
 
     Sharma, Wu, Dalal, "The CIEDE2000 color-difference formula", Color Research and Application 2005. It is meant for
@@ -130,7 +129,7 @@ def delta_e(clean: Rgb, protected: Rgb) -> tuple[float, float]:
     return float(pooled.mean()), float(np.percentile(pooled, 95))
 
 
-def relief(clean: Rgb, protected: Rgb) -> float | None:
+def relief(clean: Rgb8, protected: Rgb8) -> float | None:
     """How much the perturbation stands out from smooth areas, sky, walls and skin: levels of luma, root mean square.
 
     PSNR does not tell a pattern from grain, eyes do: of two perturbations of 37 dB, the one with a pattern a few pixels
@@ -154,7 +153,7 @@ def relief(clean: Rgb, protected: Rgb) -> float | None:
     return math.sqrt(float(np.square(shown[smooth]).mean()))
 
 
-def _luma_on_screen(photo: Rgb) -> NDArray[np.float32]:
+def _luma_on_screen(photo: Rgb8) -> NDArray[np.float32]:
     """(H, W) luma in levels (Rec. 601, as JPEG has it), shrunk to a screen."""
     from PIL import Image
 
@@ -171,13 +170,13 @@ def _decibels(squares: int, count: int) -> float:
     return 10 * math.log10(255**2 * count / squares)
 
 
-def _same_size(clean: Rgb, protected: Rgb) -> tuple[int, int]:
+def _same_size(clean: Rgb8, protected: Rgb8) -> tuple[int, int]:
     if clean.shape != protected.shape or clean.ndim != 3 or clean.shape[2] != 3:
         raise ValueError(f"two photos of one size (H, W, 3) are compared, got {clean.shape} and {protected.shape}")
     return clean.shape[0], clean.shape[1]
 
 
-def _differences(clean: Rgb, protected: Rgb) -> tuple[int, int, int]:
+def _differences(clean: Rgb8, protected: Rgb8) -> tuple[int, int, int]:
     """(largest, sum of absolute, sum of squared) difference in levels, as integers: exact at any size."""
     _same_size(clean, protected)
     largest = absolute = squares = 0
@@ -189,7 +188,7 @@ def _differences(clean: Rgb, protected: Rgb) -> tuple[int, int, int]:
     return largest, absolute, squares
 
 
-def _strips(pixels: Rgb) -> Iterator[slice]:
+def _strips(pixels: Rgb8) -> Iterator[slice]:
     """Rows in runs of about 65536 pixels, which bounds what float copies cost."""
     height, width = pixels.shape[:2]
     step = max(1, _SIDE * _SIDE // width)

@@ -7,16 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 from tests.sdk.conftest import FRAMES as FRAMES
 
+from anti_i2v.arrays import Rgb8
 from anti_i2v.evaluation.records import ConditionName, Evaluation
 from anti_i2v.evaluation.verdicts import Instruments
 
 from .invented import invented, invented_views
-
-Rgb8 = NDArray[np.uint8]
 
 SIDE = 32
 """Of the tiny video model, `dit_folder`."""

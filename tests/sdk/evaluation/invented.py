@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from anti_i2v.arrays import Rgb8
 from anti_i2v.evaluation.doubts import Doubt
 from anti_i2v.evaluation.records import (
     CONDITIONS,
@@ -27,8 +27,6 @@ from anti_i2v.evaluation.records import (
 from anti_i2v.evaluation.statistics import Estimate
 from anti_i2v.evaluation.victims import Role
 from anti_i2v.metrics.imperceptibility import compare
-
-Rgb8 = NDArray[np.uint8]
 
 PORTRAIT = Path(__file__).parents[2] / "data" / "portraits" / "filippo_giunchedi.jpg"
 SIDE, FRAMES, SEEDS = 128, 8, (0, 1)

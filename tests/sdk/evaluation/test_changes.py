@@ -22,8 +22,6 @@ from anti_i2v.evaluation.changes import (
 
 from .conftest import noised, smooth
 
-Rgb8 = NDArray[np.uint8]
-
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_change_keeps_the_proportions_and_gives_the_same_twice(name: str) -> None:

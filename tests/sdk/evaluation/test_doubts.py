@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
 from anti_i2v.evaluation import doubts
@@ -17,8 +16,6 @@ from anti_i2v.photo import open_photo
 from anti_i2v.presets import jpeg
 
 from .conftest import noised, smooth
-
-Rgb8 = NDArray[np.uint8]
 
 PHOTOS = Path(__file__).parents[2] / "data"
 CLEAN = smooth(64, 64)

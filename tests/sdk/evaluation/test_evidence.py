@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import uniform_filter
 
+from anti_i2v.arrays import Rgb8
 from anti_i2v.controls import rescaled
 from anti_i2v.errors import PhotoError, RecipeError, SurrogateError
 from anti_i2v.evaluation import evidence as module
@@ -26,8 +26,6 @@ from anti_i2v.evaluation.victims import Victim
 from anti_i2v.metrics.imperceptibility import psnr
 
 from .conftest import FRAMES, SIDE, noised, smooth
-
-Rgb8 = NDArray[np.uint8]
 
 
 def test_a_real_victim_that_learned_nothing_is_evaluated_to_the_end_without_a_headline(

@@ -19,6 +19,7 @@ import pytest
 import typer
 from PIL import Image
 
+from anti_i2v.arrays import Rgb8
 from anti_i2v.cli import app
 from anti_i2v.evaluation.changes import AVERAGED
 from anti_i2v.evaluation.page import LARGEST, page
@@ -31,7 +32,7 @@ from anti_i2v.evaluation.statistics import Estimate
 from anti_i2v.evaluation.victims import ROLES
 from anti_i2v.evaluation.words import ROLE_WORDS, as_text
 
-from .invented import FRAMES, HEADLINE, NOTE, REFUSED, ROLE_OF, SIDE, Rgb8, changed, refused, survivals
+from .invented import FRAMES, HEADLINE, NOTE, REFUSED, ROLE_OF, SIDE, changed, refused, survivals
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import load
 
+from anti_i2v.arrays import Rgb8
 from anti_i2v.evaluation import purifiers
 from anti_i2v.evaluation.purifiers import (
     RANGE,
@@ -26,8 +26,6 @@ from anti_i2v.evaluation.purifiers import (
 from anti_i2v.metrics.imperceptibility import psnr
 
 from .conftest import noised, smooth
-
-Rgb8 = NDArray[np.uint8]
 
 DATA = Path(__file__).parents[2] / "data"
 PHOTOS = ("astronaut", "chelsea", "china", "coffee", "grace_hopper", "portraits/katherine_maher")

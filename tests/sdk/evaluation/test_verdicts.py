@@ -6,16 +6,14 @@ import math
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from anti_i2v.arrays import Rgb8
 from anti_i2v.evaluation.verdicts import CLOSEST, MEASURES, Instruments, coherence, flow, judge, motion, sharpness
 
 from .conftest import noised, smooth
-
-Rgb8 = NDArray[np.uint8]
 
 
 def textured(height: int, width: int) -> Rgb8:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
@@ -12,8 +11,6 @@ from anti_i2v.evaluation.verdicts import Instruments
 from anti_i2v.evaluation.views import AROUND, Square, cut, energy_left, square_of, view_of
 
 from .conftest import noised, smooth
-
-Rgb8 = NDArray[np.uint8]
 
 
 def test_a_photo_of_the_victims_size_is_taken_as_it_is() -> None:
