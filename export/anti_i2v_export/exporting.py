@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from anti_i2v.artifacts import LPIPS, PARTS, Artifact, Graph, read_artifact
+from anti_i2v.engines.artifacts import LPIPS, PARTS, Artifact, Graph, read_artifact
 from anti_i2v.engines.torch_engine import LPIPS_WEIGHTS
 from anti_i2v.errors import RecipeError, SurrogateError
-from anti_i2v.home import find, home
 from anti_i2v.metrics.perceptual import Lpips
+from anti_i2v.paths import find, home
 from anti_i2v.recipes import Recipe, for_encoders, hooks_of, load_recipe, recipe_names
 from anti_i2v.surrogates.base import Surrogate
+from anti_i2v.surrogates.catalogue import EMBEDDED, entries, is_video_model, load_surrogate
 from anti_i2v.surrogates.info import SurrogateInfo
-from anti_i2v.surrogates.registry import EMBEDDED, entries, is_video_model, load_surrogate
-from anti_i2v.surrogates.trained import victims
+from anti_i2v.surrogates.trained_models import victims
 from anti_i2v_export.graphs import Draft, Tensors, lpips_drafts, part_drafts, surrogate_drafts
 from anti_i2v_export.verify import real_samples
 from anti_i2v_export.writing import Subject, check_artifact, write_artifact

@@ -14,18 +14,19 @@ import torch
 from torch import nn
 from torch.export import Dim
 
-from anti_i2v.charts import CHARTS, chart_inputs
-from anti_i2v.eot import change_pixels
 from anti_i2v.errors import SurrogateError
 from anti_i2v.metrics.perceptual import Lpips
-from anti_i2v.objectives import Objective, objectives_of, weigh
-from anti_i2v.optimise import RULES, advance
+from anti_i2v.objectives.base import Objective
+from anti_i2v.objectives.binding import objectives_of, weigh
+from anti_i2v.objectives.targets import anchor_target
+from anti_i2v.optim.eot import change_pixels
+from anti_i2v.optim.perceptual_mask import begin
+from anti_i2v.optim.space_constants import CHARTS, chart_inputs
+from anti_i2v.optim.spaces import make_space
+from anti_i2v.optim.update_rules import RULES, advance
 from anti_i2v.recipes import Recipe, terms_of
-from anti_i2v.refine import anchor_target
-from anti_i2v.spaces import make_space
 from anti_i2v.surrogates.base import Surrogate
 from anti_i2v.surrogates.info import draw_all
-from anti_i2v.visibility import begin
 from anti_i2v_export.trace import value_and_gradient
 
 __all__ = ["Draft", "Sample", "Tensors", "lpips_drafts", "part_drafts", "sample", "surrogate_drafts"]

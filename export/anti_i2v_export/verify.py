@@ -14,7 +14,7 @@ import onnxruntime
 import torch
 from PIL import Image
 
-from anti_i2v.artifacts import Verification
+from anti_i2v.engines.artifacts import Verification
 from anti_i2v.errors import SurrogateError
 from anti_i2v_export.graphs import Draft, Sample, sample
 

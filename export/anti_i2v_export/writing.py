@@ -14,7 +14,7 @@ import msgspec
 import onnx
 from onnx import external_data_helper
 
-from anti_i2v.artifacts import CONTEXT, FORMAT_VERSION, SIDECAR, Artifact, Graph, Port, digest, read_artifact
+from anti_i2v.engines.artifacts import CONTEXT, FORMAT_VERSION, SIDECAR, Artifact, Graph, Port, digest, read_artifact
 from anti_i2v.errors import OutputError, SurrogateError
 from anti_i2v.surrogates.base import Surrogate
 from anti_i2v.surrogates.info import Normalisation, Random, SurrogateInfo
@@ -229,7 +229,7 @@ def _port(port: onnx.ValueInfoProto, draft: Draft, words: dict[str, tuple[int | 
 
 
 _KINDS = {
-    "chart": "of the space, see anti_i2v.charts",
+    "chart": "of the space, see anti_i2v.optim.space_constants",
     "memory": "of the algorithm, zero before the first step of a space",
     "next": "of the algorithm, for the next step of the space",
     "draw": "drawn anew for each step, or the surrogate's context",

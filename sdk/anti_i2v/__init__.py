@@ -32,16 +32,16 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 if TYPE_CHECKING:
     from anti_i2v.checking import check
     from anti_i2v.protector import Protection, Protector, protect
-    from anti_i2v.receipt import Receipt
+    from anti_i2v.receipts.receipt import Receipt
     from anti_i2v.recipes import Recipe, load_recipe, recipe_names
-    from anti_i2v.video import Video
+    from anti_i2v.surrogates.video_options import Video
 
 _LAZY = {
     "Protection": "protector",
     "Protector": "protector",
-    "Receipt": "receipt",
+    "Receipt": "receipts.receipt",
     "Recipe": "recipes",
-    "Video": "video",
+    "Video": "surrogates.video_options",
     "check": "checking",
     "load_recipe": "recipes",
     "protect": "protector",

@@ -8,12 +8,14 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from anti_i2v.encoding import check_holds, check_target
 from anti_i2v.errors import AntiI2VError, Cancelled, OutputError, PhotoError, RecipeError
-from anti_i2v.photo import format_of, open_photo
-from anti_i2v.presets import preset as preset_named
+from anti_i2v.files import check_target
+from anti_i2v.images.decode import open_photo
+from anti_i2v.images.encode import check_holds
+from anti_i2v.images.formats import format_of
+from anti_i2v.images.platforms import preset as preset_named
 from anti_i2v.protector import Protector
-from anti_i2v.receipt import Receipt
+from anti_i2v.receipts.receipt import Receipt
 
 __all__ = ["Result", "photos_in", "protect_folder"]
 

@@ -7,10 +7,11 @@ from typing import Any
 
 from anti_i2v.engines import make_engine
 from anti_i2v.errors import PhotoError
-from anti_i2v.fullsize import working_size
+from anti_i2v.images.decode import open_photo
+from anti_i2v.images.photo import Photo
+from anti_i2v.images.resize import working_size
 from anti_i2v.metrics.imperceptibility import compare
-from anti_i2v.photo import Photo, open_photo
-from anti_i2v.receipt import Receipt, versions
+from anti_i2v.receipts.receipt import Receipt, versions
 
 __all__ = ["check"]
 
@@ -29,8 +30,9 @@ def check(
     Raises:
         PhotoError: a photo cannot be read, or the sizes differ.
     """
-    from anti_i2v.measure import Instruments, measure
-    from anti_i2v.presets import PRESETS
+    from anti_i2v.images.platforms import PRESETS
+    from anti_i2v.receipts.effects import Instruments
+    from anti_i2v.receipts.measure import measure
 
     begun = time.monotonic()
     before, after = (photo if isinstance(photo, Photo) else open_photo(photo) for photo in (clean, protected))

@@ -15,8 +15,8 @@ from PIL import Image, ImageDraw, ImageFont
 from anti_i2v.arrays import Rgb8
 from anti_i2v.engines import make_engine
 from anti_i2v.errors import SurrogateError
-from anti_i2v.photo import write_atomic
-from anti_i2v.surrogates.registry import entries
+from anti_i2v.files import write_atomic
+from anti_i2v.surrogates.catalogue import entries
 
 if TYPE_CHECKING:
     from anti_i2v.engines.base import Judge
@@ -136,7 +136,7 @@ def _span(middle: float, side: int) -> slice:
 
 
 def _decoded(clean: Rgb8, protected: Rgb8, decoder: Judge, faces: FaceIdentity | None, short_side: int) -> Panels:
-    from anti_i2v.measure import decoded_windows
+    from anti_i2v.receipts.effects import decoded_windows
 
     before, after = decoded_windows(clean, protected, decoder, short_side, faces)
     twice = 2 * max(before.shape[:2]) <= SIDE

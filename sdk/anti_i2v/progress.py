@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Ta
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from anti_i2v.descent import Step
+    from anti_i2v.optim.pgd import Step
 
 __all__ = ["counter", "narrator", "stepper"]
 

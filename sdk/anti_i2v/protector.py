@@ -14,24 +14,30 @@ import msgspec
 import numpy as np
 
 from anti_i2v.arrays import PixelArray, Rgb8
-from anti_i2v.descent import Step
-from anti_i2v.draft import pattern
 from anti_i2v.engines import choose_engine, make_engine
 from anti_i2v.errors import RecipeError
-from anti_i2v.fullsize import STRIP, add_delta, check_budget, to_working, working_size
+from anti_i2v.files import write_atomic
+from anti_i2v.images.decode import open_photo
+from anti_i2v.images.encode import encode
+from anti_i2v.images.formats import format_of
+from anti_i2v.images.perturbation import STRIP, add_delta, check_budget
+from anti_i2v.images.photo import Photo
+from anti_i2v.images.platforms import PRESETS, Preset
+from anti_i2v.images.platforms import preset as preset_named
+from anti_i2v.images.resize import to_working, working_size
 from anti_i2v.metrics.imperceptibility import compare
-from anti_i2v.photo import Photo, encode, format_of, open_photo, write_atomic
-from anti_i2v.presets import PRESETS, Preset
-from anti_i2v.presets import preset as preset_named
-from anti_i2v.receipt import Encoding, Receipt, versions
+from anti_i2v.optim.initialisation import pattern
+from anti_i2v.optim.optimise import refine
+from anti_i2v.optim.pgd import Step
+from anti_i2v.receipts.receipt import Encoding, Receipt, versions
 from anti_i2v.recipes import Recipe, load_recipe
-from anti_i2v.refine import refine
-from anti_i2v.surrogates.registry import EMBEDDED
-from anti_i2v.video import Video
+from anti_i2v.surrogates.catalogue import EMBEDDED
+from anti_i2v.surrogates.video_options import Video
 
 if TYPE_CHECKING:
     from anti_i2v.engines.base import Engine
-    from anti_i2v.measure import Instruments, Measured
+    from anti_i2v.receipts.effects import Instruments
+    from anti_i2v.receipts.measure import Measured
 
 __all__ = ["Protection", "Protector", "protect"]
 
@@ -140,7 +146,7 @@ class Protector:
 
     @cached_property
     def _instruments(self) -> Instruments:
-        from anti_i2v.measure import Instruments
+        from anti_i2v.receipts.effects import Instruments
 
         return Instruments.at_hand(self._engine)
 
@@ -270,7 +276,7 @@ class Protector:
         return clean, candidate, radius
 
     def _measure(self, photo: Photo, made: _Made, platform: Preset | None, seed: int, until: float | None) -> Measured:
-        from anti_i2v.measure import measure
+        from anti_i2v.receipts.measure import measure
 
         presets = [platform.name] if platform else list(PRESETS)
         return measure(

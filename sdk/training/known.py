@@ -13,8 +13,8 @@ from pathlib import Path
 
 from clips import TEST_PHOTOS, digest
 
-from anti_i2v.evaluation.doubts import ALIKE, fingerprint
-from anti_i2v.photo import open_photo
+from anti_i2v.evaluation.validity_checks import ALIKE, fingerprint
+from anti_i2v.images.decode import open_photo
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 

@@ -23,7 +23,7 @@ from tiles import batches, crops, photos_of, sideways, teacher
 from torch.nn import functional as F
 
 from anti_i2v.metrics.latents import relative_shift
-from anti_i2v.surrogates.embedded import HEADS, Student
+from anti_i2v.surrogates.student import HEADS, Student
 
 BUDGET = 8 / 255
 

@@ -27,11 +27,11 @@ from diffusers import AutoencoderTiny
 from PIL import Image, ImageOps
 from safetensors.torch import load_file, save_file
 
-from anti_i2v.eot import apply_change
 from anti_i2v.metrics.latents import relative_shift
 from anti_i2v.metrics.perceptual import Lpips
-from anti_i2v.tiles import TILE, draw_layout, lay
-from anti_i2v.transforms import Transform, sampler
+from anti_i2v.optim.eot import apply_change
+from anti_i2v.optim.transforms import Transform, sampler
+from anti_i2v.optim.universal_perturbation import TILE, draw_layout, lay
 
 HELD_OUT = "taesd3"
 CROP = 96

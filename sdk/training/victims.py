@@ -30,7 +30,7 @@ from torch import nn
 
 from anti_i2v.surrogates.backbones.base import Backbone
 from anti_i2v.surrogates.backbones.cogvideox import COUNTED, CogVideoX, alphas_of
-from anti_i2v.surrogates.backbones.small import Framewise
+from anti_i2v.surrogates.backbones.framewise import Framewise
 from anti_i2v.surrogates.backbones.svd import AUGMENTATION, StableVideoDiffusion
 from anti_i2v.surrogates.info import SurrogateInfo, draw_all
 

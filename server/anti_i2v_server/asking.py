@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from litestar import Request
 from litestar.params import QueryParameter
 
-from anti_i2v.photo import FORMATS
-from anti_i2v.presets import PRESETS
+from anti_i2v.images.formats import FORMATS
+from anti_i2v.images.platforms import PRESETS
 from anti_i2v.recipes import recipe_names
 from anti_i2v_server.errors import MalformedRequest
 from anti_i2v_server.wishes import METADATA, PRIORITIES, Wishes

@@ -17,9 +17,9 @@ from functools import cache
 
 import numpy as np
 
-from anti_i2v.descent import Step
 from anti_i2v.errors import AntiI2VError
-from anti_i2v.photo import open_photo
+from anti_i2v.images.decode import open_photo
+from anti_i2v.optim.pgd import Step
 from anti_i2v.protector import Protector
 from anti_i2v_server.memory import OVER_MEMORY, forbid_more_than, resident
 from anti_i2v_server.wire import Alive, Cancel, Channel, Done, Faulty, Progress, Ready, Refused, Setup, Task

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from anti_i2v.receipt import Receipt
+from anti_i2v.receipts.receipt import Receipt
 from anti_i2v_server.wishes import Wishes
 
 __all__ = ["MOST_EVENTS", "Event", "Job", "Result", "State"]
@@ -57,7 +57,7 @@ class Event:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """The protected file, one of `anti_i2v.photo.FORMATS`, and its receipt."""
+    """The protected file, one of `anti_i2v.images.decode.FORMATS`, and its receipt."""
 
     file: bytes = field(repr=False)
     format: str

@@ -21,7 +21,7 @@ from litestar.openapi.spec import (
     SecurityScheme,
 )
 
-from anti_i2v.receipt import versions
+from anti_i2v.receipts.receipt import versions
 from anti_i2v_server.body import FORM, PHOTO_PART, READ_TYPES
 from anti_i2v_server.docs import DocsPage
 from anti_i2v_server.gate import RECEIPT_HEADER

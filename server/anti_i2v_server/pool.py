@@ -8,7 +8,7 @@ from collections.abc import Callable
 from structlog.typing import FilteringBoundLogger
 
 from anti_i2v.errors import AntiI2VError
-from anti_i2v.receipt import Receipt
+from anti_i2v.receipts.receipt import Receipt
 from anti_i2v_server.board import Board
 from anti_i2v_server.errors import JobFailed, WorkerLost
 from anti_i2v_server.jobs import Job, Result

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from litestar import Response
 
-from anti_i2v.receipt import Pair, Receipt
+from anti_i2v.receipts.receipt import Pair, Receipt
 from anti_i2v_server.gate import RECEIPT_HEADER
 from anti_i2v_server.jobs import Event, Job, Result, effect_of
 from anti_i2v_server.problems import Problem, problem_of

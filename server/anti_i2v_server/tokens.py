@@ -19,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 
-from anti_i2v.home import home
+from anti_i2v.paths import home
 from anti_i2v_server.errors import TokenFileUnsafe
 
 __all__ = ["Entry", "Tokens"]
@@ -45,7 +45,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Tokens:
-    """The file, by default `server/tokens.json` in the home folder of `anti_i2v.home`."""
+    """The file, by default `server/tokens.json` in the home folder of `anti_i2v.paths`."""
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or home() / "server" / "tokens.json"

@@ -89,7 +89,7 @@ class Progress(msgspec.Struct, frozen=True, tag=True):
 
 
 class Done(msgspec.Struct, frozen=True, tag=True):
-    """The protected file, one of `anti_i2v.photo.FORMATS`, and its receipt as JSON."""
+    """The protected file, one of `anti_i2v.images.decode.FORMATS`, and its receipt as JSON."""
 
     id: str
     file: bytes

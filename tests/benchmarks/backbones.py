@@ -23,9 +23,13 @@ import numpy as np
 import torch
 
 from anti_i2v.metrics.latents import mean_square
-from anti_i2v.objectives import Anchor, Collapse, Denoising, Objective, bind
-from anti_i2v.optimise import value_and_gradient
-from anti_i2v.refine import anchor_target
+from anti_i2v.objectives.base import Objective
+from anti_i2v.objectives.binding import bind
+from anti_i2v.objectives.denoising import Denoising
+from anti_i2v.objectives.representation_anchor import Anchor
+from anti_i2v.objectives.representation_collapse import Collapse
+from anti_i2v.objectives.targets import anchor_target
+from anti_i2v.optim.update_rules import value_and_gradient
 from anti_i2v.surrogates.backbones.cogvideox import CogVideoX, alphas_of
 from anti_i2v.surrogates.info import SurrogateInfo, draw_all
 

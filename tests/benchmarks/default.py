@@ -31,17 +31,18 @@ import numpy as np
 import torch
 
 from anti_i2v.arrays import Rgb8
-from anti_i2v.controls import random_psnr
 from anti_i2v.engines.torch_engine import LPIPS_WEIGHTS, TorchEngine
 from anti_i2v.errors import Cancelled
-from anti_i2v.fullsize import check_budget, to_working, working_size
-from anti_i2v.home import find, home
-from anti_i2v.measure import Instruments, as_uint8, choose_window, effect_on, stack_views
+from anti_i2v.images.decode import open_photo
+from anti_i2v.images.degradations import CHECKS
+from anti_i2v.images.perturbation import check_budget
+from anti_i2v.images.resize import to_working, working_size
 from anti_i2v.metrics.faces import FaceIdentity
 from anti_i2v.metrics.imperceptibility import compare
-from anti_i2v.photo import open_photo
-from anti_i2v.presets import CHECKS
+from anti_i2v.metrics.random_controls import random_psnr
+from anti_i2v.paths import find, home
 from anti_i2v.protector import Protector
+from anti_i2v.receipts.effects import Instruments, as_uint8, choose_window, effect_on, stack_views
 from anti_i2v.recipes import Recipe, load_recipe, recipe_names
 
 DATA = Path(__file__).parent.parent / "data"

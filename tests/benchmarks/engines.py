@@ -20,18 +20,19 @@ from statistics import median
 import numpy as np
 import torch
 
-from anti_i2v.artifacts import locate_artifact
-from anti_i2v.draft import pattern
+from anti_i2v.engines.artifacts import locate_artifact
 from anti_i2v.engines.onnx_engine import OnnxEngine
-from anti_i2v.fullsize import to_working
-from anti_i2v.objectives import Displacement, bind
-from anti_i2v.optimise import value_and_gradient
-from anti_i2v.photo import open_photo
+from anti_i2v.images.decode import open_photo
+from anti_i2v.images.resize import to_working
+from anti_i2v.objectives.binding import bind
+from anti_i2v.objectives.encoder_shift import Displacement
+from anti_i2v.optim.initialisation import pattern
+from anti_i2v.optim.transforms import Change
+from anti_i2v.optim.update_rules import value_and_gradient
 from anti_i2v.recipes import load_recipe
 from anti_i2v.surrogates.base import Surrogate
-from anti_i2v.surrogates.embedded import Student
-from anti_i2v.surrogates.registry import load_surrogate
-from anti_i2v.transforms import Change
+from anti_i2v.surrogates.catalogue import load_surrogate
+from anti_i2v.surrogates.student import Student
 
 PHOTO = Path(__file__).parent.parent / "data" / "astronaut.jpg"
 RECIPE = load_recipe("balanced", spaces=["rgb"])

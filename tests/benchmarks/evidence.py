@@ -33,22 +33,23 @@ import numpy as np
 from torch import set_num_threads
 
 from anti_i2v.arrays import Rgb8
-from anti_i2v.controls import Visibility, rescaled
-from anti_i2v.evaluation.changes import AVERAGED, CHANGES
-from anti_i2v.evaluation.competitors import competitor, competitor_names
-from anti_i2v.evaluation.evidence import evaluate_all
-from anti_i2v.evaluation.records import Evaluation, VictimEvidence
+from anti_i2v.evaluation.baselines.recipes import competitor, competitor_names
+from anti_i2v.evaluation.crops import SIDE, cut, square_of
+from anti_i2v.evaluation.degradations import AVERAGED, CHANGES
+from anti_i2v.evaluation.results import Evaluation, VictimEvidence
+from anti_i2v.evaluation.runner import evaluate_all
 from anti_i2v.evaluation.samples import Sample, sample
-from anti_i2v.evaluation.verdicts import Instruments
+from anti_i2v.evaluation.text_report import CONDITION_WORDS, SHOWN
 from anti_i2v.evaluation.victims import at_hand, where
-from anti_i2v.evaluation.views import SIDE, cut, square_of
-from anti_i2v.evaluation.words import CONDITION_WORDS, SHOWN
-from anti_i2v.fullsize import check_budget
-from anti_i2v.photo import open_photo, write_atomic
+from anti_i2v.evaluation.video_metrics import Instruments
+from anti_i2v.files import write_atomic
+from anti_i2v.images.decode import open_photo
+from anti_i2v.images.perturbation import check_budget
+from anti_i2v.metrics.random_controls import Visibility, rescaled
 from anti_i2v.preview import Panels, sheet
 from anti_i2v.protector import Protector
 from anti_i2v.recipes import Recipe, load_recipe
-from anti_i2v.video import Video
+from anti_i2v.surrogates.video_options import Video
 
 Equality = tuple[Visibility, float]
 

@@ -180,7 +180,7 @@ def health_row(label: str, client: httpx.Client, seconds: float) -> None:
 
 def direct(size: str) -> None:
     """Run in a child: protects whenever it is told to, and says the seconds and the file's hash."""
-    from anti_i2v.photo import open_photo
+    from anti_i2v.images.decode import open_photo
     from anti_i2v.protector import Protector
 
     data, protector = photo(size), Protector("draft", engine="onnx")

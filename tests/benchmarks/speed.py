@@ -71,10 +71,11 @@ def steps(device: str, size: int) -> None:
     """Seconds a value, gradient and move, as medians of interleaved runs."""
     import torch
 
-    from anti_i2v.objectives import Displacement, bind
-    from anti_i2v.optimise import sign_gradient
-    from anti_i2v.spaces import Lab, LowDct, Rgb
-    from anti_i2v.surrogates.registry import at_hand, load_surrogate
+    from anti_i2v.objectives.binding import bind
+    from anti_i2v.objectives.encoder_shift import Displacement
+    from anti_i2v.optim.spaces import Lab, LowDct, Rgb
+    from anti_i2v.optim.update_rules import sign_gradient
+    from anti_i2v.surrogates.catalogue import at_hand, load_surrogate
 
     name = (at_hand() or ["embedded"])[0]
     clean = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0)).to(device)

@@ -14,16 +14,24 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from typer.testing import CliRunner
 
-from anti_i2v.artifacts import LPIPS, SIDECAR, Artifact, Verification, artifact_at_hand, context_of, read_artifact
-from anti_i2v.cli import app
+from anti_i2v.engines.artifacts import (
+    LPIPS,
+    SIDECAR,
+    Artifact,
+    Verification,
+    artifact_at_hand,
+    context_of,
+    read_artifact,
+)
 from anti_i2v.engines.torch_engine import LPIPS_WEIGHTS, TorchJudge
 from anti_i2v.errors import OutputError, RecipeError, SurrogateError
 from anti_i2v.metrics.perceptual import Lpips
 from anti_i2v.recipes import Recipe, load_recipe
 from anti_i2v.surrogates.autoencoders import WEIGHTS, fingerprint, load_autoencoder
 from anti_i2v.surrogates.base import Surrogate
+from anti_i2v.surrogates.catalogue import load_surrogate
 from anti_i2v.surrogates.info import Normalisation, Random, SurrogateInfo
-from anti_i2v.surrogates.registry import load_surrogate
+from anti_i2v_cli import app
 
 pytest.importorskip("onnx", reason="needs onnx: pip install 'anti-i2v-sdk[export]'")
 pytest.importorskip("onnxscript", reason="needs onnxscript: pip install 'anti-i2v-sdk[export]'")

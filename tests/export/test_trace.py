@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from anti_i2v.errors import SurrogateError
 from anti_i2v.metrics.perceptual import Lpips
 from anti_i2v.surrogates.backbones.cogvideox import CogVideoX, alphas_of
-from anti_i2v.surrogates.embedded import load_student
 from anti_i2v.surrogates.info import SurrogateInfo
+from anti_i2v.surrogates.student import load_student
 
 onnx = pytest.importorskip("onnx", reason="needs onnx: pip install 'anti-i2v-sdk[export]'")
 pytest.importorskip("onnxscript", reason="needs onnxscript: pip install 'anti-i2v-sdk[export]'")

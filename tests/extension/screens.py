@@ -16,7 +16,7 @@ from typing import Any
 from PIL import Image, ImageChops
 
 from anti_i2v.metrics.imperceptibility import Imperceptibility
-from anti_i2v.receipt import Effect, Encoding, Pair, Receipt, Survival
+from anti_i2v.receipts.receipt import Effect, Encoding, Pair, Receipt, Survival
 
 DATA = Path(__file__).parents[1] / "data"
 

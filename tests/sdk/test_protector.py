@@ -23,9 +23,9 @@ from anti_i2v import (
     protect,
 )
 from anti_i2v.arrays import Rgb8
-from anti_i2v.controls import random_psnr
-from anti_i2v.objectives import relative_shift
-from anti_i2v.surrogates.registry import load_surrogate
+from anti_i2v.metrics.random_controls import random_psnr
+from anti_i2v.objectives.binding import relative_shift
+from anti_i2v.surrogates.catalogue import load_surrogate
 
 SMALL = {"short_side": 64}
 

@@ -73,7 +73,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
     [
         pytest.param("import anti_i2v", id="import anti_i2v"),
         pytest.param(
-            "from anti_i2v import *; import anti_i2v.batch, anti_i2v.report, anti_i2v.preview", id="every name"
+            "from anti_i2v import *; import anti_i2v.batch, anti_i2v.receipts.text, anti_i2v.preview", id="every name"
         ),
     ],
 )
@@ -104,4 +104,4 @@ def test_what_both_engines_share_loads_no_heavy_package() -> None:
     ],
 )
 def test_commands_that_need_no_model_load_no_heavy_package(arguments: list[str]) -> None:
-    assert loaded_by(f"sys.argv[1:] = {arguments}; from anti_i2v.cli import main; main()") == set()
+    assert loaded_by(f"sys.argv[1:] = {arguments}; from anti_i2v_cli import main; main()") == set()

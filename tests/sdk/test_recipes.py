@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from anti_i2v.errors import RecipeError
-from anti_i2v.optimise import ALGORITHMS
+from anti_i2v.objectives.targets import TARGETS
+from anti_i2v.optim.transforms import TRANSFORMS, sampler
+from anti_i2v.optim.update_rules import ALGORITHMS
 from anti_i2v.recipes import Recipe, Target, Terms, TransformName, load_recipe, recipe_names
-from anti_i2v.targets import TARGETS
-from anti_i2v.transforms import TRANSFORMS, sampler
 
 DATA = Path(load_recipe.__code__.co_filename).parent / "data" / "recipes"
 

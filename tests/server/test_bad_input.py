@@ -13,7 +13,7 @@ import pytest
 from litestar.testing import TestClient
 from PIL import Image
 
-from anti_i2v.photo import open_photo
+from anti_i2v.images.decode import open_photo
 
 JPEG = {"content-type": "image/jpeg"}
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
 from anti_i2v.metrics.imperceptibility import Imperceptibility
-from anti_i2v.receipt import Receipt
+from anti_i2v.receipts.receipt import Receipt
 from anti_i2v_server.board import Board
 from anti_i2v_server.errors import JobUnknown, QueueFull
 from anti_i2v_server.jobs import MOST_EVENTS, Job, Result, State

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from anti_i2v.cli import app
+from anti_i2v_cli import app
 from anti_i2v_server.tokens import Tokens
 
 

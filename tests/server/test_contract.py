@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from litestar.testing import TestClient
 
-from anti_i2v.photo import open_photo
-from anti_i2v.presets import PRESETS
-from anti_i2v.receipt import Receipt
+from anti_i2v.images.decode import open_photo
+from anti_i2v.images.platforms import PRESETS
+from anti_i2v.receipts.receipt import Receipt
 from anti_i2v.recipes import recipe_names
 
 PNG = {"content-type": "image/png"}

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from anti_i2v import receipt as receipts
-from anti_i2v import report
+from anti_i2v.receipts import receipt as receipts
+from anti_i2v.receipts import text as report
 from anti_i2v.recipes import load_recipe
 from anti_i2v_server.tokens import Tokens
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from anti_i2v.engines.base import Engine
 from anti_i2v.errors import RecipeError
 from anti_i2v.recipes import Recipe
-from anti_i2v.video import Video
+from anti_i2v.surrogates.video_options import Video
 
 __all__ = ["ENGINES", "check_names", "choose_engine", "make_engine"]
 
@@ -55,7 +55,7 @@ def make_engine(
 
         return OnnxEngine(names, recipe, device)
     from anti_i2v.engines.torch_engine import TorchEngine
-    from anti_i2v.surrogates.registry import at_hand, usable
+    from anti_i2v.surrogates.catalogue import at_hand, usable
 
     if names is None:
         names = [*at_hand(), *(model for model in (recipe.video_models if recipe else ()) if usable(model))]
@@ -68,8 +68,8 @@ def check_names(name: str, names: Sequence[str | Path]) -> None:
     Raises:
         SurrogateError: one does not; the message says what to do.
     """
-    from anti_i2v.artifacts import locate_artifact
-    from anti_i2v.surrogates.registry import EMBEDDED, locate
+    from anti_i2v.engines.artifacts import locate_artifact
+    from anti_i2v.surrogates.catalogue import EMBEDDED, locate
 
     for surrogate in names:
         if choose_engine(name) == "onnx":

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from anti_i2v.arrays import PixelArray
+from anti_i2v.optim.optimise import OpenPhoto
 from anti_i2v.recipes import Recipe
-from anti_i2v.refine import OpenPhoto
 from anti_i2v.surrogates.info import SurrogateInfo
 
 __all__ = [

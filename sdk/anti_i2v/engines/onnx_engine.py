@@ -16,7 +16,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from anti_i2v.arrays import PixelArray
-from anti_i2v.artifacts import (
+from anti_i2v.engines.artifacts import (
     LPIPS,
     PARTS,
     Artifact,
@@ -26,14 +26,14 @@ from anti_i2v.artifacts import (
     packaged,
     read_artifact,
 )
-from anti_i2v.charts import CHARTS, chart_inputs
 from anti_i2v.engines.base import Judge, Perceptual
 from anti_i2v.errors import RecipeError, SurrogateError
+from anti_i2v.objectives.targets import target_of
+from anti_i2v.optim.space_constants import CHARTS, chart_inputs
+from anti_i2v.optim.transforms import Change
 from anti_i2v.recipes import Recipe, for_encoders, terms_of
+from anti_i2v.surrogates.catalogue import entries
 from anti_i2v.surrogates.info import ALL_LEVELS, draw_all
-from anti_i2v.surrogates.registry import entries
-from anti_i2v.targets import target_of
-from anti_i2v.transforms import Change
 
 __all__ = ["OnnxEngine", "OnnxJudge", "OnnxPhoto", "Runner", "Runtime"]
 

@@ -11,28 +11,30 @@ import numpy as np
 import torch
 
 from anti_i2v.arrays import PixelArray
-from anti_i2v.captions import describe, locate_captioner
-from anti_i2v.charts import chart_inputs
-from anti_i2v.devices import choose
 from anti_i2v.engines.base import Judge, Perceptual
-from anti_i2v.eot import apply_change
+from anti_i2v.engines.device import choose
 from anti_i2v.errors import RecipeError
-from anti_i2v.home import find
 from anti_i2v.metrics.clip import Clip
 from anti_i2v.metrics.perceptual import Lpips
-from anti_i2v.objectives import BoundLoss, bind, ensemble, objectives_of
-from anti_i2v.optimise import RULES, advance, better, value_and_gradient
+from anti_i2v.objectives.binding import BoundLoss, bind, ensemble, objectives_of
+from anti_i2v.objectives.targets import target_of
+from anti_i2v.optim.eot import apply_change
+from anti_i2v.optim.perceptual_mask import begin
+from anti_i2v.optim.projection import project
+from anti_i2v.optim.space_constants import chart_inputs
+from anti_i2v.optim.spaces import make_space
+from anti_i2v.optim.transforms import Change
+from anti_i2v.optim.update_rules import RULES, advance, better, value_and_gradient
+from anti_i2v.paths import find
 from anti_i2v.recipes import Recipe, for_encoders, hooks_of
-from anti_i2v.spaces import make_space, project
 from anti_i2v.surrogates.backbones.base import Backbone
 from anti_i2v.surrogates.backbones.sampling import STEPS
 from anti_i2v.surrogates.base import Draw, Surrogate
-from anti_i2v.surrogates.registry import EMBEDDED, is_video_model, load_surrogate, where
-from anti_i2v.surrogates.windows import Windowed
-from anti_i2v.targets import target_of
-from anti_i2v.transforms import Change
-from anti_i2v.video import GENERATED, Video, read_frames
-from anti_i2v.visibility import begin
+from anti_i2v.surrogates.captioner import describe, locate_captioner
+from anti_i2v.surrogates.catalogue import EMBEDDED, is_video_model, load_surrogate, where
+from anti_i2v.surrogates.reference_video import GENERATED, read_frames
+from anti_i2v.surrogates.video_options import Video
+from anti_i2v.surrogates.windowed import Windowed
 
 __all__ = ["LPIPS_WEIGHTS", "TorchEngine", "TorchJudge", "TorchPhoto"]
 

@@ -17,8 +17,8 @@ from safetensors.torch import load
 from torch import nn
 from torch.nn import functional as F
 
-from anti_i2v._types import Pixels
 from anti_i2v.arrays import Rgb8
+from anti_i2v.tensors import Pixels
 
 __all__ = ["LEVELS", "RANGE", "Denoiser", "Upscaler", "denoised", "load_denoiser", "load_upscaler", "upscaled"]
 

@@ -15,15 +15,16 @@ from typing import Any
 import numpy as np
 
 from anti_i2v.arrays import Rgb8
-from anti_i2v.controls import random_levels, random_psnr, spread
 from anti_i2v.errors import PhotoError
-from anti_i2v.evaluation.changes import AVERAGED, CHANGES, averaged
-from anti_i2v.evaluation.doubts import Fingerprint, fingerprint
-from anti_i2v.evaluation.records import ConditionName, ViewEvidence
-from anti_i2v.evaluation.verdicts import Instruments
-from anti_i2v.evaluation.views import Square, cut, energy_left, square_of
+from anti_i2v.evaluation.crops import Square, cut, energy_left, square_of
+from anti_i2v.evaluation.degradations import AVERAGED, CHANGES, averaged
+from anti_i2v.evaluation.results import ConditionName, ViewEvidence
+from anti_i2v.evaluation.validity_checks import Fingerprint, fingerprint
+from anti_i2v.evaluation.video_metrics import Instruments
+from anti_i2v.images.decode import open_photo
+from anti_i2v.images.photo import Photo
 from anti_i2v.metrics.imperceptibility import psnr
-from anti_i2v.photo import Photo, open_photo
+from anti_i2v.metrics.random_controls import random_levels, random_psnr, spread
 
 __all__ = ["COMPARED", "POSTED_EDGE", "Sample", "Shown", "sample", "show"]
 
@@ -115,8 +116,8 @@ def show(given: Sample, nets: Instruments, side: int, seed: int) -> Shown:
     """A sample as a victim of `side` pixels sees it; `seed` draws its controls."""
     clean, protected, second, shrunk = given.clean, given.protected, given.second, 1.0
     if max(clean.shape) > POSTED_EDGE:
-        from anti_i2v.fullsize import to_working
-        from anti_i2v.measure import as_uint8
+        from anti_i2v.images.resize import to_working
+        from anti_i2v.receipts.effects import as_uint8
 
         shrunk = POSTED_EDGE / max(clean.shape)
         size = (round(clean.shape[0] * shrunk), round(clean.shape[1] * shrunk))

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anti_i2v.errors import SurrogateError
-from anti_i2v.home import home
-from anti_i2v.surrogates.models import INDEX
-from anti_i2v.surrogates.trained import MADE, Role, Victim, victims, where
+from anti_i2v.paths import home
+from anti_i2v.surrogates.trained_models import MADE, Role, Victim, victims, where
+from anti_i2v.surrogates.video_models import INDEX
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +30,7 @@ ROLES: dict[Role, str] = {
 
 def at_hand() -> list[Victim]:
     """The known victims that can be loaded now: their weights and their encoder are on this machine."""
-    from anti_i2v.surrogates.registry import usable
+    from anti_i2v.surrogates.catalogue import usable
 
     return [victim for victim in victims().values() if usable(victim.name)]
 
@@ -88,7 +88,7 @@ def load_victim(
     folder = _located(name_or_folder)
     known = victims().get(str(name_or_folder))
     if known is not None:
-        from anti_i2v.surrogates.registry import where as encoder_at
+        from anti_i2v.surrogates.catalogue import where as encoder_at
 
         if encoder_at(known.encoder) is None:
             raise SurrogateError(

@@ -8,8 +8,8 @@ from typing import Any, Self, final
 import torch
 from torch import nn
 
-from anti_i2v._types import Pixels
 from anti_i2v.errors import SurrogateError
+from anti_i2v.tensors import Pixels
 
 __all__ = ["Clip"]
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from anti_i2v.arrays import Rgb8
 from anti_i2v.errors import SurrogateError
-from anti_i2v.home import home
+from anti_i2v.paths import home
 
 __all__ = ["Face", "FaceIdentity"]
 

@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
-from anti_i2v._types import PerImage, Pixels
 from anti_i2v.errors import SurrogateError
+from anti_i2v.tensors import PerImage, Pixels
 
 __all__ = ["Lpips"]
 

@@ -13,9 +13,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from anti_i2v._types import Feature, Pixels
 from anti_i2v.errors import SurrogateError
 from anti_i2v.surrogates.base import Draw, Features, Surrogate, SurrogateInfo
+from anti_i2v.tensors import Feature, Pixels
 
 __all__ = ["CLASSES", "WEIGHTS", "Autoencoder", "fingerprint", "load_autoencoder"]
 

@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from anti_i2v._types import Feature, Pixels
 from anti_i2v.surrogates.info import Normalisation, Random, SurrogateInfo
+from anti_i2v.tensors import Feature, Pixels
 
 __all__ = ["Draw", "Features", "Surrogate", "SurrogateInfo"]
 

@@ -11,7 +11,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, HeaderParameter
 from litestar.response import Stream
 
-from anti_i2v.receipt import Receipt
+from anti_i2v.receipts.receipt import Receipt
 from anti_i2v_server.asking import job_wishes
 from anti_i2v_server.body import read_photo
 from anti_i2v_server.jobs import Job

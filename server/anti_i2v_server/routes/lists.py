@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 from litestar import get
 
-from anti_i2v.artifacts import artifact_at_hand
-from anti_i2v.presets import PRESETS
+from anti_i2v.engines.artifacts import artifact_at_hand
+from anti_i2v.images.platforms import PRESETS
 from anti_i2v.recipes import load_recipe, recipe_names
-from anti_i2v.surrogates.registry import EMBEDDED, entries
+from anti_i2v.surrogates.catalogue import EMBEDDED, entries
 from anti_i2v_server.openapi import problems
 
 __all__ = ["presets", "recipes", "surrogates"]

@@ -11,10 +11,10 @@ from PIL import Image
 from tests.sdk.conftest import FRAMES as FRAMES
 
 from anti_i2v.arrays import Rgb8
-from anti_i2v.evaluation.records import ConditionName, Evaluation
-from anti_i2v.evaluation.verdicts import Instruments
+from anti_i2v.evaluation.results import ConditionName, Evaluation
+from anti_i2v.evaluation.video_metrics import Instruments
 
-from .invented import invented, invented_views
+from .synthetic_evidence import invented, invented_views
 
 SIDE = 32
 """Of the tiny video model, `dit_folder`."""

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from anti_i2v.errors import SurrogateError
-from anti_i2v.evaluation.animation import animate
-from anti_i2v.evaluation.doubts import KEEPS_IDENTITY, KEEPS_PSNR, MOVES
-from anti_i2v.evaluation.verdicts import Instruments, judge
+from anti_i2v.evaluation.crops import SIDE, cut, square_of
+from anti_i2v.evaluation.generation import animate
+from anti_i2v.evaluation.validity_checks import KEEPS_IDENTITY, KEEPS_PSNR, MOVES
 from anti_i2v.evaluation.victims import ROLES, Role, at_hand, describe, load_victim, role_of, victims, where
-from anti_i2v.evaluation.views import SIDE, cut, square_of
-from anti_i2v.photo import open_photo
-from anti_i2v.surrogates.registry import entries
+from anti_i2v.evaluation.video_metrics import Instruments, judge
+from anti_i2v.images.decode import open_photo
+from anti_i2v.surrogates.catalogue import entries
 
 from .conftest import FRAMES
 

@@ -13,11 +13,11 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import nn
 
-from anti_i2v._types import Feature, Pixels
 from anti_i2v.errors import SurrogateError
 from anti_i2v.surrogates.backbones.sampling import generate
 from anti_i2v.surrogates.base import Draw, Features, Surrogate
 from anti_i2v.surrogates.info import SurrogateInfo
+from anti_i2v.tensors import Feature, Pixels
 
 __all__ = ["PREDICTION", "TARGET", "Backbone", "as_batch", "named_layers"]
 

@@ -8,15 +8,15 @@ from typing import Any, ClassVar, final
 import torch
 from torch import nn
 
-from anti_i2v._types import Feature, Pixels
 from anti_i2v.errors import SurrogateError
 from anti_i2v.surrogates.backbones.base import Backbone, as_batch
+from anti_i2v.surrogates.backbones.caption_embeddings import embedded_caption, t5_embedding
+from anti_i2v.surrogates.backbones.framewise import video_autoencoder
 from anti_i2v.surrogates.backbones.loading import Parts, settings_of
-from anti_i2v.surrogates.backbones.prompts import embedded_caption, t5_embedding
-from anti_i2v.surrogates.backbones.small import video_autoencoder
 from anti_i2v.surrogates.base import Draw
 from anti_i2v.surrogates.info import Random, SurrogateInfo
-from anti_i2v.surrogates.models import INDEX
+from anti_i2v.surrogates.video_models import INDEX
+from anti_i2v.tensors import Feature, Pixels
 
 __all__ = ["COUNTED", "CogVideoX", "context", "load"]
 

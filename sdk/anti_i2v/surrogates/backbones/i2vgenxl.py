@@ -10,15 +10,15 @@ from torch import nn
 from torch.nn.functional import interpolate, pad
 from torch.utils.checkpoint import checkpoint
 
-from anti_i2v._types import Feature, Pixels
 from anti_i2v.errors import SurrogateError
 from anti_i2v.surrogates.backbones.base import Backbone, as_batch
+from anti_i2v.surrogates.backbones.caption_embeddings import embedded_caption, tokenized
+from anti_i2v.surrogates.backbones.clip_view import clip_view
 from anti_i2v.surrogates.backbones.loading import Parts, settings_of
-from anti_i2v.surrogates.backbones.prompts import embedded_caption, tokenized
-from anti_i2v.surrogates.backbones.unets import BLOCKS, matching
-from anti_i2v.surrogates.backbones.views import clip_view
+from anti_i2v.surrogates.backbones.unet_layers import BLOCKS, matching
 from anti_i2v.surrogates.base import Draw
 from anti_i2v.surrogates.info import Random, SurrogateInfo
+from anti_i2v.tensors import Feature, Pixels
 
 __all__ = ["I2VGenXL", "context", "load"]
 

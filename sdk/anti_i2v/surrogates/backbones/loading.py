@@ -21,9 +21,9 @@ from torch import nn
 
 from anti_i2v.errors import SurrogateError
 from anti_i2v.surrogates.backbones.base import Backbone
-from anti_i2v.surrogates.backbones.locks import check_lock
+from anti_i2v.surrogates.backbones.hub_lock import check_lock
 from anti_i2v.surrogates.info import SurrogateInfo
-from anti_i2v.surrogates.models import INDEX
+from anti_i2v.surrogates.video_models import INDEX
 
 __all__ = ["FAMILIES", "Parts", "architecture", "load_backbone", "pretrained", "settings_of", "trained_frames"]
 

@@ -7,13 +7,13 @@ from typing import Any, ClassVar, final
 import torch
 from torch import nn
 
-from anti_i2v._types import Feature, Pixels
 from anti_i2v.errors import SurrogateError
 from anti_i2v.surrogates.backbones.base import Backbone, as_batch
+from anti_i2v.surrogates.backbones.caption_embeddings import embedded_caption, tokenized
 from anti_i2v.surrogates.backbones.loading import Parts
-from anti_i2v.surrogates.backbones.prompts import embedded_caption, tokenized
 from anti_i2v.surrogates.base import Draw
 from anti_i2v.surrogates.info import Random, SurrogateInfo
+from anti_i2v.tensors import Feature, Pixels
 
 __all__ = ["LTXVideo", "context", "load"]
 

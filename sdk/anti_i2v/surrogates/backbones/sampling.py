@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from anti_i2v._types import Feature, Pixels
 from anti_i2v.surrogates.base import Draw
+from anti_i2v.tensors import Feature, Pixels
 
 if TYPE_CHECKING:
     from anti_i2v.surrogates.backbones.base import Backbone

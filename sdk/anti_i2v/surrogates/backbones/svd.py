@@ -9,15 +9,15 @@ from typing import Any, ClassVar, final
 import torch
 from torch import nn
 
-from anti_i2v._types import Feature, Pixels
 from anti_i2v.errors import SurrogateError
 from anti_i2v.surrogates.backbones.base import Backbone
+from anti_i2v.surrogates.backbones.clip_view import clip_view
+from anti_i2v.surrogates.backbones.framewise import video_autoencoder
 from anti_i2v.surrogates.backbones.loading import Parts, settings_of
-from anti_i2v.surrogates.backbones.small import video_autoencoder
-from anti_i2v.surrogates.backbones.unets import BLOCKS, matching
-from anti_i2v.surrogates.backbones.views import clip_view
+from anti_i2v.surrogates.backbones.unet_layers import BLOCKS, matching
 from anti_i2v.surrogates.base import Draw
 from anti_i2v.surrogates.info import Random, SurrogateInfo
+from anti_i2v.tensors import Feature, Pixels
 
 __all__ = ["StableVideoDiffusion", "context", "load"]
 

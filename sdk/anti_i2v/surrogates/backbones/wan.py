@@ -10,15 +10,15 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from anti_i2v._types import Feature, Pixels
 from anti_i2v.errors import SurrogateError
 from anti_i2v.surrogates.backbones.base import Backbone, as_batch
+from anti_i2v.surrogates.backbones.caption_embeddings import embedded_caption, tokenized
+from anti_i2v.surrogates.backbones.clip_view import clip_view
 from anti_i2v.surrogates.backbones.loading import Parts, settings_of
-from anti_i2v.surrogates.backbones.prompts import embedded_caption, tokenized
-from anti_i2v.surrogates.backbones.views import clip_view
 from anti_i2v.surrogates.base import Draw
 from anti_i2v.surrogates.info import Random, SurrogateInfo
-from anti_i2v.surrogates.models import INDEX
+from anti_i2v.surrogates.video_models import INDEX
+from anti_i2v.tensors import Feature, Pixels
 
 __all__ = ["Wan", "context", "levels_of", "load"]
 

@@ -1,0 +1,1 @@
+"""Published protections, as recipes and objectives that run through this project's loop, for comparison."""

@@ -1,0 +1,114 @@
+"""What happens to a photo once it is posted: models of platforms, and the checks that a receipt runs.
+
+Everything here is on uint8 pixels and with the true JPEG codec, so that it measures; what the optimiser meets is in
+`transforms`. All functions work at any size: full-size photos and
+working-resolution pixels (256 to 512 px), which most platforms' size limits then leave alone.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from importlib import resources
+from math import sqrt
+from types import MappingProxyType
+from typing import Annotated, TypeAlias
+
+import msgspec
+
+from anti_i2v.arrays import Rgb8
+from anti_i2v.errors import RecipeError
+from anti_i2v.images.jpeg import Subsampling, decode_jpeg, encode_jpeg
+from anti_i2v.images.resize import resize_lanczos
+
+__all__ = ["PRESETS", "Preset", "deliver", "preset"]
+
+Positive: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
+
+Quality: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=100)]
+
+INCOMING_QUALITY = 95
+"""JPEG quality that a posted photo is taken to have: the pixels no longer tell."""
+
+
+class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A model of one platform: what it shrinks, and how it encodes.
+
+    Attributes:
+        long_edge: pixels of the longer side that a photo is shrunk to, where it is larger.
+        max_pixels: height times width that a photo is shrunk to, where it is larger.
+        quality: of the JPEG that comes out (libjpeg's scale); None where photos are not re-encoded unless they shrink.
+        only_above_quality: photos of at most this quality are not re-encoded unless they shrink.
+        subsampling: of the chroma.
+        max_bytes: of the file; the quality is walked down until it fits.
+        confidence, source: how far to trust this entry, and who says so.
+    """
+
+    name: str
+    label: str
+    long_edge: Positive | None = None
+    max_pixels: Positive | None = None
+    quality: Quality | None = None
+    only_above_quality: Quality | None = None
+    subsampling: Subsampling = "4:2:0"
+    max_bytes: Positive | None = None
+    confidence: str
+    source: str
+
+    @property
+    def reencodes(self) -> bool:
+        """Whether a photo that need not shrink is encoded again."""
+        return self.quality is not None and (self.only_above_quality or 0) < INCOMING_QUALITY
+
+
+def _load() -> dict[str, Preset]:
+    text = resources.files("anti_i2v").joinpath("data", "presets.toml").read_text(encoding="utf-8")
+    tables = msgspec.toml.decode(text, type=dict[str, dict[str, object]])
+    return {name: msgspec.convert({"name": name, **table}, Preset) for name, table in tables.items()}
+
+
+PRESETS: Mapping[str, Preset] = MappingProxyType(_load())
+
+
+def preset(name: str) -> Preset:
+    """One of PRESETS. Raises RecipeError for another name."""
+    try:
+        return PRESETS[name]
+    except KeyError:
+        raise RecipeError(f"unknown preset {name!r}: choose from {', '.join(PRESETS)}") from None
+
+
+def deliver(pixels: Rgb8, preset: Preset) -> Rgb8:
+    """The pixels that a viewer gets after the platform: shrunk where too large, through the JPEG codec, decoded.
+
+    The incoming photo is taken to be a JPEG of INCOMING_QUALITY, so a platform that only re-encodes above 85 does
+    re-encode. Returns `pixels` itself where the platform leaves the photo alone. The size may differ from the input's.
+    """
+    small = _shrink(pixels, preset)
+    if small is pixels and not preset.reencodes:
+        return pixels
+    return decode_jpeg(_encode_to_fit(small, preset))
+
+
+def _shrink(pixels: Rgb8, preset: Preset) -> Rgb8:
+    height, width = pixels.shape[:2]
+    scale = 1.0
+    if preset.long_edge is not None:
+        scale = min(scale, preset.long_edge / max(height, width))
+    if preset.max_pixels is not None:
+        scale = min(scale, sqrt(preset.max_pixels / (height * width)))
+    # Rounded down (but for float dust), so that neither limit is exceeded.
+    return resize_lanczos(pixels, int(height * scale + 1e-6), int(width * scale + 1e-6)) if scale < 1 else pixels
+
+
+def _encode_to_fit(pixels: Rgb8, preset: Preset) -> bytes:
+    """At the preset's quality, or the best below it that fits `max_bytes` (quality 1 where none does)."""
+    highest, limit = preset.quality or INCOMING_QUALITY, preset.max_bytes
+    data = encode_jpeg(pixels, highest, preset.subsampling)
+    if limit is None or len(data) <= limit:
+        return data
+    # File size grows with quality, so halving finds the best one in about seven encodings.
+    fitting = bisect_right(
+        range(1, highest), limit, key=lambda quality: len(encode_jpeg(pixels, quality, preset.subsampling))
+    )
+    return encode_jpeg(pixels, max(1, fitting), preset.subsampling)

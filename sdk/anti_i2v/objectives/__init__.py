@@ -1,0 +1,1 @@
+"""What is minimised: one objective a file, each named after the paper's loss."""

@@ -1,0 +1,79 @@
+"""Embeddings of captions: computed once, kept on disk by content, so that the text encoder need not stay.
+
+A text encoder is the largest part of several families (T5-XXL: 9 GB); a photo's caption passes it once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from anti_i2v.errors import SurrogateError
+from anti_i2v.files import write_atomic
+from anti_i2v.paths import home
+from anti_i2v.surrogates.backbones.loading import Parts
+
+__all__ = ["embedded_caption", "t5_embedding"]
+
+
+def embedded_caption(
+    folder: Path, caption: str, encode: Callable[[], Mapping[str, torch.Tensor]], *, kind: str
+) -> dict[str, torch.Tensor]:
+    """What `encode` makes of the caption, from the disk where it was made before.
+
+    Args:
+        folder: of the model; its text encoder's files (names, sizes, times) are part of the key.
+        caption: part of the key; the file holds the embedding alone, under a hash.
+        encode: loads tokenizer and text encoder, and gives tensors of one caption, (1, ...) each.
+        kind: part of the key: what else decides, such as the length.
+    """
+    digest = hashlib.sha256(f"{kind}\0{caption}\0{folder.resolve()}".encode())
+    for part in sorted(folder.glob("t*er*")):  # text_encoder, text_encoder_2, tokenizer, transformer is none of them
+        if part.name.startswith("transformer"):
+            continue
+        for file in sorted(part.iterdir()):
+            facts = os.stat(file)
+            digest.update(f"{part.name}/{file.name} {facts.st_size} {facts.st_mtime_ns}\0".encode())
+    kept = home() / "prompts" / f"{digest.hexdigest()}.safetensors"
+    if kept.is_file():
+        try:
+            return load_file(kept)
+        except SafetensorError:  # damaged: made again below
+            pass
+    with torch.no_grad():
+        made = {name: tensor.detach().float().cpu().contiguous() for name, tensor in encode().items()}
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(kept, save(made), overwrite=True)
+    return made
+
+
+def t5_embedding(parts: Parts, length: int, kinds: tuple[str, ...] = ("T5EncoderModel",)) -> torch.Tensor:
+    """The caption through the folder's tokenizer and T5, padded to `length` tokens, (1, length, D)."""
+    tokens = tokenized(parts.folder / "tokenizer", parts.caption, length)
+    encoder: Any = parts.load("text_encoder", kinds, "transformers")
+    embedding: torch.Tensor = encoder(tokens["input_ids"].to(parts.device))[0]
+    return embedding
+
+
+def tokenized(folder: Path, caption: str, length: int) -> Mapping[str, torch.Tensor]:
+    """Token ids and their mask, (1, length). Raises SurrogateError."""
+    try:
+        from transformers import AutoTokenizer
+    except ImportError:
+        raise SurrogateError(f'{folder} needs transformers: pip install "anti-i2v-sdk[backbones]"') from None
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, ImportError) as problem:
+        first_line = str(problem).strip().splitlines()[0]
+        raise SurrogateError(f"{folder} holds no tokenizer that can be read: {first_line}") from None
+    found: Mapping[str, torch.Tensor] = tokenizer(
+        [caption], padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+    )
+    return found

@@ -1,0 +1,40 @@
+"""What a whole image-to-video model is told beside the photo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from anti_i2v.errors import RecipeError
+
+__all__ = ["Video"]
+
+
+class Video(msgspec.Struct, frozen=True, kw_only=True):
+    """The video that models are made to fail on. Encoders alone take no notice of it.
+
+    Attributes:
+        caption: what it is to show; one that fits the photo is nearest to what an adversary would write.
+        frames: latent frames; more see more of the video and cost more.
+        reference: a clip of the same scene, a file that OpenCV reads; "generated": each model generates its own from
+            the clean photo, once (a file of that name is Path("generated")); None: the photo stands still.
+        low_memory: recompute blocks in the backward pass instead of keeping them.
+        captioner: makes a caption of each photo: the folder or hub name of a BLIP model (see `captions`).
+        stage: "high" or "low", of a model with a denoiser for high and one for low noise (Wan 2.2 A14B).
+    """
+
+    caption: str = ""
+    frames: int = 4
+    reference: str | Path | None = None
+    low_memory: bool = False
+    captioner: str | Path | None = None
+    stage: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.caption and self.captioner is not None:
+            raise RecipeError("a caption is given or made: leave out caption, or captioner")
+        if self.stage not in (None, "high", "low"):
+            raise RecipeError(f"stage must be high or low, got {self.stage!r}")
+        if not 1 <= self.frames <= 64:
+            raise RecipeError(f"frames must be 1..64 latent frames, got {self.frames}")

@@ -1,0 +1,158 @@
+"""Evidence that nobody measured: round numbers, and the photo itself in place of a model's videos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from PIL import Image
+
+from anti_i2v.arrays import Rgb8
+from anti_i2v.evaluation.results import (
+    CONDITIONS,
+    Comparison,
+    Condition,
+    ConditionName,
+    Evaluation,
+    Evidence,
+    Headline,
+    Scene,
+    Survival,
+    VictimEvidence,
+    ViewEvidence,
+)
+from anti_i2v.evaluation.statistics import Estimate
+from anti_i2v.evaluation.validity_checks import Doubt
+from anti_i2v.evaluation.victims import Role
+from anti_i2v.metrics.imperceptibility import compare
+
+PORTRAIT = Path(__file__).parents[2] / "data" / "portraits" / "filippo_giunchedi.jpg"
+SIDE, FRAMES, SEEDS = 128, 8, (0, 1)
+ROLE_OF: dict[str, Role] = {
+    "dit-taef1": "white-box",
+    "dit-taef1-second": "sibling",
+    "unet-taesd": "encoder",
+    "dit-taesd3": "untouched",
+}
+FALLS: dict[ConditionName, dict[str, float]] = {
+    "clean": {},
+    "protected": {"identity": 0.41, "first_frame_psnr": 6.3, "first_frame_lpips": 0.22},
+    "random_psnr": {"identity": 0.05, "first_frame_psnr": 1.1, "first_frame_lpips": 0.04},
+    "random_levels": {"identity": 0.11, "first_frame_psnr": 1.9, "first_frame_lpips": 0.07},
+}
+CLEAN = {"identity": 0.83, "first_frame_psnr": 24.1, "first_frame_lpips": 0.08, "motion": 0.4}
+
+
+def about(mean: float, part: float = 0.2, count: int = 2) -> Estimate:
+    half = abs(mean) * part
+    return Estimate(mean, mean - half, mean + half, count)
+
+
+def a_condition(name: ConditionName) -> Condition:
+    sign = {"first_frame_lpips": -1}
+    verdicts = {each: about(value - sign.get(each, 1) * FALLS[name].get(each, 0)) for each, value in CLEAN.items()}
+    return Condition(name=name, verdicts=verdicts, falls={each: about(fall) for each, fall in FALLS[name].items()})
+
+
+def a_comparison(measure: str, *, more: bool = True, ratio: Estimate | None = None) -> Comparison:
+    fall, control = FALLS["protected"][measure], FALLS["random_psnr"][measure]
+    return Comparison(
+        measure=measure,
+        fall=about(fall),
+        control_fall=about(control),
+        difference=about(fall - control),
+        ratio=ratio,
+        clearly_more=more,
+    )
+
+
+def a_victim(name: str, role: Role) -> VictimEvidence:
+    return VictimEvidence(
+        name=name,
+        family="CogVideoX",
+        encoder=name.split("-")[1],
+        role=role,
+        summary="a small video transformer as CogVideoX has it, on 16-channel latents",
+        frames=FRAMES,
+        steps=16,
+        conditions=tuple(a_condition(each) for each in CONDITIONS),
+        comparisons=(
+            a_comparison("identity", ratio=about(8.2)),
+            a_comparison("first_frame_psnr", more=False, ratio=about(5.7)),
+            a_comparison("first_frame_lpips"),
+        ),
+    )
+
+
+def survivals(victim: str) -> tuple[Survival, ...]:
+    left = {"AdverseCleaner": 0.12, "jpeg75, half size": 0.31, "half size": 0.55, "jpeg75": 0.72, "noise": 1.04}
+    return tuple(
+        Survival(
+            change=change,
+            victim=victim,
+            measure="identity",
+            left=about(part, 0.4),
+            control_left=about(0.4 * part),
+            fall=about(0.4 * part),
+            control_fall=about(0.05 * part),
+        )
+        for change, part in left.items()
+    )
+
+
+HEADLINE = Headline(
+    victim="dit-taesd3",
+    role="untouched",
+    sentence="On a model that no recipe ever saw, videos keep the person half as well as without protection.",
+    comparisons=(a_comparison("identity", ratio=about(8.2)),),
+)
+NOTE = Doubt(kind="few", severity="note", reason="1 photo under 2 seeds: another photo may fare otherwise")
+REFUSED = Doubt(kind="effect", severity="no headline", reason="the effect is within the control's", victim="dit-taesd3")
+
+
+def invented_views() -> dict[ConditionName, Rgb8]:
+    with Image.open(PORTRAIT) as portrait:
+        clean = np.asarray(portrait.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX))
+    signs = np.random.default_rng(0).integers(-1, 2, (3, *clean.shape)) * 6
+    moved = [(clean + delta).clip(0, 255).astype(np.uint8) for delta in signs]
+    return {"clean": clean, "protected": moved[0], "random_psnr": moved[1], "random_levels": moved[2]}
+
+
+def videos_of(view: Rgb8, strength: int) -> Rgb8:
+    """(S, T, side, side, 3): in place of a model's videos: the photo, spoiled and shifted from frame to frame."""
+    made = np.stack([np.stack([np.roll(view, (seed, step), (0, 1)) for step in range(FRAMES)]) for seed in SEEDS])
+    noise = np.random.default_rng(1).normal(0, strength, made.shape)
+    found: Rgb8 = (made + noise).clip(0, 255).astype(np.uint8)
+    return found
+
+
+def invented(views: dict[ConditionName, Rgb8]) -> Evaluation:
+    strengths: dict[ConditionName, int] = {"clean": 1, "protected": 40, "random_psnr": 8, "random_levels": 12}
+    videos = {name: {each: videos_of(views[each], strengths[each]) for each in CONDITIONS} for name in ROLE_OF}
+    evidence = Evidence(
+        headline=HEADLINE,
+        doubts=(NOTE,),
+        photos=1,
+        seeds=SEEDS,
+        side=SIDE,
+        imperceptibility=(compare(views["clean"], views["protected"]),),
+        views=(
+            ViewEvidence(box=(40, 20, 256, 256), scale=0.5, energy_left=0.43, psnr=34.2, control_psnr=34.2, face=True),
+        ),
+        victims=tuple(a_victim(name, role) for name, role in ROLE_OF.items()),
+        survival=survivals("dit-taef1"),
+        not_measured=("averaged: it takes a second protected version",),
+        seconds=213.4,
+        versions={"anti-i2v-sdk": "0.1.0"},
+    )
+    return Evaluation(evidence, [Scene(views=views, videos=videos)])
+
+
+def changed(evaluation: Evaluation, **fields: Any) -> Evaluation:
+    return Evaluation(msgspec.structs.replace(evaluation.evidence, **fields), evaluation.scenes)
+
+
+def refused(evaluation: Evaluation) -> Evaluation:
+    return changed(evaluation, headline=None, doubts=(REFUSED, NOTE))

@@ -1,0 +1,146 @@
+"""Numbers on videos whose verdict is known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+from skimage import data
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from anti_i2v.arrays import Rgb8
+from anti_i2v.evaluation.video_metrics import CLOSEST, MEASURES, Instruments, coherence, flow, judge, motion, sharpness
+
+from .conftest import noised, smooth
+
+
+def textured(height: int, width: int) -> Rgb8:
+    """Strokes of some pixels, which optical flow can follow."""
+    rough = np.random.default_rng(0).uniform(0, 255, (height, width, 3))
+    soft = gaussian_filter(rough, (2, 2, 0))
+    return (255 * (soft - soft.min()) / np.ptp(soft)).astype(np.uint8)
+
+
+def panned(steps: int, pixels: int, side: int = 96) -> Rgb8:
+    wide = textured(side, side + steps * pixels)
+    return np.stack([wide[:, number * pixels : number * pixels + side] for number in range(steps)])
+
+
+def test_a_picture_that_is_shifted_follows_from_the_one_before_it_and_moves_by_the_shift() -> None:
+    before, after = panned(2, 3)
+    steps = flow(before, after)
+    np.testing.assert_allclose(np.median(steps, (0, 1)), (3, 0), atol=0.1)
+    assert motion(steps) == pytest.approx(3, abs=0.25)
+    inner = (slice(8, -8), slice(8, -8))
+    assert coherence(before[inner], after[inner], steps[inner]) > 30
+    assert coherence(before, after, np.full_like(steps, (3, 0))) == CLOSEST
+
+
+def test_frames_that_have_nothing_to_do_with_one_another_do_not_follow() -> None:
+    before, after = textured(96, 96), textured(96, 96)[::-1, ::-1].copy()
+    shifted = panned(2, 3)
+    assert coherence(before, after, flow(before, after)) < coherence(*shifted, flow(*shifted)) - 6
+
+
+def test_a_still_video_is_coherent_and_does_not_move() -> None:
+    frame = textured(64, 64)
+    steps = flow(frame, frame)
+    assert coherence(frame, frame, steps) == CLOSEST
+    assert motion(steps) == 0
+
+
+def test_blur_takes_sharpness_away_monotonously() -> None:
+    photo = textured(96, 96)
+    blurred = [gaussian_filter(photo.astype(float), (sigma, sigma, 0)).astype(np.uint8) for sigma in (0, 1, 2, 4)]
+    values = [sharpness(each) for each in blurred]
+    assert values == sorted(values, reverse=True)
+    assert 0 <= values[-1] < values[0] <= 1
+
+
+def test_a_video_of_the_photo_itself_is_perfect(no_nets: Instruments) -> None:
+    photo = textured(48, 48)
+    video = np.stack([photo] * 3)
+    found = judge(video, photo, video, no_nets)
+    assert (found["first_frame_psnr"], found["ssim"], found["coherence"]) == pytest.approx((CLOSEST, 1, CLOSEST))
+    assert found["motion"] == 0
+    assert set(found) == {"first_frame_psnr", "ssim", "sharpness", "coherence", "motion"}  # no nets: no such numbers
+
+
+def test_fidelity_and_likeness_are_scikit_images(no_nets: Instruments) -> None:
+    photo = textured(48, 48)
+    video, beside = (np.stack([noised(photo, 20, seed) for seed in range(first, first + 2)]) for first in (0, 2))
+    found = judge(video, photo, beside, no_nets)
+    assert found["first_frame_psnr"] == pytest.approx(
+        peak_signal_noise_ratio(photo, video[0], data_range=255)  # type: ignore[no-untyped-call]  # scikit-image
+    )
+    known = [
+        structural_similarity(  # type: ignore[no-untyped-call]  # scikit-image
+            one, other, channel_axis=-1, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+        )
+        for one, other in zip(video, beside, strict=True)
+    ]
+    assert found["ssim"] == pytest.approx(np.mean(known), abs=1e-6)
+
+
+def test_half_a_level_is_below_where_a_psnr_ends() -> None:
+    assert 10 * math.log10(255**2 / 0.25) < CLOSEST
+
+
+def test_only_what_is_wanted_is_measured(no_nets: Instruments) -> None:
+    video = np.stack([smooth(32, 32)] * 2)
+    assert set(judge(video, video[0], video, no_nets, ["first_frame_psnr", "identity"])) == {"first_frame_psnr"}
+
+
+def test_of_a_single_frame_no_movement_is_told(no_nets: Instruments) -> None:
+    video = smooth(32, 32)[None]
+    assert not {"coherence", "motion"} & set(judge(video, video[0], video, no_nets))
+
+
+def test_every_measure_says_whether_damage_lowers_or_raises_it() -> None:
+    assert {name: measure.sign for name, measure in MEASURES.items() if measure.spoiled == "higher"} == {
+        "first_frame_lpips": -1,
+        "lpips": -1,
+    }
+
+
+def portrait() -> Rgb8:
+    return np.ascontiguousarray(data.astronaut()[:220, 120:340])  # type: ignore[no-untyped-call]  # scikit-image
+
+
+def test_equal_frames_show_the_same_person_and_none_differs(nets: Instruments) -> None:
+    video = np.stack([portrait()] * 2)
+    found = judge(video, portrait(), video, nets)
+    assert set(found) == set(MEASURES)
+    assert found["identity"] == pytest.approx(1, abs=1e-5)
+    assert found["face"] > 0.9
+    assert (found["lpips"], found["first_frame_lpips"]) == pytest.approx((0, 0), abs=1e-6)
+
+
+def test_a_frame_without_a_face_shows_nobody(nets: Instruments) -> None:
+    video = np.stack([portrait(), np.full_like(portrait(), 128)])
+    found = judge(video, portrait(), video, nets, ["identity", "face"])
+    assert found["identity"] == pytest.approx(0.5, abs=1e-5)
+
+
+def test_a_photo_without_a_face_has_no_identity_to_keep(nets: Instruments) -> None:
+    video = np.stack([textured(64, 64)] * 2)
+    assert not {"identity", "face"} & set(judge(video, video[0], video, nets))
+
+
+def test_damage_moves_every_measure_of_damage_the_way_that_is_said(nets: Instruments) -> None:
+    photo = portrait()
+    good = np.stack([photo, np.roll(photo, 1, 1)])
+    rough = gaussian_filter(good.astype(float), (0, 5, 5, 0)).astype(np.uint8)
+    bad = np.stack([rough[0], noised(rough[1], 30)])
+    before, after = judge(good, photo, good, nets), judge(bad, photo, good, nets)
+    for name in ("identity", "first_frame_psnr", "first_frame_lpips", "lpips", "ssim", "coherence"):
+        assert (before[name] - after[name]) * MEASURES[name].sign > 0, name
+
+
+def test_a_machine_without_nets_says_what_is_missing(empty_home: object) -> None:
+    found = Instruments.at_hand()
+    assert found.faces is None
+    assert found.lpips is None
+    assert len(found.missing) == 2

@@ -1,0 +1,154 @@
+"""Small video models on a tiny image autoencoder: diffusers' real classes, random weights."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from anti_i2v.errors import SurrogateError
+from anti_i2v.surrogates.backbones.framewise import Framewise
+from anti_i2v.surrogates.backbones.loading import load_backbone
+
+WIDTHS, BLOCKS = (8, 8, 8, 8), (1, 1, 1, 1)
+
+
+@pytest.fixture(scope="module")
+def tiny(seeded: Callable[..., Any]) -> Any:
+    from diffusers import AutoencoderTiny
+
+    return seeded(
+        lambda: AutoencoderTiny(
+            encoder_block_out_channels=WIDTHS,
+            decoder_block_out_channels=WIDTHS,
+            num_encoder_blocks=BLOCKS,
+            num_decoder_blocks=BLOCKS,
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def small_folder(seeded: Callable[..., Any], hub_folder: Callable[..., Path], tiny: Any) -> Path:
+    """A DiT that reads no caption: its index names no text encoder."""
+    from diffusers import CogVideoXDDIMScheduler, CogVideoXTransformer3DModel
+
+    denoiser = seeded(
+        lambda: CogVideoXTransformer3DModel(
+            num_attention_heads=2,
+            attention_head_dim=16,
+            in_channels=8,
+            out_channels=4,
+            time_embed_dim=8,
+            text_embed_dim=16,
+            num_layers=2,
+            sample_width=4,
+            sample_height=4,
+            sample_frames=3,
+            temporal_compression_ratio=1,
+            max_text_seq_length=2,
+            use_rotary_positional_embeddings=True,
+        )
+    )
+    levels = CogVideoXDDIMScheduler(prediction_type="v_prediction")
+    return hub_folder("CogVideoXImageToVideoPipeline", {"transformer": denoiser, "vae": tiny, "scheduler": levels})
+
+
+def test_each_frame_is_encoded_and_decoded_as_the_image_autoencoder_does(tiny: Any) -> None:
+    frames = torch.rand(2, 3, 4, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    wrapped = Framewise(tiny)
+    with torch.no_grad():
+        latents = wrapped.encode(frames).latent_dist.mode()
+        pixels = wrapped.decode(latents, num_frames=4).sample
+        for photo in range(2):
+            for frame in range(4):
+                expected = tiny.encoder(frames[photo : photo + 1, :, frame])
+                assert torch.allclose(latents[photo : photo + 1, :, frame], expected, atol=1e-5)
+                assert torch.allclose(pixels[photo : photo + 1, :, frame], tiny.decoder(expected), atol=1e-5)
+        still = wrapped.encode(frames[:, :, 0]).latent_dist.mode()
+    assert torch.allclose(still, latents[:, :, 0], atol=1e-5)
+
+
+def test_a_small_model_gives_gradients_to_the_photo_through_encoder_and_denoiser(small_folder: Path) -> None:
+    model = load_backbone(small_folder, hooks=("late", "prediction"), frames=3)
+    generator = torch.Generator().manual_seed(1)
+    pixels = torch.rand(1, 3, 32, 32, generator=generator).requires_grad_(True)
+    draw = {
+        **model.context,
+        "timestep": torch.tensor([500]),
+        "noise": torch.randn(1, 3, 4, 4, 4, generator=generator),
+    }
+    features = model.features(pixels, draw)
+    (gradient,) = torch.autograd.grad(features["prediction"].square().mean(), pixels)
+    assert (gradient != 0).float().mean() >= 0.99
+    assert not model.context["text"].any()
+
+
+@pytest.fixture
+def counting_folder(small_folder: Path, tmp_path: Path) -> Path:
+    """The same weights, whose index says that places are counted."""
+    folder = Path(shutil.copytree(small_folder, tmp_path / "counting"))
+    index = folder / "model_index.json"
+    index.write_text(json.dumps({**json.loads(index.read_text()), "rotary_grid": "slice"}))
+    return folder
+
+
+def places(model: Any, rows: int, columns: int) -> torch.Tensor:
+    """The rotary tables that a denoiser is given at one size, (frames, rows, columns, cosine and sine)."""
+    given: dict[str, Any] = {}
+    watch = model.denoiser.register_forward_pre_hook(lambda _, __, named: given.update(named), with_kwargs=True)
+    latents = torch.zeros(1, 3, 4, 2 * rows, 2 * columns)
+    with torch.no_grad():
+        draw = {**model.context, "timestep": torch.tensor([500])}
+        model.denoise(latents, latents[:, 0], torch.zeros(1, 3, 16 * rows, 16 * columns), draw)
+    watch.remove()
+    return torch.cat(given["image_rotary_emb"], -1).view(3, rows, columns, -1)
+
+
+def test_places_are_counted_from_the_corner_at_every_size_where_the_index_says_so(
+    small_folder: Path, counting_folder: Path
+) -> None:
+    stretched, counted = (load_backbone(folder, frames=3) for folder in (small_folder, counting_folder))
+    trained = places(stretched, 2, 2)
+    assert torch.equal(places(counted, 2, 2), trained)
+    larger = places(counted, 4, 6)
+    assert torch.equal(larger[:, :2, :2], trained)
+    assert not torch.allclose(places(stretched, 4, 6)[:, :2, :2], trained, atol=0.1)
+    # By calculation: a head's first quarter turns with the frame, then rows, then columns, each at 10000^(-2i/width).
+    turns = torch.cat(
+        [
+            torch.outer(torch.tensor([2.0, 3.0, 5.0])[part : part + 1], 10_000 ** (-torch.arange(0, width, 2) / width))
+            for part, width in enumerate((4, 6, 6))
+        ],
+        1,
+    ).repeat_interleave(2, 1)[0]
+    assert torch.allclose(larger[2, 3, 5], torch.cat([turns.cos(), turns.sin()]), atol=1e-5)
+
+
+def test_a_known_encoder_that_is_named_is_loaded_from_the_home_folder(
+    small_folder: Path, tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from anti_i2v.surrogates import catalogue as registry
+    from anti_i2v.surrogates.autoencoders import WEIGHTS, fingerprint
+
+    tiny.save_pretrained(tmp_path / "home" / "surrogates" / "toy")
+    digest = fingerprint(tmp_path / "home" / "surrogates" / "toy" / WEIGHTS)
+    entry = registry.Entry("toy", "nobody/toy", "surrogate", "test", "MIT", digest)
+    monkeypatch.setenv("ANTI_I2V_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(registry, "entries", lambda: {"toy": entry})
+    folder = tmp_path / "named"
+    shutil.copytree(small_folder, folder, ignore=shutil.ignore_patterns("vae"))
+    (folder / "vae").mkdir()
+    (folder / "vae" / "config.json").write_text(json.dumps({"_class_name": "AutoencoderTiny", "encoder": "toy"}))
+    pixels = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        named, carried = (load_backbone(place, frames=3).encode(pixels) for place in (folder, small_folder))
+    assert torch.allclose(named, carried, atol=1e-5)  # its memory lies channels last
+
+    shutil.rmtree(tmp_path / "home" / "surrogates")
+    with pytest.raises(SurrogateError, match="surrogates pull toy"):
+        load_backbone(folder, frames=3)

@@ -1,0 +1,224 @@
+"""Surrogates that draw (denoisers: timestep, noise) fit the same interface: a toy one proves it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from anti_i2v.engines.torch_engine import TorchPhoto
+from anti_i2v.objectives.binding import bind
+from anti_i2v.objectives.encoder_shift import Displacement
+from anti_i2v.optim.optimise import refine
+from anti_i2v.optim.update_rules import sign_gradient
+from anti_i2v.recipes import Recipe
+from anti_i2v.surrogates.base import Surrogate, SurrogateInfo
+from anti_i2v.surrogates.info import Random, draw_all
+
+Draw = Mapping[str, torch.Tensor]
+
+
+class Noisy(Surrogate):
+    """One convolution with a denoiser's inputs: the photo, noise, a timestep that weighs it, a prompt's embedding."""
+
+    draws = {  # noqa: RUF012  # as the base class has it: never changed
+        "noise": Random(kind="normal", shape=("B", 3, "H", "W")),
+        "timestep": Random(kind="integers", shape=("B",), low=20, high=980),
+    }
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.info = SurrogateInfo(name="noisy", kind="Noisy", source="test", fingerprint="none", licence="Apache-2.0")
+        self.multiple = 1
+        self.context = {"prompt": torch.linspace(-1, 1, 4)}
+        torch.manual_seed(0)
+        self.layer = nn.Conv2d(6, 4, 3, padding=1).requires_grad_(False)
+        self.seen: list[Draw] = []
+
+    def features(self, pixels: torch.Tensor, draw: Draw | None = None) -> Mapping[str, torch.Tensor]:
+        assert draw is not None, "a denoiser needs its draw"
+        self.seen.append(draw)
+        share = (draw["timestep"].to(pixels) / 1000).view(-1, 1, 1, 1)
+        noise = (1 - share) * draw["noise"].to(pixels)
+        prompt = draw["prompt"].to(pixels).view(1, 4, 1, 1)
+        return {"latent": torch.tanh(self.layer(torch.cat([pixels, noise], 1)) + prompt)}
+
+
+def photo() -> torch.Tensor:
+    return torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+
+
+def near() -> torch.Tensor:
+    return (photo() + 0.01 * torch.randn(photo().shape, generator=torch.Generator().manual_seed(3))).clamp(0, 1)
+
+
+def same(first: Draw, second: Draw) -> bool:
+    return all(torch.equal(first[name], second[name]) for name in ("noise", "timestep"))
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        (("B", 3, "H", "W"), (2, 3, 48, 64)),
+        (("B", 16, 1, "H/8", "W/8"), (2, 16, 1, 6, 8)),
+        (("B",), (2,)),
+        ((7, "W/16"), (7, 4)),
+        ((), ()),
+    ],
+    ids=["pixels", "a latent video", "one a photo", "numbers", "a scalar"],
+)
+@pytest.mark.parametrize("kind", ["normal", "integers"])
+def test_a_draw_has_the_shape_that_its_words_say(
+    kind: str, shape: tuple[int | str, ...], expected: tuple[int, ...]
+) -> None:
+    drawn = np.asarray(Random(kind=kind, shape=shape).draw(2, 48, 64, np.random.default_rng(0)))  # type: ignore[arg-type]  # rows of a table
+    assert drawn.shape == expected
+    assert drawn.dtype == {"normal": np.float32, "integers": np.int64}[kind]
+
+
+def test_normal_draws_have_mean_0_and_deviation_1() -> None:
+    drawn = Random(kind="normal", shape=("B", "H", "W")).draw(8, 64, 64, np.random.default_rng(0))
+    assert float(np.mean(drawn)) == pytest.approx(0, abs=0.02)
+    assert float(np.std(drawn)) == pytest.approx(1, abs=0.02)
+
+
+def test_integers_are_drawn_from_their_whole_range() -> None:
+    drawn = Random(kind="integers", shape=("H", "W"), low=5, high=9).draw(1, 30, 30, np.random.default_rng(0))
+    assert set(drawn.ravel().tolist()) == {5, 6, 7, 8}
+
+
+def test_noise_levels_are_drawn_from_the_part_of_their_distribution_that_is_wanted() -> None:
+    draws = {
+        "timestep": Random(kind="integers", shape=("B",), low=100, high=1100),
+        "level": Random(kind="normal", shape=("B",)),
+        "noise": Random(kind="normal", shape=("B",)),
+        "place": Random(kind="uniform", shape=("B",)),
+    }
+    drawn = draw_all(draws, (4000, 3, 8, 8), np.random.default_rng(0), (0.6, 1.0))
+    timestep, level = drawn["timestep"], drawn["level"]
+    assert (timestep.dtype, level.dtype) == (np.int64, np.float32)
+    assert (timestep.min(), timestep.max()) == (700, 1099)
+    assert float(level.min()) == pytest.approx(0.2533, abs=0.01)  # the normal distribution's quantile of .6
+    assert float(np.median(level)) == pytest.approx(0.8416, abs=0.05)  # and of .8
+    assert float(np.mean(drawn["noise"])) == pytest.approx(0, abs=0.05)  # all else is drawn as ever
+    assert float(np.min(drawn["place"])) < 0.01
+    lowest = draw_all(draws, (4000, 3, 8, 8), np.random.default_rng(0), (0.0, 0.1))
+    assert lowest["timestep"].max() < 200
+    assert float(lowest["level"].max()) < -1.2
+
+
+def test_a_part_of_a_uniform_distribution_is_that_part() -> None:
+    values = Random(kind="uniform", shape=("B",)).draw_between(1000, 8, 8, np.random.default_rng(0), (0.25, 0.5))
+    assert values.dtype == np.float32
+    assert (float(values.min()), float(values.max())) == pytest.approx((0.25, 0.5), abs=0.01)
+
+
+def test_steps_and_comparisons_draw_noise_levels_from_the_wanted_part_alone() -> None:
+    surrogate = Noisy()
+    bound = bind({Displacement(): 1.0}, surrogate, photo(), noise_levels=(0.9, 1.0))
+    fresh = bound.with_fresh_draws(np.random.default_rng(2))
+    for _ in range(8):
+        fresh(near())
+    seen = [int(draw["timestep"]) for draw in surrogate.seen]
+    assert min(seen) >= 884  # of 20..980
+    assert len(set(seen)) > 4
+
+
+def test_one_generator_draws_everything_in_order_and_one_seed_the_same() -> None:
+    shape = (2, 3, 16, 16)
+    first, again, other = (draw_all(Noisy.draws, shape, np.random.default_rng(seed)) for seed in (0, 0, 1))
+    assert list(first) == ["noise", "timestep"]
+    assert all(np.array_equal(first[name], again[name]) for name in first)
+    assert not np.array_equal(first["noise"], other["noise"])
+    generator = np.random.default_rng(0)
+    assert np.array_equal(first["noise"], generator.standard_normal((2, 3, 16, 16), np.float32))
+    assert np.array_equal(first["timestep"], generator.integers(20, 980, 2))
+
+
+def test_candidates_are_compared_with_one_fixed_draw() -> None:
+    loss_fn = bind({Displacement(): 1.0}, Noisy(), photo())
+    candidate = (photo() + 0.02).clamp(0, 1)
+    assert torch.equal(loss_fn(candidate), loss_fn(candidate))
+    assert loss_fn(candidate) < loss_fn(photo())
+
+
+def test_the_fixed_draw_is_decided_by_the_seed() -> None:
+    candidate = (photo() + 0.02).clamp(0, 1)
+    first, again, other = (bind({Displacement(): 1.0}, Noisy(), photo(), seed)(candidate) for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_steps_draw_anew_and_judge_clean_and_candidate_by_the_same_draw() -> None:
+    surrogate = Noisy()
+    fresh = bind({Displacement(): 1.0}, surrogate, photo()).with_fresh_draws(np.random.default_rng(2))
+    candidate = (photo() + 0.02).clamp(0, 1)
+    surrogate.seen.clear()
+    assert not torch.equal(fresh(candidate), fresh(candidate))
+    bound, stepped, bound_again, stepped_again = surrogate.seen
+    assert same(bound, stepped)
+    assert same(bound_again, stepped_again)
+    assert not same(bound, bound_again)
+    unmoved = bind({Displacement(): 1.0}, Noisy(), photo())(photo())
+    assert torch.equal(fresh(photo()), unmoved)  # the clean photo never moves, whatever is drawn
+
+
+def test_a_context_goes_with_every_draw_and_stays_the_same() -> None:
+    surrogate = Noisy()
+    loss_fn = bind({Displacement(): 1.0}, surrogate, photo())
+    loss_fn(near())
+    loss_fn.with_fresh_draws(np.random.default_rng(0))(near())
+    assert len(surrogate.seen) == 4
+    assert all(draw["prompt"] is surrogate.context["prompt"] for draw in surrogate.seen)
+
+
+def test_the_optimiser_runs_on_such_a_surrogate() -> None:
+    bound = bind({Displacement(): 1.0}, Noisy(), photo())
+    outcome = sign_gradient(
+        bound.with_fresh_draws(np.random.default_rng(4)),
+        photo(),
+        budget=8 / 255,
+        steps=5,
+        step=2 / 255,
+        start=near(),
+        score_fn=bound,
+    )
+    assert outcome.score < bound(near())
+
+
+def test_a_recipe_takes_its_steps_on_fresh_draws_and_compares_by_the_fixed_one() -> None:
+    def run(seed: int) -> tuple[torch.Tensor, float, list[Draw]]:
+        surrogate = Noisy()
+        own = Recipe(name="own", summary="Of this test.", steps=5)
+        opened = TorchPhoto([surrogate], photo(), near(), torch.full((1, 1, 1, 1), 8 / 255), own, seed=seed)
+        outcome = refine(opened, own, seed=seed)
+        return outcome.candidate, float(outcome.score), surrogate.seen
+
+    candidate, score, seen = run(0)
+    fixed = seen[0]
+    assert same(fixed, seen[1])  # bound, and the start compared
+    assert same(fixed, seen[-1])  # the last compared
+    stepped = seen[2:-1]
+    assert len(stepped) == 10  # clean and candidate, five times
+    assert all(same(clean, moved) for clean, moved in zip(stepped[::2], stepped[1::2], strict=True))
+    noises = [draw["noise"] for draw in [fixed, *stepped[::2]]]
+    assert all(not torch.equal(first, second) for index, first in enumerate(noises) for second in noises[index + 1 :])
+    assert score < float(bind({Displacement(): 1.0}, Noisy(), photo(), 0)(near()))
+    assert score == pytest.approx(float(bind({Displacement(): 1.0}, Noisy(), photo(), 0)(candidate)))
+    assert torch.equal(candidate, run(0)[0])
+    assert not torch.equal(candidate, run(1)[0])
+
+
+def test_a_bank_of_draws_is_bound_once_and_then_reused() -> None:
+    surrogate = Noisy()
+    bound = bind({Displacement(): 1.0}, surrogate, photo(), draws=2)
+    loss_fn = bound.with_fresh_draws(np.random.default_rng(4))
+    surrogate.seen.clear()
+    losses = [float(loss_fn(near())) for _ in range(12)]
+    assert len(surrogate.seen) == 12 + 2  # the clean photo once for each of the two
+    assert len(set(losses)) == 2
+    again = bind({Displacement(): 1.0}, Noisy(), photo(), draws=2).with_fresh_draws(np.random.default_rng(4))
+    assert [float(again(near())) for _ in range(12)] == losses
