@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from anti_i2v.engines.artifacts import LPIPS, PARTS, Artifact, Graph, read_artifact
+from anti_i2v.engines.artifacts import LPIPS, SHARED_GRAPHS, Artifact, Graph, read_artifact
 from anti_i2v.engines.torch_engine import LPIPS_WEIGHTS
 from anti_i2v.errors import RecipeError, SurrogateError
 from anti_i2v.metrics.perceptual import Lpips
-from anti_i2v.paths import find, home
-from anti_i2v.recipes import Recipe, for_encoders, hooks_of, load_recipe, recipe_names
+from anti_i2v.paths import find_weights, home
+from anti_i2v.recipes import Recipe, for_encoders, hook_points, load_recipe, recipe_names
 from anti_i2v.surrogates.base import Surrogate
-from anti_i2v.surrogates.catalogue import EMBEDDED, entries, is_video_model, load_surrogate
+from anti_i2v.surrogates.catalogue import STUDENT, encoders, is_video_model, load_surrogate
 from anti_i2v.surrogates.info import SurrogateInfo
 from anti_i2v.surrogates.trained_models import victims
-from anti_i2v_export.graphs import Draft, Tensors, lpips_drafts, part_drafts, surrogate_drafts
+from anti_i2v_export.graphs import GraphSpec, Tensors, lpips_graphs, shared_graphs, surrogate_graphs
 from anti_i2v_export.verify import real_samples
 from anti_i2v_export.writing import Subject, check_artifact, write_artifact
 
@@ -28,7 +28,7 @@ def default_folder(name: str) -> Path:
     Raises:
         SurrogateError: it is none that has such a place.
     """
-    if name not in (*entries(), *victims(), LPIPS):
+    if name not in (*encoders(), *victims(), LPIPS):
         raise SurrogateError(f"{name} has no place of its own: say where with -o DIR")
     return home() / "onnx" / name
 
@@ -104,12 +104,12 @@ def check_export(
 
 def _subject(
     surrogate: str | Path | Surrogate, recipes: Sequence[Recipe], skip: bool
-) -> tuple[Subject, Iterator[Draft], Tensors]:
+) -> tuple[Subject, Iterator[GraphSpec], Tensors]:
     """What is exported. `skip`: leave out recipes that look through a decoder where there is none."""
-    if surrogate == PARTS:
-        return Subject(info=_own(PARTS, "Parts")), part_drafts(load_recipe("balanced")), {}
+    if surrogate == SHARED_GRAPHS:
+        return Subject(info=_own(SHARED_GRAPHS, "Parts")), shared_graphs(load_recipe("balanced")), {}
     if surrogate == LPIPS:
-        weights = find(LPIPS_WEIGHTS)
+        weights = find_weights(LPIPS_WEIGHTS)
         if weights is None:
             raise SurrogateError(f"no LPIPS weights here: put {LPIPS_WEIGHTS} into the folder that ANTI_I2V_HOME names")
         from anti_i2v.surrogates.autoencoders import fingerprint
@@ -117,7 +117,7 @@ def _subject(
         info = SurrogateInfo(
             name=LPIPS, kind="Lpips", source=weights.name, fingerprint=fingerprint(weights), licence="BSD-2-Clause"
         )
-        return Subject(info=info), lpips_drafts(Lpips.load(weights)), {}
+        return Subject(info=info), lpips_graphs(Lpips.load(weights)), {}
     loaded = surrogate if isinstance(surrogate, Surrogate) else _load(surrogate, recipes)
     if skip and not loaded.decodes:
         recipes = [recipe for recipe in recipes if not recipe.terms.decoded]
@@ -125,7 +125,7 @@ def _subject(
         recipes = [for_encoders(recipe) for recipe in recipes]
     elif skip:  # of the shipped recipes, those that take steps on it
         recipes = [recipe for recipe in recipes if loaded.info.name in recipe.video_models]
-    return Subject.of(loaded), surrogate_drafts(loaded, recipes, _lpips(recipes)), dict(loaded.context)
+    return Subject.of(loaded), surrogate_graphs(loaded, recipes, _lpips(recipes)), dict(loaded.context)
 
 
 def _load(name: str | Path, recipes: Sequence[Recipe]) -> Surrogate:
@@ -136,17 +136,17 @@ def _load(name: str | Path, recipes: Sequence[Recipe]) -> Surrogate:
             )
     if str(name) in victims():
         mine = [recipe for recipe in recipes if str(name) in recipe.video_models]
-        return load_surrogate(name, hooks=tuple(dict.fromkeys(hook for recipe in mine for hook in hooks_of(recipe))))
+        return load_surrogate(name, hooks=tuple(dict.fromkeys(hook for recipe in mine for hook in hook_points(recipe))))
     if is_video_model(name):
         raise SurrogateError(
             f"{name} is a whole video model: the ONNX engine runs encoders alone, so export its autoencoder's folder"
         )
-    layers = {layer for recipe in recipes for layer in hooks_of(for_encoders(recipe))}
-    return load_surrogate(name, hooks=() if name == EMBEDDED else tuple(sorted(layers)))
+    layers = {layer for recipe in recipes for layer in hook_points(for_encoders(recipe))}
+    return load_surrogate(name, hooks=() if name == STUDENT else tuple(sorted(layers)))
 
 
 def _lpips(recipes: Sequence[Recipe]) -> Lpips | None:
-    weights = find(LPIPS_WEIGHTS)
+    weights = find_weights(LPIPS_WEIGHTS)
     needed = any(recipe.terms.auxiliary for recipe in recipes)
     return Lpips.load(weights) if weights and needed else None
 

@@ -17,19 +17,19 @@ from torch.export import Dim
 from anti_i2v.errors import SurrogateError
 from anti_i2v.metrics.perceptual import Lpips
 from anti_i2v.objectives.base import Objective
-from anti_i2v.objectives.binding import objectives_of, weigh
+from anti_i2v.objectives.binding import build_objectives, weighted_sum
 from anti_i2v.objectives.targets import anchor_target
-from anti_i2v.optim.eot import change_pixels
-from anti_i2v.optim.perceptual_mask import begin
-from anti_i2v.optim.space_constants import CHARTS, chart_inputs
+from anti_i2v.optim.eot import affine_transform
+from anti_i2v.optim.perceptual_mask import initial_candidate
+from anti_i2v.optim.space_constants import SPACE_KINDS, space_constants
 from anti_i2v.optim.spaces import make_space
-from anti_i2v.optim.update_rules import RULES, advance
-from anti_i2v.recipes import Recipe, terms_of
+from anti_i2v.optim.update_rules import UPDATE_RULES, projected_step
+from anti_i2v.recipes import Recipe, weighted_terms
 from anti_i2v.surrogates.base import Surrogate
-from anti_i2v.surrogates.info import draw_all
+from anti_i2v.surrogates.info import sample_inputs
 from anti_i2v_export.trace import value_and_gradient
 
-__all__ = ["Draft", "Sample", "Tensors", "lpips_drafts", "part_drafts", "sample", "surrogate_drafts"]
+__all__ = ["ExampleInput", "GraphSpec", "Tensors", "example_input", "lpips_graphs", "shared_graphs", "surrogate_graphs"]
 
 Tensors = dict[str, torch.Tensor]
 
@@ -37,7 +37,7 @@ LEVEL = 1 / 255
 
 
 @dataclass(frozen=True)
-class Sample:
+class ExampleInput:
     """Real pixels at one size, and a candidate near them: what graphs are traced and verified with.
 
     Attributes:
@@ -53,7 +53,7 @@ class Sample:
         return height, width
 
 
-def sample(photo: torch.Tensor, batch: int, seed: int = 0) -> Sample:
+def example_input(photo: torch.Tensor, batch: int, seed: int = 0) -> ExampleInput:
     """A batch of a photo, (1, 3, H, W), and its mirror images, with random candidates."""
     views = [
         photo,
@@ -63,11 +63,11 @@ def sample(photo: torch.Tensor, batch: int, seed: int = 0) -> Sample:
     ]
     clean = torch.cat([views[index % len(views)] for index in range(batch)]).contiguous()
     noise = torch.rand(clean.shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
-    return Sample(clean, (clean + 8 * LEVEL * noise).clamp(0, 1))
+    return ExampleInput(clean, (clean + 8 * LEVEL * noise).clamp(0, 1))
 
 
 @dataclass(frozen=True)
-class Draft:
+class GraphSpec:
     """One graph before it is traced.
 
     Attributes:
@@ -81,7 +81,7 @@ class Draft:
     file: str
     kind: str
     function: Callable[..., tuple[torch.Tensor, ...]]
-    inputs: Callable[[Sample], Tensors]
+    inputs: Callable[[ExampleInput], Tensors]
     outputs: tuple[str, ...]
     terms: tuple[str, ...] = ()
     anchor_layers: tuple[str, ...] = ()
@@ -146,9 +146,9 @@ class _Bind(nn.Module):
         self.names: tuple[str, ...] = ()
 
     def bounds(self, clean: torch.Tensor, target: torch.Tensor, draw: Tensors) -> Tensors:
-        made = objectives_of(self.recipe, self.lpips, target)
+        made = build_objectives(self.recipe, self.lpips, target)
         found = {}
-        for term, objective in zip(terms_of(self.recipe), made, strict=True):
+        for term, objective in zip(weighted_terms(self.recipe), made, strict=True):
             for name, value in objective.bind(self.surrogate, clean, draw).items():
                 found[f"{term}.{name}"] = value
         return found
@@ -164,9 +164,9 @@ class _Loss(nn.Module):
     def __init__(self, surrogate: Surrogate, recipe: Recipe, lpips: Lpips | None) -> None:
         super().__init__()
         self.surrogate, self.lpips = surrogate, lpips
-        self.terms = tuple(terms_of(recipe))
+        self.terms = tuple(weighted_terms(recipe))
         # Calling objectives needs no target: what it gave is bound.
-        self.objectives: list[Objective] = list(objectives_of(recipe, lpips, torch.zeros(1, 3, 8, 8)))
+        self.objectives: list[Objective] = list(build_objectives(recipe, lpips, torch.zeros(1, 3, 8, 8)))
 
     def forward(self, pixels: torch.Tensor, weights: torch.Tensor, **others: torch.Tensor) -> torch.Tensor:
         bounds = [
@@ -174,7 +174,7 @@ class _Loss(nn.Module):
             for term in self.terms
         ]
         draw = _without_prefix(others)
-        loss: torch.Tensor = weigh(self.objectives, self.surrogate, pixels, list(weights.unbind()), bounds, draw)
+        loss: torch.Tensor = weighted_sum(self.objectives, self.surrogate, pixels, list(weights.unbind()), bounds, draw)
         return loss
 
 
@@ -190,7 +190,7 @@ class _Step(nn.Module):
         others = {name: value for name, value in given.items() if name.partition(".")[0] in (*self.loss.terms, "draw")}
 
         def changed_loss(pixels: torch.Tensor) -> torch.Tensor:
-            loss: torch.Tensor = self.loss(change_pixels(pixels, *change), given["weights"], **others)
+            loss: torch.Tensor = self.loss(affine_transform(pixels, *change), given["weights"], **others)
             return loss
 
         loss, gradient = value_and_gradient(changed_loss)(given["candidate"])
@@ -200,9 +200,9 @@ class _Step(nn.Module):
 def _moved(
     space: str, algorithm: str, given: Mapping[str, torch.Tensor], gradient: torch.Tensor
 ) -> tuple[torch.Tensor, ...]:
-    rule = RULES[algorithm]
+    rule = UPDATE_RULES[algorithm]
     chart = {name.partition(".")[2]: value for name, value in given.items() if name.startswith("chart.")}
-    candidate, memory = advance(
+    candidate, memory = projected_step(
         rule,
         make_space(space, chart),
         given["candidate"],
@@ -227,7 +227,9 @@ class _Move(nn.Module):
         return _moved(self.space, self.algorithm, given, given["gradient"])
 
 
-def surrogate_drafts(surrogate: Surrogate, recipes: Sequence[Recipe], lpips: Lpips | None = None) -> Iterator[Draft]:
+def surrogate_graphs(
+    surrogate: Surrogate, recipes: Sequence[Recipe], lpips: Lpips | None = None
+) -> Iterator[GraphSpec]:
     """The graphs of a surrogate for the losses, spaces and algorithms of some recipes; what repeats comes once.
 
     Raises:
@@ -235,30 +237,30 @@ def surrogate_drafts(surrogate: Surrogate, recipes: Sequence[Recipe], lpips: Lpi
         SurrogateError: a recipe looks through a decoder that the surrogate lacks.
     """
     for recipe in recipes:  # before anything is traced
-        if "decoded" in terms_of(recipe) and not surrogate.decodes:
+        if "decoded" in weighted_terms(recipe) and not surrogate.decodes:
             raise SurrogateError(f"recipe {recipe.name!r} looks through decoders and {surrogate.info.name} has none")
     yield from _forward_drafts(surrogate)
     seen: set[str] = set()
     for recipe in recipes:
-        terms = tuple(terms_of(recipe))
+        terms = tuple(weighted_terms(recipe))
         for draft in _loss_drafts(surrogate, recipe, terms, lpips):
             if draft.file not in seen:
                 seen.add(draft.file)
                 yield draft
 
 
-def _forward_drafts(surrogate: Surrogate) -> Iterator[Draft]:
+def _forward_drafts(surrogate: Surrogate) -> Iterator[GraphSpec]:
     probe = torch.rand(1, 3, 8 * surrogate.multiple, 8 * surrogate.multiple)
     with torch.no_grad():
         names = tuple(surrogate.features(probe, _drawn(surrogate, probe)))
 
-    def pixels(given: Sample) -> Tensors:
+    def pixels(given: ExampleInput) -> Tensors:
         return {"pixels": given.candidate} | _named_draw(surrogate, given.candidate)
 
-    yield Draft("encode.onnx", "encode", _Encode(surrogate, names), pixels, names)
+    yield GraphSpec("encode.onnx", "encode", _Encode(surrogate, names), pixels, names)
     if surrogate.decodes:
 
-        def latent(given: Sample) -> Tensors:
+        def latent(given: ExampleInput) -> Tensors:
             with torch.no_grad():
                 return {
                     "latent": surrogate.features(given.candidate, _drawn(surrogate, given.candidate))[
@@ -267,60 +269,64 @@ def _forward_drafts(surrogate: Surrogate) -> Iterator[Draft]:
                 }
 
         ranges = {"pixels": "sRGB, about [0, 1], not clamped"}
-        yield Draft("decode.onnx", "decode", _Decode(surrogate), latent, ("pixels",), ranges=ranges)
+        yield GraphSpec("decode.onnx", "decode", _Decode(surrogate), latent, ("pixels",), ranges=ranges)
 
 
-def _loss_drafts(surrogate: Surrogate, recipe: Recipe, terms: tuple[str, ...], lpips: Lpips | None) -> Iterator[Draft]:
+def _loss_drafts(
+    surrogate: Surrogate, recipe: Recipe, terms: tuple[str, ...], lpips: Lpips | None
+) -> Iterator[GraphSpec]:
     layers = recipe.anchor_layers if "anchor" in terms else ()
     label = "-".join([*terms, *(layer.replace("/", "_") for layer in layers)])
     common: dict[str, Any] = {"terms": terms, "anchor_layers": layers}
     binding, loss = _Bind(surrogate, recipe, lpips), _Loss(surrogate, recipe, lpips)
 
-    def to_bind(given: Sample) -> Tensors:
+    def to_bind(given: ExampleInput) -> Tensors:
         target = torch.from_numpy(anchor_target(*given.size))
         return {"clean": given.clean, "target": target} | _named_draw(surrogate, given.clean)
 
-    def to_lose(given: Sample) -> Tensors:
+    def to_lose(given: ExampleInput) -> Tensors:
         inputs = to_bind(given)
         bound = dict(zip(names, (value.contiguous() for value in binding(**inputs)), strict=True))
-        weights = torch.tensor(list(terms_of(recipe).values()))
+        weights = torch.tensor(list(weighted_terms(recipe).values()))
         return {"pixels": given.candidate, "weights": weights} | bound | _named_draw(surrogate, given.clean)
 
     small = 8 * surrogate.multiple
-    probe = sample(torch.rand(1, 3, small, small), 1)
+    probe = example_input(torch.rand(1, 3, small, small), 1)
     with torch.no_grad():
         names = tuple(binding.bounds(probe.clean, probe.clean, _drawn(surrogate, probe.clean)))
-    yield Draft(f"bind.{label}.onnx", "bind", binding, to_bind, names, **common)
-    yield Draft(f"loss.{label}.onnx", "loss", value_and_gradient(loss), to_lose, ("loss", "gradient"), **common)
+    yield GraphSpec(f"bind.{label}.onnx", "bind", binding, to_bind, names, **common)
+    yield GraphSpec(f"loss.{label}.onnx", "loss", value_and_gradient(loss), to_lose, ("loss", "gradient"), **common)
     for space in recipe.spaces:
-        chart = CHARTS[space]
+        chart = SPACE_KINDS[space]
 
-        def to_step(given: Sample, space: str = space) -> Tensors:
+        def to_step(given: ExampleInput, space: str = space) -> Tensors:
             lost = to_lose(given)
             del lost["pixels"]
-            return to_move(given, space, recipe) | _change(given) | lost
+            return step_inputs(given, space, recipe) | _change(given) | lost
 
-        yield Draft(
+        yield GraphSpec(
             f"step.{label}.{chart}.{recipe.algorithm}.onnx",
             "step",
             _Step(loss, space, recipe.algorithm),
             to_step,
-            ("next", *(f"next.{name}" for name in RULES[recipe.algorithm].memory), "loss"),
+            ("next", *(f"next.{name}" for name in UPDATE_RULES[recipe.algorithm].memory), "loss"),
             space=chart,
             algorithm=recipe.algorithm,
             **common,
         )
 
 
-def to_move(given: Sample, space: str, recipe: Recipe) -> Tensors:
+def step_inputs(given: ExampleInput, space: str, recipe: Recipe) -> Tensors:
     """What a step needs beside its loss: the photo, its radius, the space, what the rule remembers."""
     height, width = given.size
     chart = {
-        f"chart.{name}": torch.from_numpy(array) for name, array in chart_inputs(space, recipe, height, width).items()
+        f"chart.{name}": torch.from_numpy(array)
+        for name, array in space_constants(space, recipe, height, width).items()
     }
     generator = torch.Generator().manual_seed(1)
     memory = {
-        f"memory.{name}": torch.rand(given.clean.shape, generator=generator) for name in RULES[recipe.algorithm].memory
+        f"memory.{name}": torch.rand(given.clean.shape, generator=generator)
+        for name in UPDATE_RULES[recipe.algorithm].memory
     }
     return {
         "candidate": given.candidate,
@@ -333,7 +339,7 @@ def to_move(given: Sample, space: str, recipe: Recipe) -> Tensors:
     }
 
 
-def _change(given: Sample) -> Tensors:
+def _change(given: ExampleInput) -> Tensors:
     """A slight blur and an offset: no part of EOT's map is the identity, so that each is verified."""
     height, width = given.size
     generator = torch.Generator().manual_seed(2)
@@ -345,9 +351,9 @@ def _change(given: Sample) -> Tensors:
 
 
 def _drawn(surrogate: Surrogate, pixels: torch.Tensor) -> Tensors:
-    arrays = draw_all(surrogate.draws, tuple(pixels.shape), np.random.default_rng(0))
+    arrays = sample_inputs(surrogate.random_inputs, tuple(pixels.shape), np.random.default_rng(0))
     drawn = {name: torch.from_numpy(np.asarray(array)) for name, array in arrays.items()}
-    return {**surrogate.context, **surrogate.settle(pixels), **drawn}
+    return {**surrogate.context, **surrogate.precompute(pixels), **drawn}
 
 
 def _named_draw(surrogate: Surrogate, pixels: torch.Tensor) -> Tensors:
@@ -363,7 +369,7 @@ def _without_prefix(given: Mapping[str, torch.Tensor]) -> Tensors:
 
 class _Begin(nn.Module):
     def forward(self, **given: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return begin(**given)
+        return initial_candidate(**given)
 
 
 class _Distance(nn.Module):
@@ -375,11 +381,11 @@ class _Distance(nn.Module):
         return (self.lpips(first, second),)
 
 
-def part_drafts(recipe: Recipe) -> Iterator[Draft]:
+def shared_graphs(recipe: Recipe) -> Iterator[GraphSpec]:
     """Where steps begin, and the move in each space by each algorithm; of the recipe only its DCT cut-off is used."""
     generator = torch.Generator().manual_seed(3)
 
-    def to_begin(given: Sample) -> Tensors:
+    def to_begin(given: ExampleInput) -> Tensors:
         pattern = torch.rand(given.clean.shape, generator=generator) * 2 - 1
         return {
             "clean": given.clean,
@@ -388,16 +394,16 @@ def part_drafts(recipe: Recipe) -> Iterator[Draft]:
             "floor": torch.tensor(0.5),
         }
 
-    yield Draft("begin.onnx", "begin", _Begin(), to_begin, ("candidate", "radius"))
-    for space in dict.fromkeys(CHARTS.values()):
-        for algorithm, rule in RULES.items():
+    yield GraphSpec("begin.onnx", "begin", _Begin(), to_begin, ("candidate", "radius"))
+    for space in dict.fromkeys(SPACE_KINDS.values()):
+        for algorithm, rule in UPDATE_RULES.items():
 
-            def to_advance(given: Sample, space: str = space, algorithm: str = algorithm) -> Tensors:
+            def to_advance(given: ExampleInput, space: str = space, algorithm: str = algorithm) -> Tensors:
                 gradient = torch.randn(given.clean.shape, generator=torch.Generator().manual_seed(4))
                 changed = Recipe(name="parts", summary="", algorithm=algorithm, dct_cutoff=recipe.dct_cutoff)  # type: ignore[arg-type]  # a key of RULES
-                return to_move(given, space, changed) | {"gradient": 1e-3 * gradient}
+                return step_inputs(given, space, changed) | {"gradient": 1e-3 * gradient}
 
-            yield Draft(
+            yield GraphSpec(
                 f"move.{space}.{algorithm}.onnx",
                 "move",
                 _Move(space, algorithm),
@@ -408,9 +414,9 @@ def part_drafts(recipe: Recipe) -> Iterator[Draft]:
             )
 
 
-def lpips_drafts(lpips: Lpips) -> Iterator[Draft]:
+def lpips_graphs(lpips: Lpips) -> Iterator[GraphSpec]:
     """LPIPS itself, for receipts."""
-    yield Draft(
+    yield GraphSpec(
         "distance.onnx",
         "distance",
         _Distance(lpips),
@@ -422,7 +428,7 @@ def lpips_drafts(lpips: Lpips) -> Iterator[Draft]:
 Dims = dict[str, dict[int, Dim]]
 
 
-def dynamic_of(draft: Draft, multiple: int) -> tuple[Tensors, Dims, dict[str, tuple[int | str, ...]]]:
+def dynamic_shapes(draft: GraphSpec, multiple: int) -> tuple[Tensors, Dims, dict[str, tuple[int | str, ...]]]:
     """Example inputs, which of their dimensions vary, and their shapes in words.
 
     Found by looking: the inputs are made for two samples whose batch, height and width grow by different factors.
@@ -434,7 +440,7 @@ def dynamic_of(draft: Draft, multiple: int) -> tuple[Tensors, Dims, dict[str, tu
     step = step * (-(-32 // step))
     sizes = ((2, 2 * step, 3 * step), (5, 3 * step, 6 * step))  # factors 2.5, 1.5 and 2
     (first, second) = (
-        draft.inputs(sample(torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(5)), batch))
+        draft.inputs(example_input(torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(5)), batch))
         for batch, height, width in sizes
     )
     symbols = {"batch": Dim("batch"), "height": Dim("height"), "width": Dim("width")}

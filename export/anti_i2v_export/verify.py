@@ -16,7 +16,7 @@ from PIL import Image
 
 from anti_i2v.engines.artifacts import Verification
 from anti_i2v.errors import SurrogateError
-from anti_i2v_export.graphs import Draft, Sample, sample
+from anti_i2v_export.graphs import ExampleInput, GraphSpec, example_input
 
 __all__ = ["real_samples", "verify"]
 
@@ -31,7 +31,7 @@ SIDES = ((64, 96), (96, 64), (160, 128))
 """Least sizes of the samples; none of them is what graphs are traced at, and the batch differs from it as well."""
 
 
-def real_samples(multiple: int) -> list[Sample]:
+def real_samples(multiple: int) -> list[ExampleInput]:
     """The packaged photo at three sizes, sides multiples of what the surrogate needs, in batches of 1, 3 and 2."""
     data = resources.files("anti_i2v_export").joinpath("data/astronaut.jpg").read_bytes()
     step = int(np.lcm(multiple, 8))
@@ -40,7 +40,7 @@ def real_samples(multiple: int) -> list[Sample]:
         for batch, (height, width) in zip((1, 3, 2), SIDES, strict=True):
             size = (_at_least(width, step), _at_least(height, step))
             pixels = np.asarray(file.convert("RGB").resize(size, Image.Resampling.LANCZOS), np.float32) / 255
-            found.append(sample(torch.from_numpy(pixels.transpose(2, 0, 1)[None].copy()), batch))
+            found.append(example_input(torch.from_numpy(pixels.transpose(2, 0, 1)[None].copy()), batch))
     return found
 
 
@@ -49,7 +49,7 @@ def _at_least(side: int, step: int) -> int:
     return max(4 * step, -(-side // step) * step)
 
 
-def verify(draft: Draft, path: Path, samples: Sequence[Sample], precision: str) -> Verification:
+def verify(draft: GraphSpec, path: Path, samples: Sequence[ExampleInput], precision: str) -> Verification:
     """Compare a traced graph with the function that it was traced from.
 
     Raises:
@@ -80,7 +80,7 @@ Array = npt.NDArray[np.float32]
 Arrays = Mapping[str, Array]
 
 
-def _pair(draft: Draft, session: onnxruntime.InferenceSession, given: Sample) -> tuple[Arrays, Arrays]:
+def _pair(draft: GraphSpec, session: onnxruntime.InferenceSession, given: ExampleInput) -> tuple[Arrays, Arrays]:
     inputs = draft.inputs(given)
     # Not inference mode: the functions differentiate.
     torch_values = [value.detach().numpy() for value in draft.function(**inputs)]
@@ -94,7 +94,7 @@ def _worst(values: Sequence[float]) -> float:
     return min(values)
 
 
-def _value_error(draft: Draft, expected: Arrays, found: Arrays) -> float:
+def _value_error(draft: GraphSpec, expected: Arrays, found: Arrays) -> float:
     """Of what is a value and not a gradient, or moved by one: a sign that flips there moves a pixel by a whole step."""
     names = [
         name
@@ -133,7 +133,7 @@ def _levels(expected: Arrays, found: Arrays) -> float:
     return float((one == two).mean())
 
 
-def _refuse(draft: Draft, found: Verification, precision: str) -> None:
+def _refuse(draft: GraphSpec, found: Verification, precision: str) -> None:
     """Raises SurrogateError for the first figure that is worse than allowed; a figure that is not a number is."""
     hint = _hint(precision)
     if not found.value_error <= VALUE_ERROR:

@@ -17,8 +17,8 @@ from onnx import external_data_helper
 from anti_i2v.engines.artifacts import CONTEXT, FORMAT_VERSION, SIDECAR, Artifact, Graph, Port, digest, read_artifact
 from anti_i2v.errors import OutputError, SurrogateError
 from anti_i2v.surrogates.base import Surrogate
-from anti_i2v.surrogates.info import Normalisation, Random, SurrogateInfo
-from anti_i2v_export.graphs import RANGES, Draft, Sample, Tensors, dynamic_of
+from anti_i2v.surrogates.info import Normalisation, RandomInput, SurrogateInfo
+from anti_i2v_export.graphs import RANGES, ExampleInput, GraphSpec, Tensors, dynamic_shapes
 from anti_i2v_export.trace import OPSET, half_weights, trace
 from anti_i2v_export.verify import verify
 
@@ -40,7 +40,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     normalisation: Normalisation | None = None
     multiple: int = 8
     latent_scale: float | None = None
-    draws: dict[str, Random] = msgspec.field(default_factory=dict)
+    random_inputs: dict[str, RandomInput] = msgspec.field(default_factory=dict)
     denoises: bool = False
 
     @classmethod
@@ -51,16 +51,16 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
             normalisation=surrogate.normalisation,
             multiple=surrogate.multiple,
             latent_scale=surrogate.latent_scale,
-            draws=dict(surrogate.draws),
+            random_inputs=dict(surrogate.random_inputs),
             denoises=surrogate.denoises,
         )
 
 
 def write_artifact(
     subject: Subject,
-    drafts: Iterable[Draft],
+    drafts: Iterable[GraphSpec],
     folder: Path,
-    samples: Sequence[Sample],
+    samples: Sequence[ExampleInput],
     *,
     half: bool = False,
     context: Tensors | None = None,
@@ -99,7 +99,7 @@ def write_artifact(
                 normalisation=subject.normalisation,
                 multiple=subject.multiple,
                 latent_scale=subject.latent_scale,
-                draws=subject.draws,
+                random_inputs=subject.random_inputs,
                 denoises=subject.denoises,
                 precision=precision,
                 opset=OPSET,
@@ -136,15 +136,15 @@ def check_free(folder: Path, *, overwrite: bool) -> None:
 
 def _write_graphs(
     subject: Subject,
-    drafts: Iterable[Draft],
+    drafts: Iterable[GraphSpec],
     folder: Path,
-    samples: Sequence[Sample],
+    samples: Sequence[ExampleInput],
     precision: str,
     progress: Callable[[Graph], None] | None,
 ) -> list[Graph]:
     weights, graphs = _Weights(folder / WEIGHTS), []
     for draft in drafts:
-        inputs, dims, words = dynamic_of(draft, subject.multiple)
+        inputs, dims, words = dynamic_shapes(draft, subject.multiple)
         model = trace(draft.function, inputs, draft.outputs, dims)
         if precision == "fp16":
             model = half_weights(model)
@@ -210,7 +210,7 @@ class _Weights:
         return start
 
 
-def _port(port: onnx.ValueInfoProto, draft: Draft, words: dict[str, tuple[int | str, ...]]) -> Port:
+def _port(port: onnx.ValueInfoProto, draft: GraphSpec, words: dict[str, tuple[int | str, ...]]) -> Port:
     kind = port.type.tensor_type
     shape = words.get(port.name, tuple(side.dim_value or side.dim_param for side in kind.shape.dim))
     name = port.name.partition(".")[2] or port.name
@@ -240,7 +240,7 @@ _KINDS = {
 }
 
 
-def check_artifact(folder: Path, drafts: Iterable[Draft], samples: Sequence[Sample]) -> Artifact:
+def check_artifact(folder: Path, drafts: Iterable[GraphSpec], samples: Sequence[ExampleInput]) -> Artifact:
     """Verify an artifact again: its files against their hashes, each graph against torch.
 
     Raises:

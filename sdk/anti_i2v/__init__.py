@@ -34,14 +34,16 @@ if TYPE_CHECKING:
     from anti_i2v.protector import Protection, Protector, protect
     from anti_i2v.receipts.receipt import Receipt
     from anti_i2v.recipes import Recipe, load_recipe, recipe_names
-    from anti_i2v.surrogates.video_options import Video
+    from anti_i2v.surrogates.video_options import VideoOptions
+
+    Video = VideoOptions
 
 _LAZY = {
     "Protection": "protector",
     "Protector": "protector",
     "Receipt": "receipts.receipt",
     "Recipe": "recipes",
-    "Video": "surrogates.video_options",
+    "VideoOptions": "surrogates.video_options",
     "check": "checking",
     "load_recipe": "recipes",
     "protect": "protector",
@@ -61,6 +63,7 @@ __all__ = [
     "RecipeError",
     "SurrogateError",
     "Video",
+    "VideoOptions",
     "check",
     "load_recipe",
     "protect",
@@ -68,7 +71,12 @@ __all__ = [
 ]
 
 
+_RENAMED = {"Video": "VideoOptions"}
+"""Earlier public names, importable until 0.3."""
+
+
 def __getattr__(name: str) -> object:
+    name = _RENAMED.get(name, name)
     if name in _LAZY:
         return getattr(import_module(f"anti_i2v.{_LAZY[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,7 +13,7 @@ from anti_i2v.files import check_target
 from anti_i2v.images.decode import open_photo
 from anti_i2v.images.encode import check_holds
 from anti_i2v.images.formats import format_of
-from anti_i2v.images.platforms import preset as preset_named
+from anti_i2v.images.platforms import get_preset as preset_named
 from anti_i2v.protector import Protector
 from anti_i2v.receipts.receipt import Receipt
 

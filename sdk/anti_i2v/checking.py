@@ -44,7 +44,7 @@ def check(
     measured = measure(
         before.pixels,
         after.pixels,
-        Instruments.at_hand(judging),
+        Instruments.available(judging),
         short_side=short_side,
         presets=list(PRESETS),
         seed=seed,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
-__all__ = ["find", "home"]
+__all__ = ["find_weights", "home"]
 
 
 def home() -> Path:
@@ -18,7 +18,7 @@ def home() -> Path:
     return user_data_path("anti-i2v", appauthor=False)
 
 
-def find(relative: str) -> Path | None:
+def find_weights(relative: str) -> Path | None:
     """A file or folder inside `home()`, by its path with forward slashes; None where it is absent."""
     path = home() / relative
     return path if path.exists() else None

@@ -16,10 +16,10 @@ from anti_i2v.arrays import Rgb8
 from anti_i2v.engines import make_engine
 from anti_i2v.errors import SurrogateError
 from anti_i2v.files import write_atomic
-from anti_i2v.surrogates.catalogue import entries
+from anti_i2v.surrogates.catalogue import encoders
 
 if TYPE_CHECKING:
-    from anti_i2v.engines.base import Judge
+    from anti_i2v.engines.base import FrozenEncoder
     from anti_i2v.metrics.faces import FaceIdentity
     from anti_i2v.protector import Protection
 
@@ -80,7 +80,7 @@ def picture(
     clean: Rgb8,
     protected: Rgb8,
     *,
-    decoder: Judge | None = None,
+    decoder: FrozenEncoder | None = None,
     faces: FaceIdentity | None = None,
     short_side: int = 512,
 ) -> Image.Image:
@@ -135,7 +135,9 @@ def _span(middle: float, side: int) -> slice:
     return slice(first, first + length)
 
 
-def _decoded(clean: Rgb8, protected: Rgb8, decoder: Judge, faces: FaceIdentity | None, short_side: int) -> Panels:
+def _decoded(
+    clean: Rgb8, protected: Rgb8, decoder: FrozenEncoder, faces: FaceIdentity | None, short_side: int
+) -> Panels:
     from anti_i2v.receipts.effects import decoded_windows
 
     before, after = decoded_windows(clean, protected, decoder, short_side, faces)
@@ -150,13 +152,13 @@ def _decoded(clean: Rgb8, protected: Rgb8, decoder: Judge, faces: FaceIdentity |
     return Panels(tuple(panels), captions)
 
 
-def _decoder(engine: str, device: str) -> Judge | None:
+def _decoder(engine: str, device: str) -> FrozenEncoder | None:
     """The first real encoder at hand, for its decoder. Without one, or without diffusers, there is no such row."""
     judging = make_engine(engine, [], None, device)
-    for name in entries():
-        if judging.has(name):
+    for name in encoders():
+        if judging.is_available(name):
             try:
-                return judging.judge(name)
+                return judging.load_encoder(name)
             except SurrogateError:
                 continue  # the receipt is where an unfit surrogate is reported
     return None

@@ -23,16 +23,16 @@ from anti_i2v.images.formats import format_of
 from anti_i2v.images.perturbation import STRIP, add_delta, check_budget
 from anti_i2v.images.photo import Photo
 from anti_i2v.images.platforms import PRESETS, Preset
-from anti_i2v.images.platforms import preset as preset_named
-from anti_i2v.images.resize import to_working, working_size
+from anti_i2v.images.platforms import get_preset as preset_named
+from anti_i2v.images.resize import resize_to_working, working_size
 from anti_i2v.metrics.imperceptibility import compare
-from anti_i2v.optim.initialisation import pattern
-from anti_i2v.optim.optimise import refine
+from anti_i2v.optim.initialisation import initial_pattern
+from anti_i2v.optim.optimise import optimise_photo
 from anti_i2v.optim.pgd import Step
 from anti_i2v.receipts.receipt import Encoding, Receipt, versions
 from anti_i2v.recipes import Recipe, load_recipe
-from anti_i2v.surrogates.catalogue import EMBEDDED
-from anti_i2v.surrogates.video_options import Video
+from anti_i2v.surrogates.catalogue import STUDENT
+from anti_i2v.surrogates.video_options import VideoOptions
 
 if TYPE_CHECKING:
     from anti_i2v.engines.base import Engine
@@ -130,7 +130,7 @@ class Protector:
         surrogates: Sequence[str | Path] | None = None,
         engine: str = "auto",
         device: str = "auto",
-        video: Video | None = None,
+        video: VideoOptions | None = None,
         **settings: object,
     ) -> None:
         self.recipe = load_recipe(recipe, **settings)
@@ -148,7 +148,7 @@ class Protector:
     def _instruments(self) -> Instruments:
         from anti_i2v.receipts.effects import Instruments
 
-        return Instruments.at_hand(self._engine)
+        return Instruments.available(self._engine)
 
     def _missing(self, effects: bool) -> tuple[str, ...]:
         return self._instruments.missing if effects else ()
@@ -249,12 +249,12 @@ class Protector:
         caption = None
         if engine.surrogates:
             caption = engine.caption(clean)
-            opened = engine.open(clean, candidate, radius, recipe, None, seed)
-            outcome = refine(
+            opened = engine.open_photo(clean, candidate, radius, recipe, None, seed)
+            outcome = optimise_photo(
                 opened, recipe, seed=seed, preset=platform, callback=on_step, deadline=until, cancel=cancel
             )
-            candidate, steps, stopped = opened.look(outcome.candidate), outcome.steps, outcome.stopped
-            notes = (ON_STUDENT,) if EMBEDDED in engine.surrogates else ()
+            candidate, steps, stopped = opened.to_numpy(outcome.candidate), outcome.steps, outcome.stopped
+            notes = (ON_STUDENT,) if STUDENT in engine.surrogates else ()
             if self._asked is None and recipe.video_models and not {*recipe.video_models} & {*engine.surrogates}:
                 notes += (ENCODERS_ALONE.format(", ".join(recipe.video_models)),)
             notes += (CAPTIONED,) if caption is not None else ()
@@ -270,9 +270,9 @@ class Protector:
         """The photo at the recipe's working size, where the recipe begins, and how far it may go."""
         engine = self._engine
         size = working_size(photo.pixels.shape[0], photo.pixels.shape[1], recipe.short_side, engine.multiple)
-        clean = to_working(photo.pixels, size)
-        laid = pattern(clean, recipe.start, seed)
-        candidate, radius = engine.begin(clean, laid, recipe.budget / 255, recipe.visual_floor)
+        clean = resize_to_working(photo.pixels, size)
+        laid = initial_pattern(clean, recipe.start, seed)
+        candidate, radius = engine.initial_candidate(clean, laid, recipe.budget / 255, recipe.mask_floor)
         return clean, candidate, radius
 
     def _measure(self, photo: Photo, made: _Made, platform: Preset | None, seed: int, until: float | None) -> Measured:
@@ -299,7 +299,7 @@ def protect(
     engine: str = "auto",
     device: str = "auto",
     surrogates: Sequence[str | Path] | None = None,
-    video: Video | None = None,
+    video: VideoOptions | None = None,
     **settings: object,
 ) -> Protection:
     """Protect one photo; for many, keep a `Protector`, whose arguments and errors these are."""

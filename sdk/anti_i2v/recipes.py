@@ -16,11 +16,11 @@ __all__ = [
     "Target",
     "Terms",
     "for_encoders",
-    "hooks_of",
+    "hook_points",
     "load_recipe",
     "read_recipes",
     "recipe_names",
-    "terms_of",
+    "weighted_terms",
 ]
 
 
@@ -64,7 +64,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     Attributes:
         budget: L-infinity bound in levels (1/255), 1..64.
         short_side: the short side in pixels at which the perturbation is made; it is scaled up to the photo.
-        visual_floor: share of the budget that flat areas may take; 1 turns the visual weighting off.
+        mask_floor: share of the budget that flat areas may take; 1 turns the visual weighting off.
         start: "draft" (the trained tiles), "random" or "clean".
         steps: of the optimiser; 0 keeps the start.
         step: first step in levels (root mean square change); `final_step` is the last one's share of it.
@@ -79,7 +79,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             blocks, or its "prediction".
         noise_levels: quantiles between which a denoiser's noise level is drawn: (0, 1) for all of them; near 1 the
             video is all noise, and what the denoiser says of it comes from the photo.
-        draws: of a denoiser's timestep and noise, each bound once; 0: new ones in every step.
+        noise_samples: of a denoiser's timestep and noise, each bound once; 0: new ones in every step.
         turns: "one" surrogate a step, in turn, or "all" in every step.
         turn_weights: surrogate -> how many of the turns it takes, beside 1 for those not named.
         eot: transform -> weight of its draw; one draw a step. {"identity": 1} turns it off.
@@ -94,7 +94,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     summary: str
     budget: int = 8
     short_side: int = 512
-    visual_floor: float = 1.0
+    mask_floor: float = 1.0
     start: Literal["draft", "random", "clean"] = "draft"
     steps: int = 0
     step: float = 2.0
@@ -108,7 +108,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     target: Target = "checkerboard"
     anchor_layers: tuple[str, ...] = ("latent",)
     noise_levels: tuple[float, float] = (0.0, 1.0)
-    draws: int = 0
+    noise_samples: int = 0
     turns: Literal["one", "all"] = "one"
     turn_weights: dict[str, int] = msgspec.field(default_factory=dict)
     eot: dict[TransformName, float] = msgspec.field(default_factory=_no_eot)
@@ -128,7 +128,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         checks = [
             (1 <= self.budget <= 64, f"budget must be 1..64 levels, got {self.budget}"),
             (64 <= self.short_side <= 2048, f"short_side must be 64..2048 pixels, got {self.short_side}"),
-            (0 <= self.visual_floor <= 1, f"visual_floor must be in [0, 1], got {self.visual_floor}"),
+            (0 <= self.mask_floor <= 1, f"mask_floor must be in [0, 1], got {self.mask_floor}"),
             (0 <= self.steps <= 10_000, f"steps must be 0..10000, got {self.steps}"),
             (0 < self.step <= 64, f"step must be above 0 and at most 64 levels, got {self.step}"),
             (0 <= self.final_step <= 1, f"final_step must be in [0, 1], got {self.final_step}"),
@@ -146,7 +146,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 0 <= self.noise_levels[0] < self.noise_levels[1] <= 1,
                 f"noise_levels must rise within [0, 1], got {self.noise_levels}",
             ),
-            (0 <= self.draws <= 1000, f"draws must be 0..1000, got {self.draws}"),
+            (0 <= self.noise_samples <= 1000, f"noise_samples must be 0..1000, got {self.noise_samples}"),
             (len(self.spaces) > 0, "a recipe needs at least one space"),
             (self.deadline is None or self.deadline > 0, f"deadline must be above 0 seconds, got {self.deadline}"),
         ]
@@ -168,7 +168,7 @@ def for_encoders(recipe: Recipe) -> Recipe:
     return msgspec.structs.replace(recipe, terms=spared, anchor_layers=layers or ("latent",), video_models=())
 
 
-def terms_of(recipe: Recipe) -> dict[str, float]:
+def weighted_terms(recipe: Recipe) -> dict[str, float]:
     """The terms that a recipe weighs, with their weights, in the order of `Terms`.
 
     Raises:
@@ -182,12 +182,16 @@ def terms_of(recipe: Recipe) -> dict[str, float]:
     return weighed
 
 
-def hooks_of(recipe: Recipe) -> tuple[str, ...]:
+def hook_points(recipe: Recipe) -> tuple[str, ...]:
     """The hook points, beside the latent, that a recipe's terms look at."""
     anchor = [layer for layer in recipe.anchor_layers if layer != "latent"] if recipe.terms.anchor else []
     collapse = ["early", "late"] if recipe.terms.collapse else []
     denoising = ["prediction"] if recipe.terms.denoising else []
     return tuple(dict.fromkeys([*anchor, *collapse, *denoising]))
+
+
+RENAMED_SETTINGS = {"visual_floor": "mask_floor", "draws": "noise_samples"}
+"""Earlier names of settings, accepted until 0.3."""
 
 
 def recipe_names(*, denoisers: bool = True) -> list[str]:
@@ -206,6 +210,7 @@ def load_recipe(recipe: str | Recipe, **changes: object) -> Recipe:
         if recipe not in _shipped():
             raise RecipeError(f"unknown recipe {recipe!r}: choose from {', '.join(recipe_names())}")
         recipe = _shipped()[recipe]
+    changes = {RENAMED_SETTINGS.get(name, name): value for name, value in changes.items()}
     if not changes:
         return recipe
     try:

@@ -107,7 +107,7 @@ def evaluate(
         if find_spec(package) is None:
             raise SurrogateError(f'an evaluation needs {name}: pip install "anti-i2v-sdk[evaluate]"')
     from anti_i2v.evaluation.crops import SIDE
-    from anti_i2v.evaluation.degradations import QUICK
+    from anti_i2v.evaluation.degradations import QUICK_DEGRADATIONS
     from anti_i2v.evaluation.html_report import page
     from anti_i2v.evaluation.runner import SEEDS, STEPS, evaluate_all
     from anti_i2v.evaluation.samples import sample
@@ -124,7 +124,7 @@ def evaluate(
     known = {} if receipt is None else _told_by(receipt)
     pair = sample(clean, protected, second)
 
-    from anti_i2v.engines.device import choose
+    from anti_i2v.engines.device import resolve_device
 
     with narrator(quiet) as tell:
         made = evaluate_all(
@@ -133,8 +133,8 @@ def evaluate(
             seeds=range(seeds or (QUICK_SEEDS if quick else len(SEEDS))),
             steps=steps or STEPS,
             side=side or SIDE,
-            changes=change or (QUICK if quick else None),
-            device=str(choose(device)),
+            changes=change or (QUICK_DEGRADATIONS if quick else None),
+            device=str(resolve_device(device)),
             on_progress=tell,
             **known,
         )
@@ -153,14 +153,14 @@ def evaluate(
 def _told_by(file: Path) -> dict[str, Any]:
     """What a receipt says for an evaluation. Raises RecipeError where it is none."""
     from anti_i2v.receipts.receipt import Receipt
-    from anti_i2v.surrogates.catalogue import entries
+    from anti_i2v.surrogates.catalogue import encoders
 
     try:
         receipt = Receipt.from_json(file.read_bytes())
     except (OSError, ValueError) as problem:  # msgspec's errors are ValueErrors
         raise RecipeError(f"{file} is no receipt ({problem}): give the file that `protect --receipt` wrote") from None
     # The tiles that recipes start from were made on the known surrogates, so a draft was as well.
-    tiles = [entry.name for entry in entries().values() if entry.role == "surrogate"]
+    tiles = [entry.name for entry in encoders().values() if entry.role == "surrogate"]
     exact = receipt.encoding is None or receipt.encoding.lossless
     return {
         "optimised_on": (*receipt.surrogates, *tiles),
@@ -190,15 +190,15 @@ def _without_places(evidence: Evidence) -> Evidence:
 
 def _check_names(victims: Sequence[str], changes: Sequence[str]) -> None:
     """Raises RecipeError for an unknown change, and SurrogateError for a victim that is unknown or not at hand."""
-    from anti_i2v.evaluation.degradations import AVERAGED, CHANGES
-    from anti_i2v.evaluation.victims import at_hand, describe, load_victim
+    from anti_i2v.evaluation.degradations import AVERAGED, DEGRADATIONS
+    from anti_i2v.evaluation.victims import available_victims, describe_victim, load_victim
     from anti_i2v.evaluation.victims import victims as known
 
     for name in changes:
-        if name not in (*CHANGES, AVERAGED):
-            raise RecipeError(f"unknown change {name!r}: choose from {', '.join([*CHANGES, AVERAGED])}")
-    here = {each.name for each in at_hand()}
+        if name not in (*DEGRADATIONS, AVERAGED):
+            raise RecipeError(f"unknown change {name!r}: choose from {', '.join([*DEGRADATIONS, AVERAGED])}")
+    here = {each.name for each in available_victims()}
     for name in victims:
         if name in known() and name not in here:
             load_victim(name)  # says what is missing
-        describe(name)
+        describe_victim(name)

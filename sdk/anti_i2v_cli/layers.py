@@ -40,23 +40,23 @@ def layers(
     check_device(device)
     import torch
 
-    from anti_i2v.engines.device import choose
+    from anti_i2v.engines.device import resolve_device
     from anti_i2v.files import check_target, write_atomic
     from anti_i2v.images.decode import open_photo
-    from anti_i2v.images.resize import to_working, working_size
+    from anti_i2v.images.resize import resize_to_working, working_size
     from anti_i2v.surrogates.backbones.base import Backbone
     from anti_i2v.surrogates.catalogue import load_surrogate
-    from anti_i2v.surrogates.layer_analysis import layers_picture, look_at_layers
+    from anti_i2v.surrogates.layer_analysis import analyse_layers, layers_picture
 
     photo = open_photo(source)
     check_target(output, overwrite=overwrite)
-    where = choose(device)
+    where = resolve_device(device)
     model = load_surrogate(backbone, device=where, caption=caption, stage=stage, frames=frames, hooks=("all",))
     if not isinstance(model, Backbone):
         raise SurrogateError(f"{backbone} is an encoder: name a whole video model, see `anti-i2v surrogates list`")
     size = working_size(photo.pixels.shape[0], photo.pixels.shape[1], short_side, model.multiple)
-    pixels = torch.from_numpy(to_working(photo.pixels, size)).to(where)
-    found = look_at_layers(model, pixels, timestep=timestep, seed=seed)
+    pixels = torch.from_numpy(resize_to_working(photo.pixels, size)).to(where)
+    found = analyse_layers(model, pixels, timestep=timestep, seed=seed)
     width = max(len(layer.name) for layer in found)
     typer.echo(f"{'block':<{width}}  {'picked':<6}  like the early one (CKA)  in 3 components")
     for layer in found:

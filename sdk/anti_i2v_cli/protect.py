@@ -113,7 +113,7 @@ def protect(
 
 
 def _check_wishes(preset: str | None, deadline: float | None, device: str) -> None:
-    from anti_i2v.images.platforms import preset as preset_named
+    from anti_i2v.images.platforms import get_preset as preset_named
 
     if preset is not None:
         preset_named(preset)
@@ -129,7 +129,7 @@ def _protector(
     from anti_i2v.engines import check_names
     from anti_i2v.protector import Protector
     from anti_i2v.recipes import load_recipe
-    from anti_i2v.surrogates.video_options import Video
+    from anti_i2v.surrogates.video_options import VideoOptions
 
     changes: dict[str, object] = {} if budget is None else {"budget": budget}
     wanted = load_recipe(recipe, **changes)
@@ -138,7 +138,7 @@ def _protector(
         surrogates=surrogates or None,
         engine=engine,
         device=device,
-        video=Video(**video) if video else None,
+        video=VideoOptions(**video) if video else None,
         **changes,
     )
     if wanted.needs_denoiser and not surrogates:
@@ -156,10 +156,10 @@ def _protector(
 
 
 def _is_video_model(surrogate: str) -> bool:
-    from anti_i2v.surrogates.catalogue import locate
-    from anti_i2v.surrogates.video_models import INDEX
+    from anti_i2v.surrogates.catalogue import surrogate_folder
+    from anti_i2v.surrogates.video_models import MODEL_INDEX
 
-    return surrogate != "embedded" and (locate(surrogate) / INDEX).is_file()
+    return surrogate != "embedded" and (surrogate_folder(surrogate) / MODEL_INDEX).is_file()
 
 
 def _protect_one(

@@ -11,9 +11,9 @@ import typer
 from anti_i2v.errors import Cancelled, SurrogateError
 
 if TYPE_CHECKING:
-    from anti_i2v.surrogates.catalogue import Entry
+    from anti_i2v.surrogates.catalogue import EncoderEntry
     from anti_i2v.surrogates.trained_models import Victim
-    from anti_i2v.surrogates.video_models import Model
+    from anti_i2v.surrogates.video_models import VideoModelEntry
 
 __all__ = ["group", "info", "list_surrogates", "pull"]
 
@@ -30,22 +30,22 @@ def _list_by_default(ctx: typer.Context) -> None:
 def list_surrogates() -> None:
     """List the encoders and video models that are known, and whether they are on this machine."""
     from anti_i2v.engines.artifacts import artifact_at_hand
-    from anti_i2v.surrogates.catalogue import EMBEDDED, entries, where
+    from anti_i2v.surrogates.catalogue import STUDENT, encoder_folder, encoders
     from anti_i2v.surrogates.trained_models import victims
-    from anti_i2v.surrogates.video_models import model_folder, models
+    from anti_i2v.surrogates.video_models import model_folder, video_models
 
     typer.echo(
-        f"{EMBEDDED:<12}{'gauge':<12}{'in the package':<18}{'exported':<14}a small network that imitates the surrogates"
+        f"{STUDENT:<12}{'gauge':<12}{'in the package':<18}{'exported':<14}a small network that imitates the surrogates"
     )
-    for name, entry in entries().items():
-        place = "on this machine" if where(name) else "not here"
+    for name, entry in encoders().items():
+        place = "on this machine" if encoder_folder(name) else "not here"
         exported = "exported" if artifact_at_hand(name) else "not exported"
         typer.echo(f"{name:<12}{entry.role:<12}{place:<18}{exported:<14}{entry.family.partition(' (')[0]}")
     typer.echo("\nSmall video models that the project trained (recipes take steps on one, evaluations ask all):")
     for name, victim in victims().items():
         typer.echo(f"{name:<17} {_place_of(victim):<17} {victim.role:<12}{victim.family}, latents of {victim.encoder}")
     typer.echo("\nWhole video models, for the recipe `full` (tens of gigabytes each, and a GPU):")
-    for name, model in models().items():
+    for name, model in video_models().items():
         place = "on this machine" if model_folder(name) else "not here"
         typer.echo(f"{name:<17} {place:<17} {model.family}")
     typer.echo(
@@ -57,25 +57,25 @@ def list_surrogates() -> None:
 @group.command()
 def info(name: Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="As in the list.")]) -> None:
     """Tell where an encoder comes from, what it stands for and whether it is on this machine."""
-    from anti_i2v.surrogates.catalogue import EMBEDDED, entries
+    from anti_i2v.surrogates.catalogue import STUDENT, encoders
     from anti_i2v.surrogates.trained_models import victims
-    from anti_i2v.surrogates.video_models import models
+    from anti_i2v.surrogates.video_models import video_models
 
-    _check_known(name, [EMBEDDED, *entries(), *victims(), *models()])
-    if name in models():
-        facts = _about_the_model(models()[name])
+    _check_known(name, [STUDENT, *encoders(), *victims(), *video_models()])
+    if name in video_models():
+        facts = _about_the_model(video_models()[name])
     elif name in victims():
         facts = _about_ours(victims()[name])
     else:
-        facts = _about_the_gauge() if name == EMBEDDED else _about(entries()[name])
+        facts = _about_the_gauge() if name == STUDENT else _about(encoders()[name])
     for key, value in {"name": name, **facts}.items():
         typer.echo(f"{key:<14}{value}")
 
 
 def _about_the_gauge() -> dict[str, str]:
-    from anti_i2v.receipts.text import gauge_error
+    from anti_i2v.receipts.text import student_error
 
-    errors = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in gauge_error().items())
+    errors = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in student_error().items())
     return {
         "role": "gauge: an estimate where no real encoder is at hand",
         "stands for": "imitates taesd, taesdxl and taef1; trained by this project",
@@ -84,8 +84,8 @@ def _about_the_gauge() -> dict[str, str]:
     }
 
 
-def _about(entry: Entry) -> dict[str, str]:
-    from anti_i2v.surrogates.catalogue import where
+def _about(entry: EncoderEntry) -> dict[str, str]:
+    from anti_i2v.surrogates.catalogue import encoder_folder
 
     role = {"surrogate": "photos are optimised on it", "held-out": "it only judges, nothing is optimised on it"}
     return {
@@ -94,33 +94,35 @@ def _about(entry: Entry) -> dict[str, str]:
         "hub": entry.hub,
         "licence": entry.licence,
         "fingerprint": entry.fingerprint,
-        "folder": str(where(entry.name) or f"not on this machine: anti-i2v surrogates pull {entry.name}"),
+        "folder": str(encoder_folder(entry.name) or f"not on this machine: anti-i2v surrogates pull {entry.name}"),
     }
 
 
 def _place_of(victim: Victim) -> str:
-    from anti_i2v.surrogates.catalogue import usable
-    from anti_i2v.surrogates.trained_models import where
+    from anti_i2v.surrogates.catalogue import is_available
+    from anti_i2v.surrogates.trained_models import victim_folder
 
-    if where(victim.name) is None:
+    if victim_folder(victim.name) is None:
         return "not here"
-    return "on this machine" if usable(victim.name) else f"needs {victim.encoder}"
+    return "on this machine" if is_available(victim.name) else f"needs {victim.encoder}"
 
 
 def _about_ours(victim: Victim) -> dict[str, str]:
-    from anti_i2v.surrogates.trained_models import MADE, WHITE_BOX, where
+    from anti_i2v.surrogates.trained_models import OWN_WEIGHTS, WHITE_BOX, victim_folder
 
     task = "recipes take steps on it" if victim.role == WHITE_BOX else "it only animates photos, for evaluations"
     return {
         "role": f"{victim.role}: {task}",
         "stands for": f"{victim.family}: {victim.summary}",
         "works on": f"{victim.encoder}, which is fetched: anti-i2v surrogates pull {victim.encoder}",
-        "licence": f"{MADE['licence']}, {MADE['source']}",
-        "folder": str(where(victim.name) or "not on this machine: sdk/training/README.md says how it is trained"),
+        "licence": f"{OWN_WEIGHTS['licence']}, {OWN_WEIGHTS['source']}",
+        "folder": str(
+            victim_folder(victim.name) or "not on this machine: sdk/training/README.md says how it is trained"
+        ),
     }
 
 
-def _about_the_model(model: Model) -> dict[str, str]:
+def _about_the_model(model: VideoModelEntry) -> dict[str, str]:
     from anti_i2v.surrogates.backbones.hub_lock import read_lock
     from anti_i2v.surrogates.video_models import model_folder
 
@@ -147,14 +149,14 @@ def pull(
 ) -> None:
     """Download encoders and video models from their hub, after asking. Encoders that are not the pinned ones are not
     kept; of a video model the revision and sums are, and later loads are compared with them."""
-    from anti_i2v.surrogates.catalogue import entries, where
-    from anti_i2v.surrogates.video_models import model_folder, models
+    from anti_i2v.surrogates.catalogue import encoder_folder, encoders
+    from anti_i2v.surrogates.video_models import model_folder, video_models
 
-    known: dict[str, Entry | Model] = {**entries(), **models()}
+    known: dict[str, EncoderEntry | VideoModelEntry] = {**encoders(), **video_models()}
     for name in names or []:
         _check_known(name, known)
-    wanted = dict.fromkeys(names or [name for name, entry in entries().items() if entry.role == "surrogate"])
-    missing = [known[name] for name in wanted if not (where(name) or model_folder(name))]
+    wanted = dict.fromkeys(names or [name for name, entry in encoders().items() if entry.role == "surrogate"])
+    missing = [known[name] for name in wanted if not (encoder_folder(name) or model_folder(name))]
     for name in wanted:
         if known[name] not in missing:
             typer.echo(f"{name} is on this machine already")
@@ -162,17 +164,17 @@ def pull(
         _fetch(missing, yes, ctx.obj)
 
 
-def _fetch(missing: Sequence[Entry | Model], yes: bool, done: list[Path]) -> None:
+def _fetch(missing: Sequence[EncoderEntry | VideoModelEntry], yes: bool, done: list[Path]) -> None:
     from anti_i2v.surrogates import catalogue as registry
-    from anti_i2v.surrogates.video_models import models, pull_model
+    from anti_i2v.surrogates.video_models import pull_model, video_models
 
     for entry in missing:
-        size = "tens of gigabytes" if entry.name in models() else "about 5 MB"
+        size = "tens of gigabytes" if entry.name in video_models() else "about 5 MB"
         typer.echo(f"{entry.name}: from huggingface.co/{entry.hub}, {size}, licence {entry.licence}")
     if not yes and not _agreed():
         raise Cancelled("nothing was downloaded: answer y, or run it with --yes")
     for entry in missing:
-        if entry.name in models():
+        if entry.name in video_models():
             done.append(pull_model(entry.name))
             typer.echo(f"{entry.name}: fetched; its revision and sums are kept beside it")
         else:

@@ -29,9 +29,9 @@ from safetensors.torch import load_file, save_file
 
 from anti_i2v.metrics.latents import relative_shift
 from anti_i2v.metrics.perceptual import Lpips
-from anti_i2v.optim.eot import apply_change
-from anti_i2v.optim.transforms import Transform, sampler
-from anti_i2v.optim.universal_perturbation import TILE, draw_layout, lay
+from anti_i2v.optim.eot import apply_transform
+from anti_i2v.optim.transforms import Transform, weighted_choice
+from anti_i2v.optim.universal_perturbation import TILE, sample_layout, tile_pattern
 
 HELD_OUT = "taesd3"
 CROP = 96
@@ -97,7 +97,7 @@ def batches(count: int, size: int, generator: torch.Generator) -> Iterator[torch
 def sideways(pixels: torch.Tensor, tiles: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """The batch with a freshly laid perturbation, one layout a crop."""
     laid = [
-        lay(tiles, draw_layout(int(torch.randint(2**62, (), generator=generator)), len(tiles)), CROP, CROP)
+        tile_pattern(tiles, sample_layout(int(torch.randint(2**62, (), generator=generator)), len(tiles)), CROP, CROP)
         for _ in pixels
     ]
     return (pixels + BUDGET * torch.stack(laid)).clamp(0, 1)
@@ -106,7 +106,7 @@ def sideways(pixels: torch.Tensor, tiles: torch.Tensor, generator: torch.Generat
 def changed(pixels: torch.Tensor, transform: Transform, draws: np.random.Generator) -> torch.Tensor:
     """The batch through one draw of the transform."""
     batch, channels, height, width = pixels.shape
-    return apply_change(transform((batch, channels, height, width), draws, lambda: pixels.detach().numpy()), pixels)
+    return apply_transform(transform((batch, channels, height, width), draws, lambda: pixels.detach().numpy()), pixels)
 
 
 def save(output: Path, tiles: torch.Tensor, first: torch.Tensor, second: torch.Tensor, step: int) -> None:
@@ -145,7 +145,7 @@ def main() -> None:
     cut = crops(photos_of(settings.photos), settings.crops, settings.seed)
     models = {name: teacher(settings.surrogates, name) for name in settings.teachers}
     perceptual = Lpips.load(settings.lpips)
-    transform = sampler({"identity": 0.5, "resize": 0.25, "jpeg": 0.15, "blur": 0.1})
+    transform = weighted_choice({"identity": 0.5, "resize": 0.25, "jpeg": 0.15, "blur": 0.1})
 
     log_path = settings.output.with_suffix(".log.jsonl")
     tiles = 0.7 * torch.empty(settings.tiles, 3, TILE, TILE).uniform_(-1, 1, generator=generator)

@@ -32,7 +32,7 @@ from anti_i2v.surrogates.backbones.base import Backbone
 from anti_i2v.surrogates.backbones.cogvideox import COUNTED, CogVideoX, alphas_of
 from anti_i2v.surrogates.backbones.framewise import Framewise
 from anti_i2v.surrogates.backbones.svd import AUGMENTATION, StableVideoDiffusion
-from anti_i2v.surrogates.info import SurrogateInfo, draw_all
+from anti_i2v.surrogates.info import SurrogateInfo, sample_inputs
 
 FRAMES, SIDE, DOWN = 8, 128, 8
 
@@ -169,14 +169,15 @@ def loss_of(model: Backbone, pixels: torch.Tensor, latents: torch.Tensor, draws:
     """The family's own training loss on clips: (B, T, 3, H, W) uint8 and their latents (B, T, C, h, w)."""
     photo, videos = pixels[:, 0].float().div(255), latents.float()
     draw: dict[str, Any] = {
-        key: torch.from_numpy(value) for key, value in draw_all(model.draws, tuple(photo.shape), draws).items()
+        key: torch.from_numpy(value)
+        for key, value in sample_inputs(model.random_inputs, tuple(photo.shape), draws).items()
     }
     first = videos[:, 0]
     if isinstance(model, StableVideoDiffusion):
         draw["image"] = model.embedding(photo)
         with torch.no_grad():
             first = model.encode(photo + draw["augmentation"] * (AUGMENTATION / 2))
-    noisy, target = model.diffuse(videos, draw)
+    noisy, target = model.add_noise(videos, draw)
     prediction = model.denoise(noisy, first, photo, {**model.context, **draw})
     return (prediction.float() - target).square().mean()
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from litestar import Response
 
-from anti_i2v.receipts.receipt import Pair, Receipt
+from anti_i2v.receipts.receipt import Receipt, VersusRandom
 from anti_i2v_server.gate import RECEIPT_HEADER
 from anti_i2v_server.jobs import Event, Job, Result, effect_of
 from anti_i2v_server.problems import Problem, problem_of
@@ -95,15 +95,15 @@ def compact(receipt: Receipt) -> str:
         "psnr": seen.psnr,
         "ssim": seen.ssim,
         "de2000Mean": seen.de2000_mean,
-        "relief": seen.relief,
+        "relief": seen.smooth_area_rms,
         **{key: value for key, value in effect_of(receipt).items() if key != "psnr"},
         "shift": {effect.surrogate: _both(effect.shift) for effect in receipt.effects},
-        "left": {survival.change: _both(survival.left) for survival in receipt.survival},
+        "left": {survival.change: _both(survival.retained) for survival in receipt.survival},
     }
     return json.dumps(_rounded(short), separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
-def _both(pair: Pair) -> list[float]:
+def _both(pair: VersusRandom) -> list[float]:
     return [pair.protected, pair.random]
 
 

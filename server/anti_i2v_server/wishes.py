@@ -8,7 +8,7 @@ import msgspec
 
 from anti_i2v.errors import RecipeError
 from anti_i2v.images.formats import FORMATS
-from anti_i2v.images.platforms import preset as preset_named
+from anti_i2v.images.platforms import get_preset as preset_named
 from anti_i2v.recipes import load_recipe, recipe_names
 
 __all__ = ["METADATA", "PRIORITIES", "Wishes"]

@@ -24,14 +24,14 @@ import torch
 
 from anti_i2v.metrics.latents import mean_square
 from anti_i2v.objectives.base import Objective
-from anti_i2v.objectives.binding import bind
-from anti_i2v.objectives.denoising import Denoising
-from anti_i2v.objectives.representation_anchor import Anchor
-from anti_i2v.objectives.representation_collapse import Collapse
+from anti_i2v.objectives.binding import bind_objectives
+from anti_i2v.objectives.denoising import DenoisingError
+from anti_i2v.objectives.representation_anchor import RepresentationAnchor
+from anti_i2v.objectives.representation_collapse import RepresentationCollapse
 from anti_i2v.objectives.targets import anchor_target
 from anti_i2v.optim.update_rules import value_and_gradient
 from anti_i2v.surrogates.backbones.cogvideox import CogVideoX, alphas_of
-from anti_i2v.surrogates.info import SurrogateInfo, draw_all
+from anti_i2v.surrogates.info import SurrogateInfo, sample_inputs
 
 TINY = {
     "vae": {
@@ -159,7 +159,7 @@ def baseline_step(model: CogVideoX, clean: torch.Tensor, target: torch.Tensor, v
 
     def step(candidate: torch.Tensor) -> float:
         model._rotary.clear()
-        drawn = draw_all(model.draws, tuple(clean.shape), generator)
+        drawn = sample_inputs(model.random_inputs, tuple(clean.shape), generator)
         draw = {name: torch.from_numpy(value).to(clean.device) for name, value in drawn.items()}
         with torch.no_grad():
             draw = {**model.context, "reference": model.encode_video(video), **draw}
@@ -167,8 +167,8 @@ def baseline_step(model: CogVideoX, clean: torch.Tensor, target: torch.Tensor, v
 
         def loss_fn(pixels: torch.Tensor) -> torch.Tensor:
             seen = model.features(pixels, draw)
-            collapse = sum(mean_square(seen[late] - seen[early]) for late, early in model.pairs())
-            anchor = sum(mean_square(seen[name] - wanted[name]) for name in ("latent", *model.resolve("late")))
+            collapse = sum(mean_square(seen[late] - seen[early]) for late, early in model.collapse_pairs())
+            anchor = sum(mean_square(seen[name] - wanted[name]) for name in ("latent", *model.resolve_layers("late")))
             return collapse + anchor - mean_square(seen["prediction"] - seen["target"])
 
         loss, _ = value_and_gradient(loss_fn, candidate)
@@ -178,9 +178,9 @@ def baseline_step(model: CogVideoX, clean: torch.Tensor, target: torch.Tensor, v
 
 
 def our_step(model: CogVideoX, objectives: dict[Objective, float], clean: torch.Tensor, draws: int) -> Callable:
-    bound = bind(objectives, model, clean, draws=draws)
+    bound = bind_objectives(objectives, model, clean, draws=draws)
     generator = np.random.default_rng(0)
-    loss_fn = bound.with_fresh_draws(generator)
+    loss_fn = bound.with_fresh_inputs(generator)
     for _ in range(8 * draws):  # every draw was bound once: what a run of hundreds of steps pays at its start
         if all(bound._kept):
             break
@@ -211,10 +211,10 @@ def main() -> None:
     candidate = (clean + 0.01).clamp(0, 1)
     video = clean.expand(4 * (shape["frames"] - 1) + 1, -1, -1, -1)
     target = torch.from_numpy(anchor_target(*shape["size"])).to(device)
-    anchor = Anchor(target, ("latent", "late"))
-    full: dict[Objective, float] = {Collapse(): 1.0, anchor: 1.0, Denoising(): 1.0}
-    inner: dict[Objective, float] = {Collapse(): 1.0, anchor: 1.0}
-    early: dict[Objective, float] = {Anchor(target, ("latent", "early")): 1.0}
+    anchor = RepresentationAnchor(target, ("latent", "late"))
+    full: dict[Objective, float] = {RepresentationCollapse(): 1.0, anchor: 1.0, DenoisingError(): 1.0}
+    inner: dict[Objective, float] = {RepresentationCollapse(): 1.0, anchor: 1.0}
+    early: dict[Objective, float] = {RepresentationAnchor(target, ("latent", "early")): 1.0}
 
     whole = build(shape, device, dtype, ("early", "late", "prediction"))
     compiled: dict[str, Callable] = {}

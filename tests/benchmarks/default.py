@@ -34,13 +34,13 @@ from anti_i2v.arrays import Rgb8
 from anti_i2v.engines.torch_engine import LPIPS_WEIGHTS, TorchEngine
 from anti_i2v.errors import Cancelled
 from anti_i2v.images.decode import open_photo
-from anti_i2v.images.degradations import CHECKS
+from anti_i2v.images.degradations import SURVIVAL_CHECKS
 from anti_i2v.images.perturbation import check_budget
-from anti_i2v.images.resize import to_working, working_size
+from anti_i2v.images.resize import resize_to_working, working_size
 from anti_i2v.metrics.faces import FaceIdentity
 from anti_i2v.metrics.imperceptibility import compare
 from anti_i2v.metrics.random_controls import random_psnr
-from anti_i2v.paths import find, home
+from anti_i2v.paths import find_weights, home
 from anti_i2v.protector import Protector
 from anti_i2v.receipts.effects import Instruments, as_uint8, choose_window, effect_on, stack_views
 from anti_i2v.recipes import Recipe, load_recipe, recipe_names
@@ -58,7 +58,7 @@ COLD = Recipe(
     steps=50,
     step=2.0,
     turns="all",
-    visual_floor=1.0,
+    mask_floor=1.0,
 )
 COLD_EOT = load_recipe(COLD, eot={"identity": 0.4, "resize": 0.3, "jpeg": 0.3})
 
@@ -99,7 +99,7 @@ def rows(names: list[str]) -> dict[str, Maker]:
     known: dict[str, Maker] = {
         "random": random_signs,
         "draft": recipe_row(load_recipe("draft")),
-        "draft, unweighted": recipe_row(load_recipe("draft", visual_floor=1.0)),
+        "draft, unweighted": recipe_row(load_recipe("draft", mask_floor=1.0)),
     }
     for name in ("balanced", "strong"):
         # The student has no decoder: on it, `strong` is its displacement term alone.
@@ -107,7 +107,7 @@ def rows(names: list[str]) -> dict[str, Maker]:
         on = (*TRAINED_ON, *load_recipe(name).video_models)
         known[f"{name}, real"] = recipe_row(load_recipe(name), on)
         # At the visibility of the cold rows: the recipe without its visual weighting.
-        known[f"{name}, real, unweighted"] = recipe_row(load_recipe(name, visual_floor=1.0), on)
+        known[f"{name}, real, unweighted"] = recipe_row(load_recipe(name, mask_floor=1.0), on)
     known["50 cold"] = recipe_row(COLD, TRAINED_ON)
     known["50 cold, EOT"] = recipe_row(COLD_EOT, TRAINED_ON)
     unknown = set(names) - set(known)
@@ -121,7 +121,7 @@ def squares(names: list[str]) -> dict[str, Rgb8]:
     photos, faces = {}, FaceIdentity()
     for name in names:
         pixels = open_photo(DATA / f"{name}.jpg").pixels
-        photo = as_uint8(to_working(pixels, working_size(*pixels.shape[:2], SIDE, 8))[0])
+        photo = as_uint8(resize_to_working(pixels, working_size(*pixels.shape[:2], SIDE, 8))[0])
         window, _ = choose_window(photo, faces)
         photos[name] = np.ascontiguousarray(photo[window])
     return photos
@@ -141,13 +141,16 @@ def protect_and_judge(row: str, clean: Rgb8) -> Found:
 def judge(clean: Rgb8, protected: Rgb8) -> Found:
     """Every metric after every change, for the protected photo and for its random control."""
     engine = TorchEngine([], None, "cpu")
-    judges = [*((engine.judge(name), "surrogate") for name in TRAINED_ON), (engine.judge(HELD_OUT), "held-out")]
-    instruments = Instruments(judges, engine.perceptual(), FaceIdentity())
+    judges = [
+        *((engine.load_encoder(name), "surrogate") for name in TRAINED_ON),
+        (engine.load_encoder(HELD_OUT), "held-out"),
+    ]
+    instruments = Instruments(judges, engine.load_lpips(), FaceIdentity())
     trio = [clean, protected, random_psnr(clean, protected, 1)]
     window, face = choose_window(clean, instruments.faces)
     found: Found = {}
     for change in CHANGES:
-        views = stack_views([CHECKS[change](photo) for photo in trio], window)
+        views = stack_views([SURVIVAL_CHECKS[change](photo) for photo in trio], window)
         for each, role in judges:
             effect = effect_on(each, role, views, instruments, face)
             for metric in METRICS:
@@ -193,7 +196,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="results as they come; rows and photos found in it are not run again")
     settings = parser.parse_args()
     needed = (*(f"surrogates/{name}" for name in (*TRAINED_ON, HELD_OUT)), LPIPS_WEIGHTS, "face")
-    missing = [name for name in needed if find(name) is None]
+    missing = [name for name in needed if find_weights(name) is None]
     if missing:
         raise SystemExit(f"{home()} lacks {', '.join(missing)}: set ANTI_I2V_HOME to a folder that has them")
 

@@ -23,11 +23,11 @@ import torch
 from anti_i2v.engines.artifacts import locate_artifact
 from anti_i2v.engines.onnx_engine import OnnxEngine
 from anti_i2v.images.decode import open_photo
-from anti_i2v.images.resize import to_working
-from anti_i2v.objectives.binding import bind
-from anti_i2v.objectives.encoder_shift import Displacement
-from anti_i2v.optim.initialisation import pattern
-from anti_i2v.optim.transforms import Change
+from anti_i2v.images.resize import resize_to_working
+from anti_i2v.objectives.binding import bind_objectives
+from anti_i2v.objectives.encoder_shift import LatentShift
+from anti_i2v.optim.initialisation import initial_pattern
+from anti_i2v.optim.transforms import SampledTransform
 from anti_i2v.optim.update_rules import value_and_gradient
 from anti_i2v.recipes import load_recipe
 from anti_i2v.surrogates.base import Surrogate
@@ -43,8 +43,8 @@ Run = Callable[[], np.ndarray]
 
 def pixels(size: int) -> tuple[np.ndarray, np.ndarray]:
     """(clean, candidate): the committed photo, and its draft."""
-    clean = to_working(open_photo(PHOTO).pixels, (size, size))
-    return clean, (clean + np.float32(8 / 255) * pattern(clean, "draft", 0)).clip(0, 1)
+    clean = resize_to_working(open_photo(PHOTO).pixels, (size, size))
+    return clean, (clean + np.float32(8 / 255) * initial_pattern(clean, "draft", 0)).clip(0, 1)
 
 
 def contiguous(surrogate: Surrogate) -> Surrogate:
@@ -63,7 +63,7 @@ def contiguous(surrogate: Surrogate) -> Surrogate:
 
 def torch_run(surrogate: Surrogate, size: int, device: str, compiled: bool = False, autocast: bool = False) -> Run:
     clean, candidate = (torch.from_numpy(array).to(device) for array in pixels(size))
-    loss_fn = bind({Displacement(): 1.0}, surrogate, clean)
+    loss_fn = bind_objectives({LatentShift(): 1.0}, surrogate, clean)
     called = torch.compile(loss_fn) if compiled else loss_fn
 
     def run() -> np.ndarray:
@@ -77,9 +77,11 @@ def onnx_run(name: str, size: int, device: str) -> Run:
     clean, candidate = pixels(size)
     engine = OnnxEngine([name], RECIPE, device)
     engine.prepare()
-    opened = engine.open(clean, candidate, np.full((1, 1, size, size), 8 / 255, np.float32), RECIPE, None, 0)
+    opened = engine.open_photo(clean, candidate, np.full((1, 1, size, size), 8 / 255, np.float32), RECIPE, None, 0)
     opened.bind(0)
-    return lambda: opened._loss(opened.start, [0], Change())[1]  # the loss graph alone, as torch's side is timed
+    return lambda: opened._loss(opened.start, [0], SampledTransform())[
+        1
+    ]  # the loss graph alone, as torch's side is timed
 
 
 def steps_of(name: str, size: int, device: str) -> dict[str, Callable[[], object]]:
@@ -87,9 +89,9 @@ def steps_of(name: str, size: int, device: str) -> dict[str, Callable[[], object
     clean, candidate = pixels(size)
     engine = OnnxEngine([name], RECIPE, device)
     engine.prepare()
-    opened = engine.open(clean, candidate, np.full((1, 1, size, size), 8 / 255, np.float32), RECIPE, None, 0)
+    opened = engine.open_photo(clean, candidate, np.full((1, 1, size, size), 8 / 255, np.float32), RECIPE, None, 0)
     opened.bind(0)
-    one = lambda: opened.step(opened.start, [0], Change(), 0, 0, 1e-3)[0].numpy()  # noqa: E731
+    one = lambda: opened.step(opened.start, [0], SampledTransform(), 0, 0, 1e-3)[0].numpy()  # noqa: E731
 
     def two() -> object:
         model, found = opened._models[0], opened._models[0].find

@@ -33,23 +33,23 @@ import numpy as np
 from torch import set_num_threads
 
 from anti_i2v.arrays import Rgb8
-from anti_i2v.evaluation.baselines.recipes import competitor, competitor_names
-from anti_i2v.evaluation.crops import SIDE, cut, square_of
-from anti_i2v.evaluation.degradations import AVERAGED, CHANGES
-from anti_i2v.evaluation.results import Evaluation, VictimEvidence
+from anti_i2v.evaluation.baselines.recipes import baseline_names, load_baseline
+from anti_i2v.evaluation.crops import SIDE, choose_square, crop_square
+from anti_i2v.evaluation.degradations import AVERAGED, DEGRADATIONS
+from anti_i2v.evaluation.results import Evaluation, VictimResult
 from anti_i2v.evaluation.runner import evaluate_all
 from anti_i2v.evaluation.samples import Sample, sample
 from anti_i2v.evaluation.text_report import CONDITION_WORDS, SHOWN
-from anti_i2v.evaluation.victims import at_hand, where
+from anti_i2v.evaluation.victims import available_victims, victim_folder
 from anti_i2v.evaluation.video_metrics import Instruments
 from anti_i2v.files import write_atomic
 from anti_i2v.images.decode import open_photo
 from anti_i2v.images.perturbation import check_budget
-from anti_i2v.metrics.random_controls import Visibility, rescaled
+from anti_i2v.metrics.random_controls import Visibility, rescale_to_visibility
 from anti_i2v.preview import Panels, sheet
 from anti_i2v.protector import Protector
 from anti_i2v.recipes import Recipe, load_recipe
-from anti_i2v.surrogates.video_options import Video
+from anti_i2v.surrogates.video_options import VideoOptions
 
 Equality = tuple[Visibility, float]
 
@@ -104,8 +104,8 @@ def rows() -> dict[str, Row]:
         "strong": Row(load_recipe("strong", deadline=None), (*ENCODERS, DENOISER)),
         "full, small denoiser": Row(load_recipe("full", **small), (DENOISER,)),
     }
-    for name in competitor_names():
-        recipe = competitor(name)
+    for name in baseline_names():
+        recipe = load_baseline(name)
         found[name] = Row(load_recipe(recipe, **small), (DENOISER,)) if recipe.needs_denoiser else Row(recipe, ENCODERS)
     alone = {"displacement": 0.0}
     pulled = {"terms": {**alone, "anchor": 1.0}, "anchor_layers": ["prediction"]}
@@ -113,9 +113,9 @@ def rows() -> dict[str, Row]:
     found |= {
         "encoder alone": ablation("encoder alone", terms={"displacement": 1.0}),
         "DM": ablation("DM", terms={**alone, "denoising": 1.0}),
-        "DM, 8 draws": ablation("DM, 8 draws", terms={**alone, "denoising": 1.0}, draws=8),
-        "IRC": ablation("IRC", terms={**alone, "collapse": 1.0}, draws=8),
-        "IRA": ablation("IRA", terms={**alone, "anchor": 1.0}, anchor_layers=["latent", "late"], draws=8),
+        "DM, 8 draws": ablation("DM, 8 draws", terms={**alone, "denoising": 1.0}, noise_samples=8),
+        "IRC": ablation("IRC", terms={**alone, "collapse": 1.0}, noise_samples=8),
+        "IRA": ablation("IRA", terms={**alone, "anchor": 1.0}, anchor_layers=["latent", "late"], noise_samples=8),
         "IRC, IRA, DM": ablation(
             "all", terms={**alone, "anchor": 1.0, "collapse": 1.0, "denoising": 1.0}, anchor_layers=["latent", "late"]
         ),
@@ -144,8 +144,8 @@ def protected(name: str, photo: Rgb8, seed: int) -> tuple[Rgb8, float]:
     """A photo through a row's recipe, at its own size; and the seconds."""
     row, begun = rows()[name], time.monotonic()
     # By name, the small video model looks through windows of any photo; what distils takes the model itself.
-    on = [(where(each) or each) if row.recipe.terms.distillation else each for each in row.on]
-    protector = Protector(row.recipe, surrogates=on or None, engine="torch", video=Video(frames=4))
+    on = [(victim_folder(each) or each) if row.recipe.terms.distillation else each for each in row.on]
+    protector = Protector(row.recipe, surrogates=on or None, engine="torch", video=VideoOptions(frames=4))
     made = protector.protect(photo, effects=False, seed=seed).photo.pixels
     check_budget(photo, made, row.recipe.budget)
     return made, time.monotonic() - begun
@@ -155,7 +155,7 @@ def judged(name: str, pairs: Sequence[Sample], equal: Equality | None, wishes: d
     """A row's evaluation; `wishes` are those of `evaluate_all`."""
     row = rows()[name]
     budget = row.recipe.budget if equal is None else None
-    return evaluate_all(pairs, optimised_on=row.on, budget=budget, instruments=Instruments.at_hand(), **wishes)
+    return evaluate_all(pairs, optimised_on=row.on, budget=budget, instruments=Instruments.available(), **wishes)
 
 
 def equality(text: str) -> Equality | None:
@@ -176,7 +176,7 @@ def samples(
     def scaled(photos: Sequence[Rgb8]) -> Sequence[Rgb8]:
         if equal is None:
             return photos
-        return [rescaled(before, after, *equal) for before, after in zip(clean, photos, strict=True)]
+        return [rescale_to_visibility(before, after, *equal) for before, after in zip(clean, photos, strict=True)]
 
     seconds = [None] * len(clean) if second is None else scaled(second)
     return [sample(*each) for each in zip(clean, scaled(made), seconds, strict=True)]
@@ -184,7 +184,7 @@ def samples(
 
 def views(names: Sequence[str], nets: Instruments) -> list[Rgb8]:
     """The photos as victims see them: what is protected, so that no scaling stands between."""
-    return [cut(photo, square_of(photo, nets.faces)) for photo in whole(names)]
+    return [crop_square(photo, choose_square(photo, nets.faces)) for photo in whole(names)]
 
 
 def whole(names: Sequence[str]) -> list[Rgb8]:
@@ -192,7 +192,7 @@ def whole(names: Sequence[str]) -> list[Rgb8]:
     return [open_photo(DATA / f"{name}.jpg").pixels for name in names]
 
 
-def figures(victim: VictimEvidence) -> list[str]:
+def figures(victim: VictimResult) -> list[str]:
     """ "protected | random (ratio)" for each measure."""
     cells = []
     for measure in MEASURES:
@@ -234,7 +234,7 @@ def told(name: str, evaluation: Evaluation, seconds: float) -> None:
         print(f"  {victim.name:18s} {victim.role:10s} " + " / ".join(figures(victim)))
     for each in evidence.survival:
         if each.victim not in refused:
-            left = f"{each.left.mean:.0%} | {each.control_left.mean:.0%}"
+            left = f"{each.retained.mean:.0%} | {each.control_retained.mean:.0%}"
             print(f"  left after {each.change:18s} on {each.victim}, {each.measure:16s}: {left}")
 
 
@@ -286,12 +286,12 @@ def main() -> None:
     parser.add_argument("--pictured", type=int, default=0, help="which photo")
     settings = parser.parse_args()
 
-    nets = Instruments.at_hand()
+    nets = Instruments.available()
     names = SETS[settings.set][: settings.photos]
     clean = views(names, nets) if settings.cut else whole(names)
     changes = SURVIVAL if settings.full and settings.survival is None else settings.survival or ()
-    changes = (*CHANGES, AVERAGED) if "all" in changes else changes
-    victims = [victim.name for victim in at_hand()] if settings.victims == ["all"] else settings.victims
+    changes = (*DEGRADATIONS, AVERAGED) if "all" in changes else changes
+    victims = [victim.name for victim in available_victims()] if settings.victims == ["all"] else settings.victims
     looked = f"{settings.set}, {f'cut to {SIDE} pixels' if settings.cut else 'whole'}"
     print(f"{len(clean)} photos ({looked}), {settings.seeds} seeds, {settings.steps} steps; falls of", end=" ")
     print(" / ".join(MEASURES), "as: fall [95 %] | the same under random of equal PSNR (ratio); ? not clearly more")

@@ -71,22 +71,22 @@ def steps(device: str, size: int) -> None:
     """Seconds a value, gradient and move, as medians of interleaved runs."""
     import torch
 
-    from anti_i2v.objectives.binding import bind
-    from anti_i2v.objectives.encoder_shift import Displacement
+    from anti_i2v.objectives.binding import bind_objectives
+    from anti_i2v.objectives.encoder_shift import LatentShift
     from anti_i2v.optim.spaces import Lab, LowDct, Rgb
     from anti_i2v.optim.update_rules import sign_gradient
-    from anti_i2v.surrogates.catalogue import at_hand, load_surrogate
+    from anti_i2v.surrogates.catalogue import available_encoders, load_surrogate
 
-    name = (at_hand() or ["embedded"])[0]
+    name = (available_encoders() or ["embedded"])[0]
     clean = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0)).to(device)
     start = (clean + 4 / 255 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(1)).to(device)).clamp(
         0, 1
     )
-    spaces = {"rgb": [Rgb()], "dual": [Lab.of(), LowDct.of(size, size)]}
+    spaces = {"rgb": [Rgb()], "dual": [Lab.from_shares(), LowDct.for_size(size, size)]}
     runs = {}
     for precision, compiled in itertools.product(("fp32", "bf16"), (False, True)):
         surrogate = load_surrogate(name, device=device)
-        loss_fn = bind({Displacement(): 1.0}, surrogate, clean)
+        loss_fn = bind_objectives({LatentShift(): 1.0}, surrogate, clean)
         if compiled:
             loss_fn = torch.compile(loss_fn)
         for label, chosen in spaces.items():

@@ -23,14 +23,14 @@ from anti_i2v.engines.artifacts import (
     context_of,
     read_artifact,
 )
-from anti_i2v.engines.torch_engine import LPIPS_WEIGHTS, TorchJudge
+from anti_i2v.engines.torch_engine import LPIPS_WEIGHTS, TorchFrozenEncoder
 from anti_i2v.errors import OutputError, RecipeError, SurrogateError
 from anti_i2v.metrics.perceptual import Lpips
 from anti_i2v.recipes import Recipe, load_recipe
 from anti_i2v.surrogates.autoencoders import WEIGHTS, fingerprint, load_autoencoder
 from anti_i2v.surrogates.base import Surrogate
 from anti_i2v.surrogates.catalogue import load_surrogate
-from anti_i2v.surrogates.info import Normalisation, Random, SurrogateInfo
+from anti_i2v.surrogates.info import Normalisation, RandomInput, SurrogateInfo
 from anti_i2v_cli import app
 
 pytest.importorskip("onnx", reason="needs onnx: pip install 'anti-i2v-sdk[export]'")
@@ -154,7 +154,7 @@ def assert_facts(artifact: Artifact, name: str, source: str | Path) -> None:
     assert artifact.surrogate.licence == ("Apache-2.0" if name == "embedded" else "unknown")
     assert (artifact.multiple, artifact.latent_scale) == (multiple, surrogate.latent_scale)
     assert artifact.normalisation == Normalisation()
-    assert (artifact.draws, artifact.precision, artifact.opset) == ({}, "fp32", 20)
+    assert (artifact.random_inputs, artifact.precision, artifact.opset) == ({}, "fp32", 20)
     assert artifact.tools["torch"] == torch.__version__
     assert set(artifact.tools) == {"anti-i2v-sdk", "torch", "onnx", "onnxscript", "onnxruntime"}
     encode = artifact.find("encode")
@@ -243,8 +243,8 @@ def test_a_judge_gives_torchs_latents_and_pixels(
 
 
 def assert_judges_alike(folder: Path, source: str | Path) -> None:
-    (found,) = OnnxEngine([folder], OWN, "cpu").judges_of_steps()
-    expected = TorchJudge(load_surrogate(source))
+    (found,) = OnnxEngine([folder], OWN, "cpu").optimised_encoders()
+    expected = TorchFrozenEncoder(load_surrogate(source))
     assert (found.info, found.decodes) == (expected.info, expected.decodes)
     for batch, height, width in [(1, 64, 40), (3, 40, 72)]:
         pixels = np.random.default_rng(0).random((batch, 3, height, width), np.float32)
@@ -419,8 +419,8 @@ class Drawing(Surrogate):
     """A convolution of the photo and noise at half its size, weighed by a timestep, beside a prompt."""
 
     draws = {  # noqa: RUF012  # as the base class has it: never changed
-        "noise": Random(kind="normal", shape=("B", 2, "H/2", "W/2")),
-        "timestep": Random(kind="integers", shape=("B",), low=20, high=980),
+        "noise": RandomInput(kind="normal", shape=("B", 2, "H/2", "W/2")),
+        "timestep": RandomInput(kind="integers", shape=("B",), low=20, high=980),
     }
 
     def __init__(self) -> None:
@@ -442,7 +442,7 @@ class Drawing(Surrogate):
 @pytest.mark.slow
 def test_noise_timestep_and_context_are_inputs_of_every_graph(tmp_path: Path) -> None:
     artifact = export_surrogate(Drawing(), tmp_path / "out", recipes=[OWN])
-    assert artifact.draws == Drawing.draws
+    assert artifact.random_inputs == Drawing.random_inputs
     assert [graph.kind for graph in artifact.graphs] == ["encode", "bind", "loss", "step"]
     for graph in artifact.graphs:
         drawn = {port.name: (port.type, port.shape) for port in graph.inputs if port.name.startswith("draw.")}
@@ -469,11 +469,11 @@ def test_lpips_is_exported_for_receipts(empty_home: Path) -> None:
     (empty_home / LPIPS_WEIGHTS).parent.mkdir(parents=True)
     save_file(weights, empty_home / LPIPS_WEIGHTS)
     engine = OnnxEngine([], None, "cpu")
-    assert engine.perceptual() is None
+    assert engine.load_lpips() is None
     artifact = export_surrogate(LPIPS)
     assert [graph.kind for graph in artifact.graphs] == ["distance"]
     assert artifact_at_hand(LPIPS) == empty_home / "onnx" / LPIPS
-    distance = engine.perceptual()
+    distance = engine.load_lpips()
     assert distance is not None
     first, second = np.random.default_rng(0).random((2, 2, 3, 64, 72), np.float32)
     expected = Lpips.load(empty_home / LPIPS_WEIGHTS)(torch.from_numpy(first), torch.from_numpy(second))

@@ -16,7 +16,7 @@ from typing import Any
 from PIL import Image, ImageChops
 
 from anti_i2v.metrics.imperceptibility import Imperceptibility
-from anti_i2v.receipts.receipt import Effect, Encoding, Pair, Receipt, Survival
+from anti_i2v.receipts.receipt import Effect, Encoding, Receipt, Survival, VersusRandom
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -42,10 +42,10 @@ def receipt(*, weak: bool = False) -> Any:
         return Effect(
             surrogate=name,
             role=role,
-            shift=Pair(0.14 + more, 0.14),
-            decoded_psnr=Pair(27.9 - 10 * more, 27.9),
-            decoded_lpips=Pair(0.12 + more / 3, 0.12),
-            decoded_identity=Pair(0.86 - more / 2, 0.86),
+            shift=VersusRandom(0.14 + more, 0.14),
+            decoded_psnr=VersusRandom(27.9 - 10 * more, 27.9),
+            decoded_lpips=VersusRandom(0.12 + more / 3, 0.12),
+            decoded_identity=VersusRandom(0.86 - more / 2, 0.86),
         )
 
     made = Receipt(
@@ -62,7 +62,7 @@ def receipt(*, weak: bool = False) -> Any:
             ssim=0.951,
             de2000_mean=1.4,
             de2000_p95=3.1,
-            relief=1.1,
+            smooth_area_rms=1.1,
             max_levels=8,
             mean_levels=2.6,
             sampled_share=1.0,
@@ -73,8 +73,8 @@ def receipt(*, weak: bool = False) -> Any:
             effect("taesd3", "held-out", 0.01),
         ),
         survival=(
-            Survival(change="jpeg75", surrogate="taesd", left=Pair(0.7, 0.6)),
-            Survival(change="instagram", surrogate="taesd", left=Pair(0.6, 0.6)),
+            Survival(change="jpeg75", surrogate="taesd", retained=VersusRandom(0.7, 0.6)),
+            Survival(change="instagram", surrogate="taesd", retained=VersusRandom(0.6, 0.6)),
         ),
         encoding=Encoding(format="JPEG", lossless=False, perturbation_kept=0.93, max_levels=14),
         working_size=(512, 512),

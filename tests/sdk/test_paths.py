@@ -26,5 +26,5 @@ def test_a_file_is_found_only_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_p
     (tmp_path / "face").mkdir()
     (tmp_path / "face" / "net.onnx").touch()
     monkeypatch.setenv("ANTI_I2V_HOME", str(tmp_path))
-    assert home.find("face/net.onnx") == tmp_path / "face" / "net.onnx"
-    assert home.find("face/other.onnx") is None
+    assert home.find_weights("face/net.onnx") == tmp_path / "face" / "net.onnx"
+    assert home.find_weights("face/other.onnx") is None

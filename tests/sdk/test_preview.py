@@ -10,7 +10,7 @@ from PIL import Image
 
 from anti_i2v import Protector
 from anti_i2v.arrays import Rgb8
-from anti_i2v.engines.base import Judge
+from anti_i2v.engines.base import FrozenEncoder
 from anti_i2v.errors import OutputError
 from anti_i2v.preview import GAIN, GAP, NARROWEST, SIDE, difference, picture, preview
 from anti_i2v.surrogates.info import SurrogateInfo
@@ -29,12 +29,12 @@ def a_pair(height: int = 100, width: int = 280) -> tuple[Rgb8, Rgb8]:
     return clean, (clean + draw.integers(-8, 9, clean.shape)).astype(np.uint8)
 
 
-def a_decoder() -> Judge:
+def a_decoder() -> FrozenEncoder:
     """A real autoencoder of toy width, untrained."""
     diffusers = pytest.importorskip("diffusers", reason="the [backbones] extra is not installed")
     import torch
 
-    from anti_i2v.engines.torch_engine import TorchJudge
+    from anti_i2v.engines.torch_engine import TorchFrozenEncoder
     from anti_i2v.surrogates.autoencoders import Autoencoder
 
     torch.manual_seed(0)
@@ -46,7 +46,7 @@ def a_decoder() -> Judge:
         num_decoder_blocks=blocks,
     )
     info = SurrogateInfo(name="toy", kind="AutoencoderTiny", source="test", fingerprint="none", licence="none")
-    return TorchJudge(Autoencoder(model, info))
+    return TorchFrozenEncoder(Autoencoder(model, info))
 
 
 def panel(sheet: Image.Image, column: int, height: int, width: int, top: int = GAP) -> Rgb8:

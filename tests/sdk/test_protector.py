@@ -23,8 +23,8 @@ from anti_i2v import (
     protect,
 )
 from anti_i2v.arrays import Rgb8
+from anti_i2v.metrics.latents import relative_shift
 from anti_i2v.metrics.random_controls import random_psnr
-from anti_i2v.objectives.binding import relative_shift
 from anti_i2v.surrogates.catalogue import load_surrogate
 
 SMALL = {"short_side": 64}
@@ -54,7 +54,7 @@ def levels(protection: Protection) -> int:
         {"recipe": "balanced", "steps": 3, "spaces": ["lab", "dct"], "budget": 1},
         {"recipe": "balanced", "steps": 3, "spaces": ["dct8"], "budget": 16, "step": 16.0},
         {"recipe": "balanced", "steps": 2, "start": "random", "algorithm": "adam", "budget": 64, "step": 64.0},
-        {"recipe": "draft", "start": "random", "visual_floor": 0.0},
+        {"recipe": "draft", "start": "random", "mask_floor": 0.0},
         {"recipe": "balanced", "steps": 0, "start": "clean"},
     ],
     ids=["draft", "balanced", "strong", "dual space", "blocks", "random start", "random alone", "clean"],
@@ -158,7 +158,7 @@ def test_without_surrogates_a_recipe_says_that_it_is_the_draft(photo: Rgb8, reci
 @pytest.mark.usefixtures("empty_home")
 def test_a_bare_machine_sees_that_the_draft_does_more_than_the_control(larger_photos: list[Rgb8]) -> None:
     effects = [
-        protect(photo, recipe="draft", short_side=128, visual_floor=1.0).receipt.effects for photo in larger_photos[:2]
+        protect(photo, recipe="draft", short_side=128, mask_floor=1.0).receipt.effects for photo in larger_photos[:2]
     ]
     assert all([(effect.surrogate, effect.role) for effect in rows] == [("embedded", "gauge")] for rows in effects)
     assert all(rows[0].shift.protected > 1.1 * rows[0].shift.random for rows in effects)
@@ -187,7 +187,7 @@ def test_a_deadline_delivers_what_there_is_and_says_what_is_missing(protector: P
 @pytest.mark.usefixtures("empty_home")
 def test_the_perturbation_is_made_at_the_working_size_and_scaled_up() -> None:
     clean = np.full((260, 520, 3), 128, np.uint8)
-    protection = protect(clean, recipe="draft", visual_floor=1.0, **SMALL)
+    protection = protect(clean, recipe="draft", mask_floor=1.0, **SMALL)
     assert protection.receipt.working_size == (64, 128)
     change = protection.photo.pixels.astype(int) - 128
     assert np.abs(np.diff(change, axis=1)).max() <= 6  # at full size a tile jumps from one end to the other
@@ -241,7 +241,7 @@ def test_an_anchor_may_pull_layers_by_name(photo: Rgb8, tiny_folder: Path) -> No
 def test_protected_photos_beat_the_random_control_on_an_encoder_that_no_step_saw(
     recipe: str, steps: int, factor: float, larger_photos: list[Rgb8], weights_home: Path
 ) -> None:
-    protector = Protector(recipe, surrogates=["taesd", "taesdxl"], short_side=128, steps=steps, visual_floor=1.0)
+    protector = Protector(recipe, surrogates=["taesd", "taesdxl"], short_side=128, steps=steps, mask_floor=1.0)
     held_out = load_surrogate("taesd3")
     for clean in larger_photos:
         protected = protector.protect(clean, effects=False).photo.pixels

@@ -10,7 +10,7 @@ import pytest
 
 from anti_i2v.errors import RecipeError
 from anti_i2v.objectives.targets import TARGETS
-from anti_i2v.optim.transforms import TRANSFORMS, sampler
+from anti_i2v.optim.transforms import TRANSFORMS, weighted_choice
 from anti_i2v.optim.update_rules import ALGORITHMS
 from anti_i2v.recipes import Recipe, Target, Terms, TransformName, load_recipe, recipe_names
 
@@ -29,7 +29,7 @@ def test_every_shipped_recipe_loads_and_can_be_run(name: str) -> None:
     assert recipe.summary.endswith(".")
     assert recipe.algorithm in ALGORITHMS
     assert any(msgspec.to_builtins(recipe.terms).values())
-    sampler(recipe.eot)
+    weighted_choice(recipe.eot)
 
 
 def test_the_papers_recipe_differs_from_full_in_its_space_alone() -> None:
@@ -56,6 +56,13 @@ def test_settings_are_replaced_and_the_shipped_recipe_stays() -> None:
     assert load_recipe("balanced") == before
 
 
+@pytest.mark.parametrize(
+    ("earlier", "name", "value"), [("visual_floor", "mask_floor", 0.5), ("draws", "noise_samples", 3)]
+)
+def test_earlier_names_of_settings_are_accepted(earlier: str, name: str, value: float) -> None:
+    assert getattr(load_recipe("balanced", **{earlier: value}), name) == value
+
+
 def test_a_recipe_of_ones_own_passes_through() -> None:
     own = Recipe(name="own", summary="Mine.", steps=3)
     assert load_recipe(own) is own
@@ -74,9 +81,9 @@ BAD = {
     "budget in words": ({"budget": "8"}, "Expected `int`, got `str` - at `$.budget`"),
     "a small short side": ({"short_side": 63}, "short_side must be 64..2048 pixels, got 63"),
     "a large short side": ({"short_side": 2049}, "short_side must be 64..2048 pixels, got 2049"),
-    "a negative floor": ({"visual_floor": -0.1}, "visual_floor must be in [0, 1], got -0.1"),
-    "a floor above 1": ({"visual_floor": 1.5}, "visual_floor must be in [0, 1], got 1.5"),
-    "a floor that is no number": ({"visual_floor": float("nan")}, "visual_floor must be in [0, 1], got nan"),
+    "a negative floor": ({"mask_floor": -0.1}, "mask_floor must be in [0, 1], got -0.1"),
+    "a floor above 1": ({"mask_floor": 1.5}, "mask_floor must be in [0, 1], got 1.5"),
+    "a floor that is no number": ({"mask_floor": float("nan")}, "mask_floor must be in [0, 1], got nan"),
     "negative steps": ({"steps": -1}, "steps must be 0..10000, got -1"),
     "too many steps": ({"steps": 10_001}, "steps must be 0..10000, got 10001"),
     "no step length": ({"step": 0}, "step must be above 0 and at most 64 levels, got 0"),

@@ -9,7 +9,7 @@ from pathlib import Path
 from anti_i2v.engines.base import Engine
 from anti_i2v.errors import RecipeError
 from anti_i2v.recipes import Recipe
-from anti_i2v.surrogates.video_options import Video
+from anti_i2v.surrogates.video_options import VideoOptions
 
 __all__ = ["ENGINES", "check_names", "choose_engine", "make_engine"]
 
@@ -33,7 +33,7 @@ def choose_engine(name: str) -> str:
 
 
 def make_engine(
-    name: str, names: Sequence[str | Path] | None, recipe: Recipe | None, device: str, video: Video | None = None
+    name: str, names: Sequence[str | Path] | None, recipe: Recipe | None, device: str, video: VideoOptions | None = None
 ) -> Engine:
     """An engine that has loaded nothing yet.
 
@@ -55,10 +55,13 @@ def make_engine(
 
         return OnnxEngine(names, recipe, device)
     from anti_i2v.engines.torch_engine import TorchEngine
-    from anti_i2v.surrogates.catalogue import at_hand, usable
+    from anti_i2v.surrogates.catalogue import available_encoders, is_available
 
     if names is None:
-        names = [*at_hand(), *(model for model in (recipe.video_models if recipe else ()) if usable(model))]
+        names = [
+            *available_encoders(),
+            *(model for model in (recipe.video_models if recipe else ()) if is_available(model)),
+        ]
     return TorchEngine(names, recipe, device, video)
 
 
@@ -69,10 +72,10 @@ def check_names(name: str, names: Sequence[str | Path]) -> None:
         SurrogateError: one does not; the message says what to do.
     """
     from anti_i2v.engines.artifacts import locate_artifact
-    from anti_i2v.surrogates.catalogue import EMBEDDED, locate
+    from anti_i2v.surrogates.catalogue import STUDENT, surrogate_folder
 
     for surrogate in names:
         if choose_engine(name) == "onnx":
             locate_artifact(surrogate)
-        elif surrogate != EMBEDDED:
-            locate(surrogate)
+        elif surrogate != STUDENT:
+            surrogate_folder(surrogate)

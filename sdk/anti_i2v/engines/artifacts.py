@@ -26,8 +26,8 @@ import numpy.typing as npt
 
 from anti_i2v.errors import SurrogateError
 from anti_i2v.paths import home
-from anti_i2v.surrogates.catalogue import EMBEDDED, entries
-from anti_i2v.surrogates.info import Normalisation, Random, SurrogateInfo
+from anti_i2v.surrogates.catalogue import STUDENT, encoders
+from anti_i2v.surrogates.info import Normalisation, RandomInput, SurrogateInfo
 from anti_i2v.surrogates.trained_models import victims
 
 __all__ = [
@@ -49,7 +49,7 @@ FORMAT_VERSION = 1
 SIDECAR = "artifact.json"
 CONTEXT = "context.safetensors"
 LPIPS = "lpips"
-PARTS = "parts"
+SHARED_GRAPHS = "parts"
 """The graphs that hold no surrogate: where steps begin, and the moves in each space."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
@@ -136,7 +136,7 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     normalisation: Normalisation | None = None
     multiple: int
     latent_scale: float | None = None
-    draws: dict[str, Random] = msgspec.field(default_factory=dict)
+    random_inputs: dict[str, RandomInput] = msgspec.field(name="draws", default_factory=dict)
     denoises: bool = False
     precision: Literal["fp32", "fp16"]
     opset: int
@@ -232,7 +232,7 @@ def packaged(name: str) -> Path:
 
 def artifact_at_hand(name: str) -> Path | None:
     """The directory of a known surrogate's artifact (or LPIPS's), or None where there is none."""
-    folder = packaged(name) if name == EMBEDDED else home() / "onnx" / name
+    folder = packaged(name) if name == STUDENT else home() / "onnx" / name
     return folder if (folder / SIDECAR).is_file() else None
 
 
@@ -243,7 +243,7 @@ def locate_artifact(name_or_folder: str | Path) -> Path:
         SurrogateError: it is unknown, or known and not exported; the message says what to do.
     """
     name = str(name_or_folder)
-    if name == EMBEDDED or name in entries() or name in victims():
+    if name == STUDENT or name in encoders() or name in victims():
         folder = artifact_at_hand(name)
         if folder is None:
             raise SurrogateError(
@@ -257,5 +257,5 @@ def locate_artifact(name_or_folder: str | Path) -> Path:
         raise SurrogateError(
             f"{folder} holds no artifact: run `anti-i2v export {folder} -o DIR` and give DIR, or choose --engine torch"
         )
-    known = ", ".join([EMBEDDED, *entries()])
+    known = ", ".join([STUDENT, *encoders()])
     raise SurrogateError(f"unknown surrogate {name!r}: give the directory of an artifact, or one of {known}")

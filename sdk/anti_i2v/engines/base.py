@@ -14,12 +14,12 @@ from anti_i2v.surrogates.info import SurrogateInfo
 
 __all__ = [
     "Engine",
-    "Judge",
+    "FrozenEncoder",
     "Perceptual",
 ]
 
 
-class Judge(Protocol):
+class FrozenEncoder(Protocol):
     """A surrogate as a receipt uses it: forward only.
 
     Attributes:
@@ -76,7 +76,7 @@ class Engine(Protocol):
     def prepare(self) -> None:
         """Load what steps are taken on. Raises RecipeError, SurrogateError."""
 
-    def begin(
+    def initial_candidate(
         self, clean: PixelArray, pattern: PixelArray, budget: float, floor: float
     ) -> tuple[PixelArray, PixelArray]:
         """See `visibility.begin`."""
@@ -88,7 +88,7 @@ class Engine(Protocol):
             SurrogateError: the captioner is unfit.
         """
 
-    def open(
+    def open_photo(
         self,
         clean: PixelArray,
         start: PixelArray,
@@ -105,14 +105,14 @@ class Engine(Protocol):
             seed: of the draws by which candidates are compared.
         """
 
-    def has(self, name: str) -> bool:
+    def is_available(self, name: str) -> bool:
         """Whether a known surrogate can judge here."""
 
-    def judge(self, name: str) -> Judge:
+    def load_encoder(self, name: str) -> FrozenEncoder:
         """A known surrogate as a judge. Raises SurrogateError."""
 
-    def judges_of_steps(self) -> list[Judge]:
+    def optimised_encoders(self) -> list[FrozenEncoder]:
         """What steps are taken on, as judges."""
 
-    def perceptual(self) -> Perceptual | None:
+    def load_lpips(self) -> Perceptual | None:
         """LPIPS, where its weights are at hand. Raises SurrogateError where they are unfit."""

@@ -6,10 +6,10 @@ import torch
 
 from anti_i2v.errors import RecipeError
 
-__all__ = ["choose"]
+__all__ = ["resolve_device"]
 
 
-def choose(name: str) -> torch.device:
+def resolve_device(name: str) -> torch.device:
     """ "auto" takes CUDA where it is, else the CPU; anything else must be a device that this machine has.
 
     Raises:

@@ -18,7 +18,7 @@ import onnxruntime
 from anti_i2v.arrays import PixelArray
 from anti_i2v.engines.artifacts import (
     LPIPS,
-    PARTS,
+    SHARED_GRAPHS,
     Artifact,
     artifact_at_hand,
     context_of,
@@ -26,16 +26,16 @@ from anti_i2v.engines.artifacts import (
     packaged,
     read_artifact,
 )
-from anti_i2v.engines.base import Judge, Perceptual
+from anti_i2v.engines.base import FrozenEncoder, Perceptual
 from anti_i2v.errors import RecipeError, SurrogateError
-from anti_i2v.objectives.targets import target_of
-from anti_i2v.optim.space_constants import CHARTS, chart_inputs
-from anti_i2v.optim.transforms import Change
-from anti_i2v.recipes import Recipe, for_encoders, terms_of
-from anti_i2v.surrogates.catalogue import entries
-from anti_i2v.surrogates.info import ALL_LEVELS, draw_all
+from anti_i2v.objectives.targets import make_target
+from anti_i2v.optim.space_constants import SPACE_KINDS, space_constants
+from anti_i2v.optim.transforms import SampledTransform
+from anti_i2v.recipes import Recipe, for_encoders, weighted_terms
+from anti_i2v.surrogates.catalogue import encoders
+from anti_i2v.surrogates.info import ALL_LEVELS, sample_inputs
 
-__all__ = ["OnnxEngine", "OnnxJudge", "OnnxPhoto", "Runner", "Runtime"]
+__all__ = ["OnnxEngine", "OnnxFrozenEncoder", "OnnxPhoto", "Runner", "Runtime"]
 
 Array = npt.NDArray[Any]
 Value: TypeAlias = onnxruntime.OrtValue
@@ -189,12 +189,12 @@ class _Model:
         noise_levels: tuple[float, float] = ALL_LEVELS,
     ) -> dict[str, Value]:
         """One draw of everything that the surrogate draws, and its context."""
-        drawn = draw_all(self.artifact.draws, shape, generator, noise_levels)
+        drawn = sample_inputs(self.artifact.random_inputs, shape, generator, noise_levels)
         return self.context | {f"draw.{name}": self.runtime.value(array) for name, array in drawn.items()}
 
 
 @final
-class OnnxJudge:
+class OnnxFrozenEncoder:
     """A surrogate, forward only, between numpy arrays."""
 
     def __init__(self, model: _Model) -> None:
@@ -236,20 +236,20 @@ class OnnxPhoto:
         asked = [recipe if model.artifact.denoises else for_encoders(recipe) for model in models]
         if recipe.terms.decoded and blind:
             raise RecipeError(f"recipe {recipe.name!r} looks through decoders and {blind[0]} has none: choose balanced")
-        if recipe.draws and any(model.artifact.draws for model in models):
-            raise RecipeError("the ONNX engine draws noise and timestep anew in every step: set draws to 0")
+        if recipe.noise_samples and any(model.artifact.random_inputs for model in models):
+            raise RecipeError("the ONNX engine draws noise and timestep anew in every step: set noise_samples to 0")
         batch, channels, height, width = clean.shape
         self.surrogates: Sequence[str] = [model.name for model in models]
         self.shape = (batch, channels, height, width)
         self._models, self._parts, self._recipe, self._seed = models, parts, recipe, seed
         self._value = parts.runtime.value
         self._terms: list[dict[str, Any]] = [
-            {"terms": tuple(terms_of(each)), "anchor_layers": each.anchor_layers} for each in asked
+            {"terms": tuple(weighted_terms(each)), "anchor_layers": each.anchor_layers} for each in asked
         ]
         self._losses = [model.need("loss", **terms) for model, terms in zip(models, self._terms, strict=True)]
         self._binds = [model.need("bind", **terms) for model, terms in zip(models, self._terms, strict=True)]
         self._weights = [
-            {"weights": self._value(np.array(list(terms_of(each).values()), np.float32))} for each in asked
+            {"weights": self._value(np.array(list(weighted_terms(each).values()), np.float32))} for each in asked
         ]
         self._constant = {
             "clean": self._value(clean),
@@ -258,10 +258,13 @@ class OnnxPhoto:
             "rows": self._value(np.eye(height, dtype=np.float32)),
             "columns": self._value(np.eye(width, dtype=np.float32)),
             "offset": self._value(np.zeros_like(clean)),
-            "target": self._value(target_of(recipe.target, clean) if target is None else target),
+            "target": self._value(make_target(recipe.target, clean) if target is None else target),
         }
         self._charts = [
-            {f"chart.{name}": self._value(array) for name, array in chart_inputs(space, recipe, height, width).items()}
+            {
+                f"chart.{name}": self._value(array)
+                for name, array in space_constants(space, recipe, height, width).items()
+            }
             for space in recipe.spaces
         ]
         zero = self._value(np.zeros_like(clean))
@@ -272,7 +275,7 @@ class OnnxPhoto:
         self._fresh = np.random.default_rng([seed, 1])  # as the torch engine draws
         self.start: Value = self._value(np.clip(start, np.maximum(clean - radius, 0), np.minimum(clean + radius, 1)))
 
-    def settle(self, index: int, watch: Callable[[], None]) -> None:
+    def precompute(self, index: int, watch: Callable[[], None]) -> None:
         pass  # encoders settle nothing, small video models the clean photo, and no whole model is run here
 
     def bind(self, index: int) -> None:
@@ -287,12 +290,12 @@ class OnnxPhoto:
 
     def _fresh_bound(self, index: int) -> dict[str, Value]:
         model = self._models[index]
-        if not model.artifact.draws:
+        if not model.artifact.random_inputs:
             return self._bounds[index]
         return self._bound(index, model.draw(self.shape, self._fresh, self._recipe.noise_levels))
 
     def step(
-        self, candidate: Value, on: Sequence[int], change: Change, space: int, moved: int, length: float
+        self, candidate: Value, on: Sequence[int], change: SampledTransform, space: int, moved: int, length: float
     ) -> tuple[Value, Array]:
         inputs = {
             **self._constant,
@@ -302,7 +305,7 @@ class OnnxPhoto:
             "moved": self._value(np.array(moved, np.float32)),
             "length": self._value(np.array(length, np.float32)),
         }
-        chart = {"space": CHARTS[self._recipe.spaces[space]], "algorithm": self._recipe.algorithm}
+        chart = {"space": SPACE_KINDS[self._recipe.spaces[space]], "algorithm": self._recipe.algorithm}
         # A codec's slope is no affine map, and its forward is on the host anyway: such a step takes two runs.
         alone = len(on) == 1 and change.codec is None
         whole = self._models[on[0]].find("step", **self._terms[on[0]], **chart) if alone else None
@@ -315,13 +318,13 @@ class OnnxPhoto:
         self._memories[space] = {name: found[f"next.{name.partition('.')[2]}"] for name in self._memories[space]}
         return found["next"], loss
 
-    def _changes(self, change: Change) -> dict[str, Value]:
+    def _changes(self, change: SampledTransform) -> dict[str, Value]:
         arrays = {"rows": change.rows, "columns": change.columns, "offset": change.offset}
         return {name: self._value(array) for name, array in arrays.items() if array is not None}
 
-    def _loss(self, candidate: Value, on: Sequence[int], change: Change) -> tuple[Array, Array]:
+    def _loss(self, candidate: Value, on: Sequence[int], change: SampledTransform) -> tuple[Array, Array]:
         """The mean loss of several surrogates and its gradient by the candidate."""
-        pixels = self._value(change(self.look(candidate)).astype(np.float32, copy=False))
+        pixels = self._value(change(self.to_numpy(candidate)).astype(np.float32, copy=False))
         found = [
             self._losses[index].run({**self._constant, **self._fresh_bound(index), "pixels": pixels}) for index in on
         ]
@@ -342,13 +345,13 @@ class OnnxPhoto:
             return candidate, loss
         if not wins.any():
             return best, score
-        kept = np.where(wins[:, None, None, None], self.look(candidate), self.look(best))
+        kept = np.where(wins[:, None, None, None], self.to_numpy(candidate), self.to_numpy(best))
         return self._value(kept), np.where(wins, loss, score)
 
-    def wait(self) -> None:
+    def synchronize(self) -> None:
         """Runs return when they are done."""
 
-    def look(self, candidate: Value) -> PixelArray:
+    def to_numpy(self, candidate: Value) -> PixelArray:
         # A copy: on a CPU ONNX Runtime gives a view of the value's memory, which may go with the value.
         pixels: PixelArray = candidate.numpy().copy()
         return pixels
@@ -373,7 +376,7 @@ class OnnxEngine:
 
     def __init__(self, names: Sequence[str | Path] | None, recipe: Recipe | None, device: str) -> None:
         if names is None:
-            known = [entry.name for entry in entries().values() if entry.role == "surrogate"]
+            known = [entry.name for entry in encoders().values() if entry.role == "surrogate"]
             names = [name for name in (*known, *(recipe.video_models if recipe else ())) if artifact_at_hand(name)]
         self._names = list(names) if recipe is not None and recipe.steps else []
         self._asked = device
@@ -388,7 +391,7 @@ class OnnxEngine:
 
     @cached_property
     def _parts(self) -> _Model:
-        return _Model(self._runtime, packaged(PARTS))
+        return _Model(self._runtime, packaged(SHARED_GRAPHS))
 
     @property
     def device(self) -> str:
@@ -422,7 +425,7 @@ class OnnxEngine:
     def prepare(self) -> None:
         _ = self._models, self._parts
 
-    def begin(
+    def initial_candidate(
         self, clean: PixelArray, pattern: PixelArray, budget: float, floor: float
     ) -> tuple[PixelArray, PixelArray]:
         value = self._runtime.value
@@ -438,7 +441,7 @@ class OnnxEngine:
     def caption(self, clean: PixelArray) -> str | None:
         return None  # it runs no whole video models
 
-    def open(
+    def open_photo(
         self,
         clean: PixelArray,
         start: PixelArray,
@@ -449,17 +452,17 @@ class OnnxEngine:
     ) -> OnnxPhoto:
         return OnnxPhoto(self._models, self._parts, clean, start, radius, recipe, target=target, seed=seed)
 
-    def has(self, name: str) -> bool:
+    def is_available(self, name: str) -> bool:
         return artifact_at_hand(name) is not None
 
-    def judge(self, name: str) -> Judge:
-        return OnnxJudge(_Model(self._runtime, locate_artifact(name)))
+    def load_encoder(self, name: str) -> FrozenEncoder:
+        return OnnxFrozenEncoder(_Model(self._runtime, locate_artifact(name)))
 
-    def judges_of_steps(self) -> list[Judge]:
+    def optimised_encoders(self) -> list[FrozenEncoder]:
         # What looks through a window says nothing of a whole photo; its encoder is among the others.
-        return [OnnxJudge(model) for model in self._models if not model.artifact.denoises]
+        return [OnnxFrozenEncoder(model) for model in self._models if not model.artifact.denoises]
 
-    def perceptual(self) -> Perceptual | None:
+    def load_lpips(self) -> Perceptual | None:
         folder = artifact_at_hand(LPIPS)
         if folder is None:
             return None

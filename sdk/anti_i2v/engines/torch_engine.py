@@ -11,32 +11,32 @@ import numpy as np
 import torch
 
 from anti_i2v.arrays import PixelArray
-from anti_i2v.engines.base import Judge, Perceptual
-from anti_i2v.engines.device import choose
+from anti_i2v.engines.base import FrozenEncoder, Perceptual
+from anti_i2v.engines.device import resolve_device
 from anti_i2v.errors import RecipeError
 from anti_i2v.metrics.clip import Clip
 from anti_i2v.metrics.perceptual import Lpips
-from anti_i2v.objectives.binding import BoundLoss, bind, ensemble, objectives_of
-from anti_i2v.objectives.targets import target_of
-from anti_i2v.optim.eot import apply_change
-from anti_i2v.optim.perceptual_mask import begin
+from anti_i2v.objectives.binding import BoundLoss, bind_objectives, build_objectives, ensemble
+from anti_i2v.objectives.targets import make_target
+from anti_i2v.optim.eot import apply_transform
+from anti_i2v.optim.perceptual_mask import initial_candidate
 from anti_i2v.optim.projection import project
-from anti_i2v.optim.space_constants import chart_inputs
+from anti_i2v.optim.space_constants import space_constants
 from anti_i2v.optim.spaces import make_space
-from anti_i2v.optim.transforms import Change
-from anti_i2v.optim.update_rules import RULES, advance, better, value_and_gradient
-from anti_i2v.paths import find
-from anti_i2v.recipes import Recipe, for_encoders, hooks_of
+from anti_i2v.optim.transforms import SampledTransform
+from anti_i2v.optim.update_rules import UPDATE_RULES, projected_step, select_better, value_and_gradient
+from anti_i2v.paths import find_weights
+from anti_i2v.recipes import Recipe, for_encoders, hook_points
 from anti_i2v.surrogates.backbones.base import Backbone
 from anti_i2v.surrogates.backbones.sampling import STEPS
-from anti_i2v.surrogates.base import Draw, Surrogate
-from anti_i2v.surrogates.captioner import describe, locate_captioner
-from anti_i2v.surrogates.catalogue import EMBEDDED, is_video_model, load_surrogate, where
+from anti_i2v.surrogates.base import DenoiserInputs, Surrogate
+from anti_i2v.surrogates.captioner import caption_photo, locate_captioner
+from anti_i2v.surrogates.catalogue import STUDENT, encoder_folder, is_video_model, load_surrogate
 from anti_i2v.surrogates.reference_video import GENERATED, read_frames
-from anti_i2v.surrogates.video_options import Video
+from anti_i2v.surrogates.video_options import VideoOptions
 from anti_i2v.surrogates.windowed import Windowed
 
-__all__ = ["LPIPS_WEIGHTS", "TorchEngine", "TorchJudge", "TorchPhoto"]
+__all__ = ["LPIPS_WEIGHTS", "TorchEngine", "TorchFrozenEncoder", "TorchPhoto"]
 
 LPIPS_WEIGHTS = "perceptual/lpips_alex.safetensors"
 CLIP_FOLDER = "perceptual/clip"
@@ -47,7 +47,7 @@ OWN_REFERENCE = (
 
 
 @final
-class TorchJudge:
+class TorchFrozenEncoder:
     """A surrogate, forward only, between numpy arrays."""
 
     def __init__(self, surrogate: Surrogate) -> None:
@@ -93,41 +93,41 @@ class TorchPhoto:
         self.shape = (batch, channels, height, width)
         self.start = project(start, clean, radius)
         if target is None:
-            target = torch.from_numpy(target_of(recipe.target, clean.detach().cpu().float().numpy())).to(clean)
+            target = torch.from_numpy(make_target(recipe.target, clean.detach().cpu().float().numpy())).to(clean)
         self._clean, self._radius, self._seed = clean, radius, seed
-        self._draws, self._noise_levels = recipe.draws, recipe.noise_levels
+        self._draws, self._noise_levels = recipe.noise_samples, recipe.noise_levels
         self._models = surrogates
         self._objectives = [
-            objectives_of(recipe if model.denoises else for_encoders(recipe), lpips, target, clip)
+            build_objectives(recipe if model.denoises else for_encoders(recipe), lpips, target, clip)
             for model in surrogates
         ]
-        self._settled: dict[int, Draw] = {}
+        self._settled: dict[int, DenoiserInputs] = {}
         self._losses: dict[int, BoundLoss] = {}
         self._fresh = np.random.default_rng([seed, 1])  # draws of the steps; `seed` itself draws for comparisons
-        self._rule = RULES[recipe.algorithm]
+        self._rule = UPDATE_RULES[recipe.algorithm]
         self._spaces = [
             make_space(
                 name,
                 {
                     key: torch.from_numpy(value).to(clean)
-                    for key, value in chart_inputs(name, recipe, height, width).items()
+                    for key, value in space_constants(name, recipe, height, width).items()
                 },
             )
             for name in recipe.spaces
         ]
         self._memories = [tuple(torch.zeros_like(clean) for _ in self._rule.memory) for _ in self._spaces]
 
-    def settle(self, index: int, watch: Callable[[], None]) -> None:
+    def precompute(self, index: int, watch: Callable[[], None]) -> None:
         def on_step() -> None:
-            self.wait()  # what is only queued has taken no time yet
+            self.synchronize()  # what is only queued has taken no time yet
             watch()
 
         with torch.no_grad():
-            self._settled[index] = self._models[index].settle(self._clean, seed=self._seed, on_step=on_step)
+            self._settled[index] = self._models[index].precompute(self._clean, seed=self._seed, on_step=on_step)
 
     def bind(self, index: int) -> None:
         settled = self._settled.pop(index, None)
-        self._losses[index] = bind(
+        self._losses[index] = bind_objectives(
             self._objectives[index],
             self._models[index],
             self._clean,
@@ -138,12 +138,18 @@ class TorchPhoto:
         )
 
     def step(
-        self, candidate: torch.Tensor, on: Sequence[int], change: Change, space: int, moved: int, length: float
+        self,
+        candidate: torch.Tensor,
+        on: Sequence[int],
+        change: SampledTransform,
+        space: int,
+        moved: int,
+        length: float,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        loss_fn = ensemble([self._losses[index].with_fresh_draws(self._fresh) for index in on])
-        loss, gradient = value_and_gradient(lambda pixels: loss_fn(apply_change(change, pixels)), candidate)
+        loss_fn = ensemble([self._losses[index].with_fresh_inputs(self._fresh) for index in on])
+        loss, gradient = value_and_gradient(lambda pixels: loss_fn(apply_transform(change, pixels)), candidate)
         with torch.no_grad():
-            following, self._memories[space] = advance(
+            following, self._memories[space] = projected_step(
                 self._rule,
                 self._spaces[space],
                 candidate,
@@ -163,13 +169,13 @@ class TorchPhoto:
     def keep_better(
         self, best: torch.Tensor, score: torch.Tensor, candidate: torch.Tensor, loss: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        return better(best, score, candidate, loss)
+        return select_better(best, score, candidate, loss)
 
-    def wait(self) -> None:
+    def synchronize(self) -> None:
         if self._clean.device.type == "cuda":
             torch.cuda.synchronize(self._clean.device)
 
-    def look(self, candidate: torch.Tensor) -> PixelArray:
+    def to_numpy(self, candidate: torch.Tensor) -> PixelArray:
         pixels: PixelArray = candidate.detach().cpu().float().numpy()
         return pixels
 
@@ -193,16 +199,16 @@ class TorchEngine:
     )
 
     def __init__(
-        self, names: Sequence[str | Path], recipe: Recipe | None, device: str, video: Video | None = None
+        self, names: Sequence[str | Path], recipe: Recipe | None, device: str, video: VideoOptions | None = None
     ) -> None:
         self._names = list(names) if recipe is not None and recipe.steps else []
         self._asked, self._recipe = device, recipe
-        self._video = video or Video()
+        self._video = video or VideoOptions()
         self._needs_lpips = bool(recipe is not None and recipe.terms.auxiliary)
 
     @cached_property
     def _device(self) -> torch.device:
-        return choose(self._asked)
+        return resolve_device(self._asked)
 
     @cached_property
     def _models(self) -> list[Surrogate]:
@@ -215,7 +221,7 @@ class TorchEngine:
             load_surrogate(
                 name,
                 device=self._device,
-                hooks=() if recipe is None else hooks_of(recipe if is_video_model(name) else for_encoders(recipe)),
+                hooks=() if recipe is None else hook_points(recipe if is_video_model(name) else for_encoders(recipe)),
                 caption=told.caption,
                 stage=told.stage,
                 frames=told.frames,
@@ -227,12 +233,12 @@ class TorchEngine:
 
     @cached_property
     def _lpips(self) -> Lpips | None:
-        weights = find(LPIPS_WEIGHTS)
+        weights = find_weights(LPIPS_WEIGHTS)
         return Lpips.load(weights).to(self._device) if weights else None
 
     @cached_property
     def _clip(self) -> Clip | None:
-        folder = find(CLIP_FOLDER)
+        folder = find_weights(CLIP_FOLDER)
         return Clip.load(folder).to(self._device) if folder else None
 
     @property
@@ -260,11 +266,11 @@ class TorchEngine:
     def prepare(self) -> None:
         _ = self._device, self._captioner, self._models
 
-    def begin(
+    def initial_candidate(
         self, clean: PixelArray, pattern: PixelArray, budget: float, floor: float
     ) -> tuple[PixelArray, PixelArray]:
         with torch.inference_mode():
-            start, radius = begin(self._tensor(clean), self._tensor(pattern), budget, floor)
+            start, radius = initial_candidate(self._tensor(clean), self._tensor(pattern), budget, floor)
             return start.cpu().numpy(), radius.cpu().numpy()
 
     def caption(self, clean: PixelArray) -> str | None:
@@ -272,12 +278,12 @@ class TorchEngine:
         if self._captioner is None or not told:
             return None
         photo = np.rint(clean[0].transpose(1, 2, 0) * 255).astype(np.uint8)
-        made = describe(photo, self._captioner)
+        made = caption_photo(photo, self._captioner)
         for model in told:
             model.recaption(made)
         return made
 
-    def open(
+    def open_photo(
         self,
         clean: PixelArray,
         start: PixelArray,
@@ -298,17 +304,17 @@ class TorchEngine:
             seed=seed,
         )
 
-    def has(self, name: str) -> bool:
-        return name == EMBEDDED or where(name) is not None
+    def is_available(self, name: str) -> bool:
+        return name == STUDENT or encoder_folder(name) is not None
 
-    def judge(self, name: str) -> Judge:
-        return TorchJudge(load_surrogate(name, device=self._device))
+    def load_encoder(self, name: str) -> FrozenEncoder:
+        return TorchFrozenEncoder(load_surrogate(name, device=self._device))
 
-    def judges_of_steps(self) -> list[Judge]:
+    def optimised_encoders(self) -> list[FrozenEncoder]:
         # What looks through a window says nothing of a whole photo; its encoder is among the others.
-        return [TorchJudge(model) for model in self._models if not isinstance(model, Windowed)]
+        return [TorchFrozenEncoder(model) for model in self._models if not isinstance(model, Windowed)]
 
-    def perceptual(self) -> Perceptual | None:
+    def load_lpips(self) -> Perceptual | None:
         lpips = self._lpips
         if lpips is None:
             return None

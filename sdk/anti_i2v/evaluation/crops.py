@@ -15,7 +15,7 @@ from PIL import Image
 from anti_i2v.arrays import Rgb8
 from anti_i2v.metrics.faces import Face, FaceIdentity
 
-__all__ = ["SIDE", "Square", "View", "cut", "energy_left", "square_of", "view_of"]
+__all__ = ["SIDE", "Square", "View", "choose_square", "crop_square", "retained_energy", "view_of"]
 
 
 SIDE = 256
@@ -41,7 +41,7 @@ class Square:
     side: int
     face: Face | None = None
 
-    def place(self, photo: Rgb8) -> tuple[slice, slice]:
+    def slices(self, photo: Rgb8) -> tuple[slice, slice]:
         """Rows and columns of the same square in a photo that may have been scaled; then they may differ by a pixel."""
         found = []
         for start, length, now in ((self.top, self.height, photo.shape[0]), (self.left, self.width, photo.shape[1])):
@@ -49,9 +49,9 @@ class Square:
             found.append(slice(first, max(first + 1, round((start + self.side) * now / length))))
         return found[0], found[1]
 
-    def of(self, photo: Rgb8) -> Rgb8:
+    def crop(self, photo: Rgb8) -> Rgb8:
         """What lies there."""
-        return photo[self.place(photo)]
+        return photo[self.slices(photo)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +72,7 @@ class View:
     energy_left: float
 
 
-def square_of(clean: Rgb8, faces: FaceIdentity | None = None, side: int = SIDE) -> Square:
+def choose_square(clean: Rgb8, faces: FaceIdentity | None = None, side: int = SIDE) -> Square:
     """Where victims look; a photo of side x side is taken whole.
 
     Args:
@@ -94,12 +94,12 @@ def square_of(clean: Rgb8, faces: FaceIdentity | None = None, side: int = SIDE) 
     return Square(height, width, corner[0], corner[1], wanted, face)
 
 
-def cut(photo: Rgb8, square: Square, side: int = SIDE) -> Rgb8:
+def crop_square(photo: Rgb8, square: Square, side: int = SIDE) -> Rgb8:
     """The square of a photo as victims see it, (side, side, 3).
 
     Averaged over areas (Pillow's BOX) where it shrinks, bicubic where it grows, itself where it has the size.
     """
-    part = square.of(photo)
+    part = square.crop(photo)
     if part.shape[:2] == (side, side):
         return np.ascontiguousarray(part)
     shrinks = min(part.shape[:2]) >= side
@@ -107,23 +107,25 @@ def cut(photo: Rgb8, square: Square, side: int = SIDE) -> Rgb8:
     return np.asarray(Image.fromarray(np.ascontiguousarray(part)).resize((side, side), way))
 
 
-def energy_left(clean: Rgb8, protected: Rgb8, square: Square, side: int = SIDE) -> float:
+def retained_energy(clean: Rgb8, protected: Rgb8, square: Square, side: int = SIDE) -> float:
     """The perturbation's mean square in the view by that in the square of the photo; 1 where there is none."""
-    whole = _mean_square(square.of(clean), square.of(protected))
-    return _mean_square(cut(clean, square, side), cut(protected, square, side)) / whole if whole else 1.0
+    whole = _mean_square(square.crop(clean), square.crop(protected))
+    return (
+        _mean_square(crop_square(clean, square, side), crop_square(protected, square, side)) / whole if whole else 1.0
+    )
 
 
 def view_of(clean: Rgb8, protected: Rgb8, faces: FaceIdentity | None = None, side: int = SIDE) -> View:
     """The same square of both photos of one size. Raises ValueError for photos of different sizes."""
     if clean.shape != protected.shape:
         raise ValueError(f"a view is of two photos of one size, got {clean.shape} and {protected.shape}")
-    square = square_of(clean, faces, side)
+    square = choose_square(clean, faces, side)
     return View(
-        clean=cut(clean, square, side),
-        protected=cut(protected, square, side),
+        clean=crop_square(clean, square, side),
+        protected=crop_square(protected, square, side),
         square=square,
         scale=side / square.side,
-        energy_left=energy_left(clean, protected, square, side),
+        energy_left=retained_energy(clean, protected, square, side),
     )
 
 

@@ -18,15 +18,15 @@ from PIL import Image
 
 from anti_i2v.arrays import Rgb8
 from anti_i2v.errors import SurrogateError
-from anti_i2v.images.degradations import CHECKS
-from anti_i2v.images.jpeg import jpeg
-from anti_i2v.images.platforms import PRESETS, deliver
+from anti_i2v.images.degradations import SURVIVAL_CHECKS
+from anti_i2v.images.jpeg import jpeg_round_trip
+from anti_i2v.images.platforms import PRESETS, simulate_platform
 
 __all__ = [
     "AVERAGED",
-    "CHANGES",
-    "QUICK",
-    "Change",
+    "DEGRADATIONS",
+    "QUICK_DEGRADATIONS",
+    "Degradation",
     "adverse_cleaner",
     "averaged",
     "cropped",
@@ -40,7 +40,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Change:
+class Degradation:
     """One thing that happens to a photo.
 
     Attributes:
@@ -86,7 +86,7 @@ def screenshot(photo: Rgb8) -> Rgb8:
     shown = Image.fromarray(photo).resize((round(width * 1.25), round(height * 1.25)), Image.Resampling.BICUBIC)
     grabbed = Image.fromarray(_FROM_DISPLAY[_TO_DISPLAY[np.asarray(shown)]])
     back = np.asarray(grabbed.resize((width, height), Image.Resampling.BICUBIC))
-    return jpeg(back, 90, "4:4:4")
+    return jpeg_round_trip(back, 90, "4:4:4")
 
 
 def adverse_cleaner(photo: Rgb8) -> Rgb8:
@@ -183,27 +183,33 @@ def _opencv() -> ModuleType:
 
 
 def _jpeg_and_half(photo: Rgb8) -> Rgb8:
-    return CHECKS["half size"](jpeg(photo, 75))
+    return SURVIVAL_CHECKS["half size"](jpeg_round_trip(photo, 75))
 
 
-CHANGES: dict[str, Change] = {
-    **{f"jpeg{quality}": Change(f"JPEG {quality}", partial(jpeg, quality=quality)) for quality in (95, 85, 75, 50)},
-    **{name: Change(f"posted ({known.label})", partial(deliver, preset=known)) for name, known in PRESETS.items()},
-    "half size": Change("half size and back", CHECKS["half size"]),
-    "jpeg75, half size": Change("JPEG 75, then half size and back", _jpeg_and_half),
-    "crop": Change("10 % cropped away", cropped),
-    "blur": Change("blurred a little", CHECKS["blur"]),
-    "noise": Change("noise added", noisy),
-    "screenshot": Change("a screenshot, sent on", screenshot),
-    "AdverseCleaner": Change("AdverseCleaner (64 bilateral and 4 guided filters)", adverse_cleaner),
-    "non-local means": Change("denoised (non-local means)", without_noise),
-    "FFDNet": Change("denoised (FFDNet's design, trained)", denoised),
-    "upscaled": Change("upscaled to twice its size (trained)", upscaled),
+DEGRADATIONS: dict[str, Degradation] = {
+    **{
+        f"jpeg{quality}": Degradation(f"JPEG {quality}", partial(jpeg_round_trip, quality=quality))
+        for quality in (95, 85, 75, 50)
+    },
+    **{
+        name: Degradation(f"posted ({known.label})", partial(simulate_platform, preset=known))
+        for name, known in PRESETS.items()
+    },
+    "half size": Degradation("half size and back", SURVIVAL_CHECKS["half size"]),
+    "jpeg75, half size": Degradation("JPEG 75, then half size and back", _jpeg_and_half),
+    "crop": Degradation("10 % cropped away", cropped),
+    "blur": Degradation("blurred a little", SURVIVAL_CHECKS["blur"]),
+    "noise": Degradation("noise added", noisy),
+    "screenshot": Degradation("a screenshot, sent on", screenshot),
+    "AdverseCleaner": Degradation("AdverseCleaner (64 bilateral and 4 guided filters)", adverse_cleaner),
+    "non-local means": Degradation("denoised (non-local means)", without_noise),
+    "FFDNet": Degradation("denoised (FFDNet's design, trained)", denoised),
+    "upscaled": Degradation("upscaled to twice its size (trained)", upscaled),
 }
 """Every change of one photo, by name. "As is" is none of them: it is what survival is told against."""
 
 AVERAGED = "averaged"
 """The name of the change that takes two protected versions."""
 
-QUICK = ("jpeg75", "jpeg75, half size", "AdverseCleaner", "non-local means")
+QUICK_DEGRADATIONS = ("jpeg75", "jpeg75, half size", "AdverseCleaner", "non-local means")
 """Those that an evaluation in a hurry looks at: what photos meet, and the two that left least of `balanced`."""

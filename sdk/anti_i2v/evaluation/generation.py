@@ -18,10 +18,10 @@ from anti_i2v.surrogates.backbones.sampling import STEPS, generate
 if TYPE_CHECKING:
     from anti_i2v.surrogates.backbones.base import Backbone
 
-__all__ = ["animate"]
+__all__ = ["generate_videos"]
 
 
-def animate(
+def generate_videos(
     victim: Backbone,
     photos: Rgb8,
     seeds: Sequence[int],

@@ -29,7 +29,7 @@ from anti_i2v.evaluation.results import (
     Evidence,
     Scene,
     Survival,
-    VictimEvidence,
+    VictimResult,
 )
 from anti_i2v.evaluation.statistics import Estimate
 from anti_i2v.evaluation.text_report import (
@@ -51,7 +51,7 @@ from anti_i2v.evaluation.text_report import (
 from anti_i2v.evaluation.victims import ROLES
 from anti_i2v.evaluation.victims import victims as known
 from anti_i2v.evaluation.video_metrics import MEASURES
-from anti_i2v.receipts.text import relief_words
+from anti_i2v.receipts.text import describe_smooth_areas
 
 __all__ = ["LARGEST", "page"]
 
@@ -159,7 +159,7 @@ def _victims(evidence: Evidence, scene: Scene | None, draw: Draw) -> h.Node:
     ]
 
 
-def _victim(victim: VictimEvidence, evidence: Evidence, scene: Scene | None, draw: Draw) -> h.Node:
+def _victim(victim: VictimResult, evidence: Evidence, scene: Scene | None, draw: Draw) -> h.Node:
     videos = {} if scene is None else scene.videos.get(victim.name, {})
     return h.article(class_="card", aria_label=victim.name)[
         h.h3[victim.name],
@@ -176,7 +176,7 @@ def _victim(victim: VictimEvidence, evidence: Evidence, scene: Scene | None, dra
     ]
 
 
-def _pictures(victim: VictimEvidence, videos: dict[ConditionName, Rgb8], draw: Draw) -> Iterator[h.Node]:
+def _pictures(victim: VictimResult, videos: dict[ConditionName, Rgb8], draw: Draw) -> Iterator[h.Node]:
     """The last frames side by side and large, then the whole videos frame by frame."""
     shown = [(name, CONDITION_WORDS[name], videos[name][0]) for name in SHOWN if name in videos]
     last = (_figure(name, said, video[-1], f"last frame that {victim.name} made", draw) for name, said, video in shown)
@@ -216,7 +216,7 @@ def _figure(kind: str, caption: str, pixels: Rgb8, what: str, draw: Draw) -> h.N
     ]
 
 
-def _values(victim: VictimEvidence) -> h.Node:
+def _values(victim: VictimResult) -> h.Node:
     conditions = [each for each in victim.conditions if each.name in SHOWN]
     measures = [name for name in HEADLINE if any(name in each.verdicts for each in conditions)]
     if not measures:
@@ -228,7 +228,7 @@ def _values(victim: VictimEvidence) -> h.Node:
     )
 
 
-def _all_values(victim: VictimEvidence) -> h.Node:
+def _all_values(victim: VictimResult) -> h.Node:
     return _table(
         f"Every measure of {victim.name}",
         ["", *(CONDITION_WORDS[each.name] for each in victim.conditions)],
@@ -240,7 +240,7 @@ def _all_values(victim: VictimEvidence) -> h.Node:
     )
 
 
-def _all_falls(victim: VictimEvidence) -> h.Node:
+def _all_falls(victim: VictimResult) -> h.Node:
     """Damage, under each condition but the clean photo, and the multiple of the control's."""
     compared = {each.measure: each for each in victim.comparisons}
     conditions: list[Condition] = [each for each in victim.conditions if each.falls]
@@ -299,14 +299,14 @@ def _survival(evidence: Evidence) -> h.Node:
 
 def _group(victim: str, measure: str, rows: Sequence[Survival]) -> h.Node:
     # One scale for all bars of a group, from 0 to the longest, which ends at twice the effect: beyond, numbers tell.
-    scale = min(2.0, max(1.0, *(max(row.left.high, row.control_left.high) for row in rows)))
+    scale = min(2.0, max(1.0, *(max(row.retained.high, row.control_retained.high) for row in rows)))
     bars = (
         h.li[
             h.b[change_words(row.change)],
-            _bar("protection", row.left, scale),
-            _bar("random change", row.control_left, scale, "control"),
+            _bar("protection", row.retained, scale),
+            _bar("random change", row.control_retained, scale, "control"),
         ]
-        for row in sorted(rows, key=lambda row: row.left.mean)
+        for row in sorted(rows, key=lambda row: row.retained.mean)
     )
     return h.article(class_="card")[
         h.h3[f"{victim}: {MEASURES[measure].label}"], h.ol(class_="bars", role="list")[bars]
@@ -344,7 +344,11 @@ def _eye(evidence: Evidence, scene: Scene | None, draw: Draw) -> h.Node:
         rows = [
             ("Largest change", f"{counted(seen.max_levels, 'step')} of 255, {seen.mean_levels:.1f} on average"),
             ("PSNR", f"{seen.psnr:.1f} dB: higher is closer"),
-            ("Smooth areas", ("" if seen.relief is None else f"{seen.relief:.1f} steps: ") + relief_words(seen.relief)),
+            (
+                "Smooth areas",
+                ("" if seen.smooth_area_rms is None else f"{seen.smooth_area_rms:.1f} steps: ")
+                + describe_smooth_areas(seen.smooth_area_rms),
+            ),
             ("SSIM", f"{seen.ssim:.3f}: 1 is the same fine structure"),
             (
                 "Colour (dE2000)",

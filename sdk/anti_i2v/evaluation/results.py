@@ -9,7 +9,7 @@ import msgspec
 
 from anti_i2v.arrays import Rgb8
 from anti_i2v.evaluation.statistics import Estimate
-from anti_i2v.evaluation.validity_checks import Doubt
+from anti_i2v.evaluation.validity_checks import ValidityIssue
 from anti_i2v.evaluation.victims import Role
 from anti_i2v.metrics.imperceptibility import Imperceptibility
 
@@ -19,13 +19,13 @@ __all__ = [
     "Comparison",
     "Condition",
     "ConditionName",
+    "CropResult",
     "Evaluation",
     "Evidence",
     "Headline",
     "Scene",
     "Survival",
-    "VictimEvidence",
-    "ViewEvidence",
+    "VictimResult",
 ]
 
 FORMAT_VERSION = 1
@@ -45,7 +45,7 @@ HEADLINE = ("identity", "first_frame_psnr")
 """The measures (of `verdicts.MEASURES`) that a headline speaks of, where they were measured."""
 
 
-class ViewEvidence(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class CropResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What victims were shown of one photo.
 
     Attributes:
@@ -100,7 +100,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     clearly_more: bool
 
 
-class VictimEvidence(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class VictimResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What one victim made of the photos.
 
     Attributes:
@@ -140,8 +140,8 @@ class Survival(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     change: str
     victim: str
     measure: str
-    left: Estimate
-    control_left: Estimate
+    retained: Estimate = msgspec.field(name="left")
+    control_retained: Estimate = msgspec.field(name="controlLeft")
     fall: Estimate
     control_fall: Estimate
 
@@ -179,14 +179,14 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     format_version: int = FORMAT_VERSION
     headline: Headline | None
-    doubts: tuple[Doubt, ...]
+    doubts: tuple[ValidityIssue, ...]
     photos: int
     seeds: tuple[int, ...]
     side: int
     optimised_on: tuple[str, ...] | None = None
     imperceptibility: tuple[Imperceptibility, ...]
-    views: tuple[ViewEvidence, ...]
-    victims: tuple[VictimEvidence, ...]
+    views: tuple[CropResult, ...]
+    victims: tuple[VictimResult, ...]
     survival: tuple[Survival, ...] = ()
     not_measured: tuple[str, ...] = ()
     device: str = "cpu"

@@ -24,27 +24,27 @@ from anti_i2v.arrays import Rgb8
 from anti_i2v.errors import RecipeError, SurrogateError
 from anti_i2v.evaluation import validity_checks as suspicions
 from anti_i2v.evaluation.crops import SIDE
-from anti_i2v.evaluation.degradations import AVERAGED, CHANGES
+from anti_i2v.evaluation.degradations import AVERAGED, DEGRADATIONS
 from anti_i2v.evaluation.results import (
     CONDITIONS,
     HEADLINE,
     Comparison,
     Condition,
     ConditionName,
+    CropResult,
     Evaluation,
     Evidence,
     Headline,
     Scene,
     Survival,
-    VictimEvidence,
-    ViewEvidence,
+    VictimResult,
 )
 from anti_i2v.evaluation.samples import COMPARED, POSTED_EDGE, Sample, Shown, sample, show
 from anti_i2v.evaluation.statistics import Estimate, estimate, ratio
-from anti_i2v.evaluation.validity_checks import Doubt
-from anti_i2v.evaluation.victims import ROLES, Role, Victim, at_hand, describe, load_victim, role_of
+from anti_i2v.evaluation.validity_checks import ValidityIssue
+from anti_i2v.evaluation.victims import ROLES, Role, Victim, available_victims, describe_victim, load_victim, role_of
 from anti_i2v.evaluation.victims import victims as known
-from anti_i2v.evaluation.video_metrics import MEASURES, Instruments, judge
+from anti_i2v.evaluation.video_metrics import MEASURES, Instruments, measure_video
 from anti_i2v.metrics.imperceptibility import compare
 from anti_i2v.receipts.receipt import versions
 
@@ -111,14 +111,14 @@ def evaluate_all(
     if not samples or not seeds:
         raise RecipeError(f"an evaluation takes photos and seeds, got {len(samples)} and {len(seeds)}")
     wanted, told = _known(changes, samples), _described(victims, optimised_on)
-    nets = Instruments.at_hand(device) if instruments is None else instruments
+    nets = Instruments.available(device) if instruments is None else instruments
     shown = [show(each, nets, side, seed + index) for index, each in enumerate(samples)]
     looked = 1 if survival_on is None else len(survival_on)
     stacks = len(told) * len(CONDITIONS) + looked * len(wanted) * len(COMPARED)
     progress = _Progress(stacks * math.ceil(len(samples) * len(seeds) / batch) * steps, on_progress)
     work = _Work(shown, seeds, steps, nets, batch, progress)
     scenes = [Scene({name: each.view(name) for name in CONDITIONS}, {}) for each in shown]
-    rows: list[VictimEvidence] = []
+    rows: list[VictimResult] = []
     survival: list[Survival] = []
     for name_or_folder, victim in reversed(told):  # the hardest first: see `survival_on`
         progress.begin(f"loading {victim.name}")
@@ -144,7 +144,7 @@ def evaluate_all(
         views=views,
         victims=tuple(rows),
         survival=tuple(
-            sorted(survival, key=lambda each: (order[each.victim], HEADLINE.index(each.measure), each.left.mean))
+            sorted(survival, key=lambda each: (order[each.victim], HEADLINE.index(each.measure), each.retained.mean))
         ),
         not_measured=(*nets.missing, *_left_out(shown, wanted, survival, everything=changes is None)),
         device=device,
@@ -212,8 +212,8 @@ class _Work:
                         change=change,
                         victim=name,
                         measure=measure,
-                        left=left[0],
-                        control_left=left[1],
+                        retained=left[0],
+                        control_retained=left[1],
                         fall=lost[0],
                         control_fall=lost[1],
                     )
@@ -221,18 +221,18 @@ class _Work:
     def _judged(
         self, model: Backbone, views: Mapping[ConditionName, Rgb8], what: str, measures: Collection[str]
     ) -> tuple[Table, dict[ConditionName, Rgb8]]:
-        from anti_i2v.evaluation.generation import animate
+        from anti_i2v.evaluation.generation import generate_videos
 
         videos: dict[ConditionName, Rgb8] = {}
         table: Table = {}
         for condition, photos in views.items():
             self.progress.begin(f"{what}: {CONDITIONS[condition]}")
-            videos[condition] = animate(
+            videos[condition] = generate_videos(
                 model, photos, self.seeds, self.steps, batch=self.batch, on_step=self.progress.step
             )
             numbers = [
                 [
-                    judge(video, clean, beside, self.nets, measures)
+                    measure_video(video, clean, beside, self.nets, measures)
                     for video, beside in zip(of_photo, of_clean, strict=True)
                 ]
                 for of_photo, clean, of_clean in zip(videos[condition], views["clean"], videos["clean"], strict=True)
@@ -249,10 +249,10 @@ def _known(changes: Collection[str] | None, samples: Sequence[Sample]) -> list[s
     """Names of changes, checked."""
     twice = all(each.second is not None for each in samples)
     if changes is None:
-        return [*CHANGES, *([AVERAGED] if twice else [])]
+        return [*DEGRADATIONS, *([AVERAGED] if twice else [])]
     for name in changes:
-        if name not in CHANGES and name != AVERAGED:
-            raise RecipeError(f"unknown change {name!r}: choose from {', '.join([*CHANGES, AVERAGED])}")
+        if name not in DEGRADATIONS and name != AVERAGED:
+            raise RecipeError(f"unknown change {name!r}: choose from {', '.join([*DEGRADATIONS, AVERAGED])}")
     if AVERAGED in changes and not twice:
         raise RecipeError("averaging takes a second protected version of every photo: give it, or leave it out")
     return list(changes)
@@ -262,13 +262,13 @@ def _described(
     victims: Sequence[str | Path] | None, optimised_on: Sequence[str] | None
 ) -> list[tuple[str | Path, Victim]]:
     """What to load, and its victim with the role that it has here; the easiest to spoil first."""
-    asked: Sequence[str | Path] = [each.name for each in at_hand()] if victims is None else victims
+    asked: Sequence[str | Path] = [each.name for each in available_victims()] if victims is None else victims
     if not asked:
         raise SurrogateError(
             "no victim is at hand: name a folder with an image-to-video model, or pull the encoders that the package's "
             "victims work on: `anti-i2v surrogates pull taef1`"
         )
-    told = [(each, describe(each)) for each in asked]
+    told = [(each, describe_victim(each)) for each in asked]
     roles = [(each, msgspec.structs.replace(victim, role=role_of(victim, optimised_on))) for each, victim in told]
     if len({victim.name for _, victim in roles}) < len(roles):
         raise RecipeError("a victim was named twice: name each once")
@@ -290,7 +290,7 @@ def _above_zero(values: NDArray[np.float64], seed: int) -> bool:
     return found is not None and found.above_zero
 
 
-def _row(victim: Victim, table: Table, frames: int, steps: int, seed: int) -> VictimEvidence:
+def _row(victim: Victim, table: Table, frames: int, steps: int, seed: int) -> VictimResult:
     measures = list(table["clean"])
     conditions = tuple(
         Condition(
@@ -301,7 +301,7 @@ def _row(victim: Victim, table: Table, frames: int, steps: int, seed: int) -> Vi
         for name in CONDITIONS
     )
     compared = [_comparison(table, measure, seed) for measure in measures if MEASURES[measure].spoiled != "neither"]
-    return VictimEvidence(
+    return VictimResult(
         name=victim.name,
         family=victim.family,
         encoder=victim.encoder,
@@ -336,12 +336,12 @@ def _comparison(table: Table, measure: str, seed: int) -> Comparison | None:
 
 def _doubts(
     samples: Sequence[Sample],
-    views: Sequence[ViewEvidence],
-    rows: Sequence[VictimEvidence],
+    views: Sequence[CropResult],
+    rows: Sequence[VictimResult],
     budget: int | None,
     gradients: Sequence[float] | None,
     seeds: int,
-) -> list[Doubt]:
+) -> list[ValidityIssue]:
     """Everything that `doubts` looks for."""
     pairs = [(each.clean, each.protected) for each in samples]
     found = [
@@ -373,7 +373,7 @@ def _left_out(
         yield f"photos at their own size: they were shrunk to {POSTED_EDGE} pixels before changes and victims"
 
 
-def _headline(row: VictimEvidence, photos: int, seeds: int) -> Headline:
+def _headline(row: VictimResult, photos: int, seeds: int) -> Headline:
     """Of one victim, in a sentence. Without a doubt, each measure is clearly above the control's."""
     compared = tuple(each for each in row.comparisons if each.measure in HEADLINE)
     parts = []

@@ -16,15 +16,15 @@ import numpy as np
 
 from anti_i2v.arrays import Rgb8
 from anti_i2v.errors import PhotoError
-from anti_i2v.evaluation.crops import Square, cut, energy_left, square_of
-from anti_i2v.evaluation.degradations import AVERAGED, CHANGES, averaged
-from anti_i2v.evaluation.results import ConditionName, ViewEvidence
+from anti_i2v.evaluation.crops import Square, choose_square, crop_square, retained_energy
+from anti_i2v.evaluation.degradations import AVERAGED, DEGRADATIONS, averaged
+from anti_i2v.evaluation.results import ConditionName, CropResult
 from anti_i2v.evaluation.validity_checks import Fingerprint, fingerprint
 from anti_i2v.evaluation.video_metrics import Instruments
 from anti_i2v.images.decode import open_photo
 from anti_i2v.images.photo import Photo
 from anti_i2v.metrics.imperceptibility import psnr
-from anti_i2v.metrics.random_controls import random_levels, random_psnr, spread
+from anti_i2v.metrics.random_controls import paste_perturbation, random_levels, random_psnr
 
 __all__ = ["COMPARED", "POSTED_EDGE", "Sample", "Shown", "sample", "show"]
 
@@ -84,13 +84,13 @@ class Shown:
     energy: float
 
     def view(self, name: ConditionName) -> Rgb8:
-        return cut(self.photos[name], self.square, self.side)
+        return crop_square(self.photos[name], self.square, self.side)
 
-    def told(self) -> ViewEvidence:
+    def told(self) -> CropResult:
         clean, protected, control = (self.view(name) for name in ("clean", "protected", "random_psnr"))
         box = (self.square.left, self.square.top, self.square.side, self.square.side)
         left, top, width, height = (round(value / self.shrunk) for value in box)
-        return ViewEvidence(
+        return CropResult(
             box=(left, top, width, height),
             scale=self.shrunk * self.side / self.square.side,
             energy_left=self.energy,
@@ -105,10 +105,10 @@ class Shown:
         for name in COMPARED:
             photo = self.photos[name]
             if change != AVERAGED:
-                photo = CHANGES[change].apply(photo)
+                photo = DEGRADATIONS[change].apply(photo)
             elif self.second is not None and name != "clean":
                 photo = averaged(photo, self.second[name == "random_psnr"])
-            found[name] = cut(photo, self.square, self.side)
+            found[name] = crop_square(photo, self.square, self.side)
         return found
 
 
@@ -116,15 +116,15 @@ def show(given: Sample, nets: Instruments, side: int, seed: int) -> Shown:
     """A sample as a victim of `side` pixels sees it; `seed` draws its controls."""
     clean, protected, second, shrunk = given.clean, given.protected, given.second, 1.0
     if max(clean.shape) > POSTED_EDGE:
-        from anti_i2v.images.resize import to_working
+        from anti_i2v.images.resize import resize_to_working
         from anti_i2v.receipts.effects import as_uint8
 
         shrunk = POSTED_EDGE / max(clean.shape)
         size = (round(clean.shape[0] * shrunk), round(clean.shape[1] * shrunk))
-        clean, protected = (as_uint8(to_working(photo, size)[0]) for photo in (clean, protected))
-        second = None if second is None else as_uint8(to_working(second, size)[0])
-    square = square_of(clean, nets.faces, side)
-    levels = int(np.abs(square.of(given.protected).astype(np.int16) - square.of(given.clean)).max())
+        clean, protected = (as_uint8(resize_to_working(photo, size)[0]) for photo in (clean, protected))
+        second = None if second is None else as_uint8(resize_to_working(second, size)[0])
+    square = choose_square(clean, nets.faces, side)
+    levels = int(np.abs(square.crop(given.protected).astype(np.int16) - square.crop(given.clean)).max())
     photos: dict[ConditionName, Rgb8] = {
         "clean": clean,
         "protected": protected,
@@ -132,12 +132,12 @@ def show(given: Sample, nets: Instruments, side: int, seed: int) -> Shown:
         "random_levels": _at_size(clean, square, side, lambda view: random_levels(view, min(levels, 127), seed)),
     }
     other = None if second is None else (second, _control(clean, second, square, side, seed + 10_000))
-    return Shown(photos, other, square, side, shrunk, energy_left(given.clean, given.protected, square, side))
+    return Shown(photos, other, square, side, shrunk, retained_energy(given.clean, given.protected, square, side))
 
 
 def _control(clean: Rgb8, protected: Rgb8, square: Square, side: int, seed: int) -> Rgb8:
     """A random perturbation whose PSNR at the victims' size is the protection's."""
-    views = cut(clean, square, side), cut(protected, square, side)
+    views = crop_square(clean, square, side), crop_square(protected, square, side)
     return _at_size(clean, square, side, lambda view: random_psnr(view, views[1], seed), _power(*views))
 
 
@@ -148,14 +148,14 @@ def _at_size(clean: Rgb8, square: Square, side: int, draw: Callable[[Rgb8], Rgb8
         draw: view -> the view with a perturbation.
         power: mean square in levels that the perturbation is to have in the view; None: as scaling leaves it.
     """
-    view = cut(clean, square, side)
+    view = crop_square(clean, square, side)
     delta = draw(view).astype(np.int16) - view
-    place = square.place(clean)
-    found = spread(clean, place, delta)
+    place = square.slices(clean)
+    found = paste_perturbation(clean, place, delta)
     gain, turns = 1.0, 8 if power and square.side != side else 0
     for _ in range(turns):
-        gain *= math.sqrt((power or 0) / max(_power(view, cut(found, square, side)), 1e-6))
-        found = spread(clean, place, delta, gain)
+        gain *= math.sqrt((power or 0) / max(_power(view, crop_square(found, square, side)), 1e-6))
+        found = paste_perturbation(clean, place, delta, gain)
     return found
 
 

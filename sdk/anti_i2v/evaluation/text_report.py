@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-from anti_i2v.evaluation.degradations import AVERAGED, CHANGES
+from anti_i2v.evaluation.degradations import AVERAGED, DEGRADATIONS
 from anti_i2v.evaluation.results import (
     HEADLINE,
     Comparison,
@@ -13,13 +13,13 @@ from anti_i2v.evaluation.results import (
     Evidence,
     Headline,
     Survival,
-    VictimEvidence,
+    VictimResult,
 )
 from anti_i2v.evaluation.statistics import Estimate
-from anti_i2v.evaluation.validity_checks import Doubt
+from anti_i2v.evaluation.validity_checks import ValidityIssue
 from anti_i2v.evaluation.victims import Role, victims
 from anti_i2v.evaluation.video_metrics import MEASURES
-from anti_i2v.receipts.text import SAME_PERSON, relief_words
+from anti_i2v.receipts.text import SAME_PERSON, describe_smooth_areas
 
 __all__ = [
     "CONDITION_WORDS",
@@ -106,7 +106,7 @@ def change_words(name: str) -> str:
     """What happens to a photo, for a person; a name that is not known here says it itself."""
     if name == AVERAGED:
         return "averaged with another protected version"
-    return CHANGES[name].label if name in CHANGES else name
+    return DEGRADATIONS[name].label if name in DEGRADATIONS else name
 
 
 def counted(count: int, what: str) -> str:
@@ -183,7 +183,7 @@ def left_out(evidence: Evidence) -> list[str]:
             f"What is left after changes on {', '.join(others)}: it was looked at on {', '.join(judges)} alone"
         )
     looked = {row.change for row in evidence.survival}
-    changes = [change_words(name) for name in (*CHANGES, AVERAGED) if name not in looked]
+    changes = [change_words(name) for name in (*DEGRADATIONS, AVERAGED) if name not in looked]
     if looked and changes:
         found.append(f"What is left after: {'; '.join(changes)}")
     return [*found, f"Any {'' if ours(evidence) else 'other '}model that people use to make videos"]
@@ -229,7 +229,7 @@ def _enough(evidence: Evidence, headline: Headline) -> Iterator[str]:
         yield "The videos no longer pass for the same person."
 
 
-def doubted(doubt: Doubt) -> str:
+def doubted(doubt: ValidityIssue) -> str:
     """A doubt with the victim that it concerns."""
     return doubt.reason if doubt.victim is None or doubt.victim in doubt.reason else f"{doubt.victim}: {doubt.reason}"
 
@@ -271,7 +271,7 @@ def _victims(evidence: Evidence) -> Iterator[str]:
         yield "  * not clearly worse than with the random change"
 
 
-def _cell(victim: VictimEvidence, measure: str) -> str:
+def _cell(victim: VictimResult, measure: str) -> str:
     found = {each.name: each.verdicts[measure] for each in victim.conditions if measure in each.verdicts}
     if not {"clean", "protected", CONTROL} <= set(found):
         return "not measured"
@@ -279,7 +279,7 @@ def _cell(victim: VictimEvidence, measure: str) -> str:
     return f"{clean} -> {protected} ({control}){'*' if _unsure(victim, measure) else ''}"
 
 
-def _unsure(victim: VictimEvidence, measure: str) -> bool:
+def _unsure(victim: VictimResult, measure: str) -> bool:
     return any(each.measure == measure and not each.clearly_more for each in victim.comparisons)
 
 
@@ -289,8 +289,8 @@ def _survival(evidence: Evidence) -> Iterator[str]:
         groups.setdefault((row.victim, row.measure), []).append(row)
     for (victim, measure), rows in groups.items():
         yield f"What is left on {_short(victim)} after a change: {MEASURES[measure].label} (of the random change)"
-        for row in sorted(rows, key=lambda row: row.left.mean):
-            yield f"  {change_words(row.change):<52}{row.left.mean:.0%} ({row.control_left.mean:.0%})"
+        for row in sorted(rows, key=lambda row: row.retained.mean):
+            yield f"  {change_words(row.change):<52}{row.retained.mean:.0%} ({row.control_retained.mean:.0%})"
 
 
 def _eye(evidence: Evidence) -> Iterator[str]:
@@ -301,7 +301,7 @@ def _eye(evidence: Evidence) -> Iterator[str]:
         colours = f"dE2000 {seen.de2000_mean:.1f} on average"
         yield f"  PSNR {decibels}, SSIM {seen.ssim:.3f}, {colours}, at most {counted(seen.max_levels, 'level')}"
         if seen.psnr is not None:
-            yield f"  smooth areas: {relief_words(seen.relief)}"
+            yield f"  smooth areas: {describe_smooth_areas(seen.smooth_area_rms)}"
 
 
 def _unmeasured(evidence: Evidence) -> Iterator[str]:

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KINDS",
-    "Doubt",
     "Fingerprint",
     "Severity",
+    "ValidityIssue",
     "control_strays",
     "few",
     "fingerprint",
@@ -74,7 +74,7 @@ ALIKE = 8
 sides of 128, 256 and 600 pixels and saved as JPEG 70, none moved by more than 6, and no two were closer than 13."""
 
 
-class Doubt(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class ValidityIssue(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """One reason to distrust the numbers.
 
     Attributes:
@@ -93,14 +93,14 @@ class Doubt(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defa
 # The protection -------------------------------------------------------------------------------------------------------
 
 
-def unchanged(pairs: Sequence[tuple[Rgb8, Rgb8]]) -> Iterator[Doubt]:
+def unchanged(pairs: Sequence[tuple[Rgb8, Rgb8]]) -> Iterator[ValidityIssue]:
     """A protection that did nothing, of (clean, protected)."""
     same = sum(np.array_equal(clean, protected) for clean, protected in pairs)
     if same:
         yield _refusal("unchanged", f"{_of(same, len(pairs))} equal to the clean photo, pixel by pixel")
 
 
-def over_budget(pairs: Sequence[tuple[Rgb8, Rgb8]], budget: int | None) -> Iterator[Doubt]:
+def over_budget(pairs: Sequence[tuple[Rgb8, Rgb8]], budget: int | None) -> Iterator[ValidityIssue]:
     """A file that differs by more than was promised: equal budgets are then not compared. `budget` in levels."""
     if budget is None:
         return
@@ -113,7 +113,7 @@ def over_budget(pairs: Sequence[tuple[Rgb8, Rgb8]], budget: int | None) -> Itera
         )
 
 
-def no_gradient(norms: Sequence[float] | None) -> Iterator[Doubt]:
+def no_gradient(norms: Sequence[float] | None) -> Iterator[ValidityIssue]:
     """An optimiser that went blind (masked gradients, a detached model).
 
     Args:
@@ -145,7 +145,7 @@ def gradient_norms(loss_fn: Callable[[Pixels], PerImage], pixels: Pixels) -> lis
 # The controls and the views -------------------------------------------------------------------------------------------
 
 
-def control_strays(pairs: Sequence[tuple[float | None, float | None]]) -> Iterator[Doubt]:
+def control_strays(pairs: Sequence[tuple[float | None, float | None]]) -> Iterator[ValidityIssue]:
     """A comparison without a control, or with one of another PSNR.
 
     Args:
@@ -163,7 +163,7 @@ def control_strays(pairs: Sequence[tuple[float | None, float | None]]) -> Iterat
             return
 
 
-def scaled_away(shares: Sequence[float]) -> Iterator[Doubt]:
+def scaled_away(shares: Sequence[float]) -> Iterator[ValidityIssue]:
     """Perturbations that victims hardly saw; `shares` of `views.energy_left`."""
     if shares and min(shares) < VISIBLE_ENERGY:
         yield _note(
@@ -172,14 +172,14 @@ def scaled_away(shares: Sequence[float]) -> Iterator[Doubt]:
         )
 
 
-def without_face(faces: Sequence[bool]) -> Iterator[Doubt]:
+def without_face(faces: Sequence[bool]) -> Iterator[ValidityIssue]:
     """Photos without a face."""
     missing = len(faces) - sum(faces)
     if missing:
         yield _note("face", f"{_of(missing, len(faces))} without a face that was found: nothing is said of the person")
 
 
-def few(photos: int, seeds: int) -> Iterator[Doubt]:
+def few(photos: int, seeds: int) -> Iterator[ValidityIssue]:
     """A sample too small for its interval."""
     if photos < PHOTOS or seeds < SEEDS:
         what = f"{photos} photo{'s' * (photos != 1)} under {seeds} seed{'s' * (seeds != 1)}"
@@ -190,7 +190,7 @@ def few(photos: int, seeds: int) -> Iterator[Doubt]:
 # The victims ----------------------------------------------------------------------------------------------------------
 
 
-def unfit(victim: str, clean: Mapping[str, Estimate]) -> Iterator[Doubt]:
+def unfit(victim: str, clean: Mapping[str, Estimate]) -> Iterator[ValidityIssue]:
     """A victim that fails without any protection, by its verdicts on the clean photos."""
     for measure, least, what in (
         (
@@ -209,7 +209,7 @@ def unfit(victim: str, clean: Mapping[str, Estimate]) -> Iterator[Doubt]:
             yield _refusal("victim", f"{victim} {what.format(clean[measure].mean, least)}", victim)
 
 
-def not_above_control(victim: str, differences: Mapping[str, Estimate], *, headline: bool) -> Iterator[Doubt]:
+def not_above_control(victim: str, differences: Mapping[str, Estimate], *, headline: bool) -> Iterator[ValidityIssue]:
     """An effect that a random perturbation of the same PSNR has too.
 
     Args:
@@ -265,7 +265,9 @@ def training_photos() -> tuple[Fingerprint, ...]:
     return tuple(Fingerprint(file, pixels, int(look, 16)) for file, pixels, look in lines)
 
 
-def seen_in_training(photos: Sequence[Fingerprint], trained: Sequence[Fingerprint] | None = None) -> Iterator[Doubt]:
+def seen_in_training(
+    photos: Sequence[Fingerprint], trained: Sequence[Fingerprint] | None = None
+) -> Iterator[ValidityIssue]:
     """Photos that victims know by heart. A crop of a training photo is not found, nor a frame of the footage.
 
     Args:
@@ -290,9 +292,9 @@ def _of(some: int, total: int) -> str:
     return f"{some} of {total} photos {'is' if some == 1 else 'are'}" if total > 1 else "the photo is"
 
 
-def _refusal(kind: str, reason: str, victim: str | None = None) -> Doubt:
-    return Doubt(kind=kind, severity="no headline", reason=reason, victim=victim)
+def _refusal(kind: str, reason: str, victim: str | None = None) -> ValidityIssue:
+    return ValidityIssue(kind=kind, severity="no headline", reason=reason, victim=victim)
 
 
-def _note(kind: str, reason: str, victim: str | None = None) -> Doubt:
-    return Doubt(kind=kind, severity="note", reason=reason, victim=victim)
+def _note(kind: str, reason: str, victim: str | None = None) -> ValidityIssue:
+    return ValidityIssue(kind=kind, severity="note", reason=reason, victim=victim)

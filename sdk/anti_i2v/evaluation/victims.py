@@ -8,15 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 from anti_i2v.errors import SurrogateError
 from anti_i2v.paths import home
-from anti_i2v.surrogates.trained_models import MADE, Role, Victim, victims, where
-from anti_i2v.surrogates.video_models import INDEX
+from anti_i2v.surrogates.trained_models import OWN_WEIGHTS, Role, Victim, victim_folder, victims
+from anti_i2v.surrogates.video_models import MODEL_INDEX
 
 if TYPE_CHECKING:
     import torch
 
     from anti_i2v.surrogates.backbones.base import Backbone
 
-__all__ = ["ROLES", "Role", "Victim", "at_hand", "describe", "load_victim", "role_of", "victims", "where"]
+__all__ = [
+    "ROLES",
+    "Role",
+    "Victim",
+    "available_victims",
+    "describe_victim",
+    "load_victim",
+    "role_of",
+    "victim_folder",
+    "victims",
+]
 
 ROLES: dict[Role, str] = {
     "white-box": "the protection was optimised against this very model",
@@ -28,14 +38,14 @@ ROLES: dict[Role, str] = {
 """Role of a victim towards a protection -> what it means, in plain words; the easiest to spoil first."""
 
 
-def at_hand() -> list[Victim]:
+def available_victims() -> list[Victim]:
     """The known victims that can be loaded now: their weights and their encoder are on this machine."""
-    from anti_i2v.surrogates.catalogue import usable
+    from anti_i2v.surrogates.catalogue import is_available
 
-    return [victim for victim in victims().values() if usable(victim.name)]
+    return [victim for victim in victims().values() if is_available(victim.name)]
 
 
-def describe(name_or_folder: str | Path) -> Victim:
+def describe_victim(name_or_folder: str | Path) -> Victim:
     """A known victim, or what a folder in the hub's layout says of itself; its role is then "unknown".
 
     Raises:
@@ -46,7 +56,7 @@ def describe(name_or_folder: str | Path) -> Victim:
     from anti_i2v.surrogates.backbones.loading import FAMILIES, settings_of
 
     folder = _located(name_or_folder)
-    kind = str(settings_of(folder / INDEX).get("_class_name", ""))
+    kind = str(settings_of(folder / MODEL_INDEX).get("_class_name", ""))
     encoder = str(settings_of(folder / "vae" / "config.json").get("encoder", "its own"))
     return Victim(folder.name, FAMILIES.get(kind, kind), encoder, "unknown", "a model from a folder")
 
@@ -88,7 +98,7 @@ def load_victim(
     folder = _located(name_or_folder)
     known = victims().get(str(name_or_folder))
     if known is not None:
-        from anti_i2v.surrogates.catalogue import where as encoder_at
+        from anti_i2v.surrogates.catalogue import encoder_folder as encoder_at
 
         if encoder_at(known.encoder) is None:
             raise SurrogateError(
@@ -96,22 +106,22 @@ def load_victim(
             )
     told: dict[str, Any] = {"frames": frames} if (frames := trained_frames(folder)) else {}
     if known is not None:
-        told |= {"name": known.name, **MADE}
+        told |= {"name": known.name, **OWN_WEIGHTS}
     return load_backbone(folder, device=device, dtype=dtype or torch.float32, **told)
 
 
 def _located(name_or_folder: str | Path) -> Path:
     name = str(name_or_folder)
     if name in victims():
-        folder = where(name)
+        folder = victim_folder(name)
         if folder is None:
             raise SurrogateError(
                 f"the victim {name} is not on this machine: train it with sdk/training/victims.py into "
                 f"{home() / 'victims' / name}"
             )
         return folder
-    if not (Path(name) / INDEX).is_file():
+    if not (Path(name) / MODEL_INDEX).is_file():
         raise SurrogateError(
-            f"unknown victim {name!r}: choose from {', '.join(victims())}, or give a folder with a {INDEX}"
+            f"unknown victim {name!r}: choose from {', '.join(victims())}, or give a folder with a {MODEL_INDEX}"
         )
     return Path(name)

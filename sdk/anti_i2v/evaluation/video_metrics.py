@@ -16,9 +16,9 @@ from anti_i2v.arrays import Rgb8, Video8
 from anti_i2v.errors import SurrogateError
 from anti_i2v.metrics.faces import FaceIdentity
 from anti_i2v.metrics.imperceptibility import psnr, ssim
-from anti_i2v.paths import find
+from anti_i2v.paths import find_weights
 
-__all__ = ["CLOSEST", "MEASURES", "Instruments", "Measure", "coherence", "flow", "judge", "motion", "sharpness"]
+__all__ = ["CLOSEST", "MEASURES", "Instruments", "Measure", "coherence", "flow", "measure_video", "motion", "sharpness"]
 
 
 CLOSEST = 60.0
@@ -74,11 +74,11 @@ class Instruments:
     missing: tuple[str, ...] = ()
 
     @classmethod
-    def at_hand(cls, device: str = "cpu") -> Instruments:
+    def available(cls, device: str = "cpu") -> Instruments:
         """From the folder of weights (see `home`)."""
         faces, lpips, missing = None, None, []
         try:
-            if find("face"):
+            if find_weights("face"):
                 faces = FaceIdentity()
             else:
                 missing.append("identity and faces: no face nets in the folder that ANTI_I2V_HOME names")
@@ -91,7 +91,7 @@ class Instruments:
         return cls(faces, lpips, tuple(missing))
 
 
-def judge(
+def measure_video(
     video: Video8, photo: Rgb8, beside: Video8, instruments: Instruments, measures: Collection[str] = tuple(MEASURES)
 ) -> dict[str, float]:
     """Measures of one video; what cannot be measured (no net, no face in the photo) is missing.

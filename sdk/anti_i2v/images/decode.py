@@ -25,7 +25,7 @@ from PIL import Image
 from anti_i2v.errors import PhotoError
 from anti_i2v.images.colour import to_srgb
 from anti_i2v.images.exif import read_exif
-from anti_i2v.images.formats import FORMATS, NEEDS_HEIF, kind_of_bytes
+from anti_i2v.images.formats import FORMATS, NEEDS_HEIF, sniff_format
 from anti_i2v.images.photo import Photo
 
 __all__ = ["open_photo"]
@@ -126,7 +126,7 @@ def _bytes_of(path: Path, name: str, max_pixels: int) -> bytes:
 def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
     if not data:
         raise PhotoError(f"{name} is empty: export or download it again")
-    kind = kind_of_bytes(data)
+    kind = sniff_format(data)
     if kind is None:
         raise PhotoError(f"{name} is not an image: give a {_one_of(FORMATS)} photo")
     if kind not in FORMATS:

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anti_i2v.arrays import Rgb8
-from anti_i2v.images.jpeg import jpeg
+from anti_i2v.images.jpeg import jpeg_round_trip
 from anti_i2v.images.resize import resize_lanczos
 
-__all__ = ["CHECKS", "Check"]
+__all__ = ["SURVIVAL_CHECKS", "Degradation"]
 
-Check: TypeAlias = Callable[[Rgb8], Rgb8]
+Degradation: TypeAlias = Callable[[Rgb8], Rgb8]
 
 
 def _half_size(pixels: Rgb8) -> Rgb8:
@@ -53,10 +53,10 @@ def _blur_down(plane: NDArray[np.float32]) -> NDArray[np.float32]:
     return blurred
 
 
-CHECKS: Mapping[str, Check] = MappingProxyType(
+SURVIVAL_CHECKS: Mapping[str, Degradation] = MappingProxyType(
     {
         "as is": lambda pixels: pixels,
-        "jpeg75": lambda pixels: jpeg(pixels, 75),
+        "jpeg75": lambda pixels: jpeg_round_trip(pixels, 75),
         "half size": _half_size,
         "blur": _blur,
     }

@@ -15,7 +15,7 @@ from typing import Any
 
 from anti_i2v.errors import OutputError
 
-__all__ = ["CODECS", "FORMATS", "NEEDS_HEIF", "format_of", "kind_of_bytes"]
+__all__ = ["CODECS", "FORMATS", "NEEDS_HEIF", "format_of", "sniff_format"]
 
 NEEDS_HEIF = 'HEIC photos need another package: run  pip install "anti-i2v-sdk[heif]"'
 
@@ -92,7 +92,7 @@ _SIGNATURES = {
 }
 
 
-def kind_of_bytes(data: bytes) -> str | None:
+def sniff_format(data: bytes) -> str | None:
     """One of `FORMATS`, or what else a file is ("a GIF"), or None, by its first bytes."""
     if data[4:8] == b"ftyp":
         return _kind_of_container(data)

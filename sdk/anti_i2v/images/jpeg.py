@@ -16,17 +16,24 @@ from PIL import Image
 
 from anti_i2v.arrays import Rgb8
 
-__all__ = ["TO_YCC", "Subsampling", "decode_jpeg", "encode_jpeg", "jpeg", "jpeg_with_tables"]
+__all__ = [
+    "RGB_TO_YCBCR",
+    "Subsampling",
+    "decode_jpeg",
+    "encode_jpeg",
+    "jpeg_round_trip",
+    "jpeg_round_trip_with_tables",
+]
 
 Subsampling: TypeAlias = Literal["4:2:0", "4:4:4"]
 
 
-def jpeg(pixels: Rgb8, quality: int, subsampling: Subsampling = "4:2:0") -> Rgb8:
+def jpeg_round_trip(pixels: Rgb8, quality: int, subsampling: Subsampling = "4:2:0") -> Rgb8:
     """Through libjpeg and back, in memory."""
     return decode_jpeg(encode_jpeg(pixels, quality, subsampling))
 
 
-def jpeg_with_tables(pixels: Rgb8, quality: int) -> tuple[Rgb8, NDArray[np.float32]]:
+def jpeg_round_trip_with_tables(pixels: Rgb8, quality: int) -> tuple[Rgb8, NDArray[np.float32]]:
     """Through libjpeg with 4:2:0 chroma and back, and the (2, 8, 8) quantisation steps of luma and chroma."""
     with Image.open(io.BytesIO(encode_jpeg(pixels, quality, "4:2:0"))) as image:
         tables = getattr(image, "quantization")  # noqa: B009  # of JPEG images alone, which the type does not know
@@ -47,5 +54,5 @@ def decode_jpeg(data: bytes) -> Rgb8:
         return np.array(image.convert("RGB"))
 
 
-TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
+RGB_TO_YCBCR = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
 """RGB to Y'CbCr as JPEG has it (ITU-T T.871), without its offsets."""

@@ -21,7 +21,7 @@ from anti_i2v.errors import RecipeError
 from anti_i2v.images.jpeg import Subsampling, decode_jpeg, encode_jpeg
 from anti_i2v.images.resize import resize_lanczos
 
-__all__ = ["PRESETS", "Preset", "deliver", "preset"]
+__all__ = ["PRESETS", "Preset", "get_preset", "simulate_platform"]
 
 Positive: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -70,7 +70,7 @@ def _load() -> dict[str, Preset]:
 PRESETS: Mapping[str, Preset] = MappingProxyType(_load())
 
 
-def preset(name: str) -> Preset:
+def get_preset(name: str) -> Preset:
     """One of PRESETS. Raises RecipeError for another name."""
     try:
         return PRESETS[name]
@@ -78,7 +78,7 @@ def preset(name: str) -> Preset:
         raise RecipeError(f"unknown preset {name!r}: choose from {', '.join(PRESETS)}") from None
 
 
-def deliver(pixels: Rgb8, preset: Preset) -> Rgb8:
+def simulate_platform(pixels: Rgb8, preset: Preset) -> Rgb8:
     """The pixels that a viewer gets after the platform: shrunk where too large, through the JPEG codec, decoded.
 
     The incoming photo is taken to be a JPEG of INCOMING_QUALITY, so a platform that only re-encodes above 85 does

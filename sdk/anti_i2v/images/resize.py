@@ -13,7 +13,7 @@ from PIL import Image
 
 from anti_i2v.arrays import Rgb8
 
-__all__ = ["resize_lanczos", "to_working", "working_size"]
+__all__ = ["resize_lanczos", "resize_to_working", "working_size"]
 
 
 def working_size(height: int, width: int, short_side: int, multiple: int) -> tuple[int, int]:
@@ -23,7 +23,7 @@ def working_size(height: int, width: int, short_side: int, multiple: int) -> tup
     return rows, columns
 
 
-def to_working(pixels: Rgb8, size: tuple[int, int]) -> npt.NDArray[np.float32]:
+def resize_to_working(pixels: Rgb8, size: tuple[int, int]) -> npt.NDArray[np.float32]:
     """Scaled to `size` = (height, width), antialiased, as (1, 3, height, width) in [0, 1]."""
     rows, columns = size
     photo = Image.fromarray(pixels)

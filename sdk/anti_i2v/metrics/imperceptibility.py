@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from anti_i2v.arrays import Rgb8, Window
 
-__all__ = ["Imperceptibility", "compare", "delta_e", "psnr", "relief", "ssim"]
+__all__ = ["Imperceptibility", "compare", "delta_e", "psnr", "smooth_area_rms", "ssim"]
 
 
 _SIDE, _WINDOWS = 256, 16
@@ -53,7 +53,7 @@ class Imperceptibility(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     ssim: float
     de2000_mean: float
     de2000_p95: float
-    relief: float | None
+    smooth_area_rms: float | None = msgspec.field(name="relief")
     max_levels: int
     mean_levels: float
     sampled_share: float
@@ -70,7 +70,7 @@ def compare(clean: Rgb8, protected: Rgb8) -> Imperceptibility:
         ssim=ssim(clean, protected),
         de2000_mean=mean,
         de2000_p95=percentile,
-        relief=relief(clean, protected),
+        smooth_area_rms=smooth_area_rms(clean, protected),
         max_levels=largest,
         mean_levels=absolute / clean.size,
         sampled_share=seen / (height * width),
@@ -129,7 +129,7 @@ def delta_e(clean: Rgb8, protected: Rgb8) -> tuple[float, float]:
     return float(pooled.mean()), float(np.percentile(pooled, 95))
 
 
-def relief(clean: Rgb8, protected: Rgb8) -> float | None:
+def smooth_area_rms(clean: Rgb8, protected: Rgb8) -> float | None:
     """How much the perturbation stands out from smooth areas, sky, walls and skin: levels of luma, root mean square.
 
     PSNR does not tell a pattern from grain, eyes do: of two perturbations of 37 dB, the one with a pattern a few pixels

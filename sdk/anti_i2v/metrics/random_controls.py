@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from anti_i2v.arrays import Rgb8
 from anti_i2v.metrics.imperceptibility import delta_e
 
-__all__ = ["Visibility", "random_levels", "random_psnr", "rescaled", "spread"]
+__all__ = ["Visibility", "paste_perturbation", "random_levels", "random_psnr", "rescale_to_visibility"]
 
 Visibility: TypeAlias = Literal["psnr", "de2000"]
 
@@ -48,7 +48,7 @@ def _signed(clean: Rgb8, sizes: NDArray[np.int16], generator: np.random.Generato
     return found
 
 
-def rescaled(clean: Rgb8, protected: Rgb8, visibility: Visibility, value: float, seed: int = 0) -> Rgb8:
+def rescale_to_visibility(clean: Rgb8, protected: Rgb8, visibility: Visibility, value: float, seed: int = 0) -> Rgb8:
     """The protected photo with its perturbation scaled, for comparisons at equal visibility.
 
     Levels are whole, and so a factor gives steps of visibility: between the two nearest ones, each value is taken from
@@ -89,7 +89,9 @@ def rescaled(clean: Rgb8, protected: Rgb8, visibility: Visibility, value: float,
     return chosen
 
 
-def spread(clean: Rgb8, square: tuple[slice, slice], view: NDArray[np.int16], gain: float = 1.0, seed: int = 0) -> Rgb8:
+def paste_perturbation(
+    clean: Rgb8, square: tuple[slice, slice], view: NDArray[np.int16], gain: float = 1.0, seed: int = 0
+) -> Rgb8:
     """A photo whose square carries a perturbation that was made at another size, scaled like any perturbation.
 
     What is drawn a pixel at a time in a large photo is gone once a model has scaled it down; a control is drawn at the

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import torch
 
-from anti_i2v.surrogates.base import Draw, Features, Surrogate
+from anti_i2v.surrogates.base import DenoiserInputs, Features, Surrogate
 from anti_i2v.tensors import PerImage, Pixels
 
 __all__ = ["SHIFT_FLOOR", "Bound", "Objective"]
@@ -26,7 +26,7 @@ class Objective(ABC):
     """Binds to clean photos, then judges features."""
 
     @abstractmethod
-    def bind(self, surrogate: Surrogate, clean: Pixels, draw: Draw | None = None) -> Bound:
+    def bind(self, surrogate: Surrogate, clean: Pixels, draw: DenoiserInputs | None = None) -> Bound:
         """Everything that does not change while candidates do."""
 
     @abstractmethod

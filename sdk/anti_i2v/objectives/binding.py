@@ -16,30 +16,30 @@ from anti_i2v.errors import RecipeError
 from anti_i2v.metrics.clip import Clip
 from anti_i2v.metrics.perceptual import Lpips
 from anti_i2v.objectives.base import Bound, Objective
-from anti_i2v.objectives.denoising import Denoising
-from anti_i2v.objectives.encoder_shift import Displacement
-from anti_i2v.objectives.latent_norm import Norm
-from anti_i2v.objectives.perceptual import Auxiliary, DecodedDamage, Semantics
-from anti_i2v.objectives.representation_anchor import Anchor
-from anti_i2v.objectives.representation_collapse import Collapse
-from anti_i2v.objectives.score_distillation import Distillation
-from anti_i2v.recipes import Recipe, terms_of
-from anti_i2v.surrogates.base import Draw, Surrogate
-from anti_i2v.surrogates.info import ALL_LEVELS, draw_all
+from anti_i2v.objectives.denoising import DenoisingError
+from anti_i2v.objectives.encoder_shift import LatentShift
+from anti_i2v.objectives.latent_norm import LatentNorm
+from anti_i2v.objectives.perceptual import ClipDistance, DecoderError, LpipsDistance
+from anti_i2v.objectives.representation_anchor import RepresentationAnchor
+from anti_i2v.objectives.representation_collapse import RepresentationCollapse
+from anti_i2v.objectives.score_distillation import ScoreDistillation
+from anti_i2v.recipes import Recipe, weighted_terms
+from anti_i2v.surrogates.base import DenoiserInputs, Surrogate
+from anti_i2v.surrogates.info import ALL_LEVELS, sample_inputs
 from anti_i2v.tensors import PerImage, Pixels
 
-__all__ = ["BoundLoss", "bind", "ensemble", "objectives_of", "weigh"]
+__all__ = ["BoundLoss", "bind_objectives", "build_objectives", "ensemble", "weighted_sum"]
 
 LossFn = Callable[[Pixels], PerImage]
 
 
-def weigh(
+def weighted_sum(
     objectives: Sequence[Objective],
     surrogate: Surrogate,
     pixels: Pixels,
     weights: Sequence[Any],
     bounds: Sequence[Bound],
-    draw: Draw,
+    draw: DenoiserInputs,
 ) -> PerImage:
     """The weighted sum of objectives on one surrogate: what the torch engine runs and ONNX graphs are traced from."""
     features = {**surrogate.features(pixels, draw), "pixels": pixels}
@@ -66,39 +66,39 @@ class BoundLoss:
         clean: Pixels,
         seed: int,
         draws: int = 0,
-        settled: Draw | None = None,
+        settled: DenoiserInputs | None = None,
         noise_levels: tuple[float, float] = ALL_LEVELS,
     ) -> None:
         self._noise_levels = noise_levels
         self._objectives, self._surrogate, self._clean = objectives, surrogate, clean
         if settled is None:
             with torch.no_grad():
-                settled = surrogate.settle(clean, seed=seed)
+                settled = surrogate.precompute(clean, seed=seed)
         self._settled = settled
         self._fixed = self._draw(np.random.default_rng(seed))
         self._bounds = self._bind(self._fixed)
-        self._kept: list[tuple[Draw, list[Bound]] | None] = [None] * draws
+        self._kept: list[tuple[DenoiserInputs, list[Bound]] | None] = [None] * draws
 
     def _draw(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
         shape = tuple(self._clean.shape)
-        drawn = draw_all(self._surrogate.draws, shape, generator, self._noise_levels)
+        drawn = sample_inputs(self._surrogate.random_inputs, shape, generator, self._noise_levels)
         tensors = {name: torch.from_numpy(value).to(self._clean.device) for name, value in drawn.items()}
         return {**self._surrogate.context, **self._settled, **tensors}
 
-    def _bind(self, draw: Draw) -> list[Bound]:
+    def _bind(self, draw: DenoiserInputs) -> list[Bound]:
         with torch.no_grad():
             return [objective.bind(self._surrogate, self._clean, draw) for objective in self._objectives]
 
-    def _loss(self, pixels: Pixels, draw: Draw, bounds: Sequence[Bound]) -> PerImage:
+    def _loss(self, pixels: Pixels, draw: DenoiserInputs, bounds: Sequence[Bound]) -> PerImage:
         weights = list(self._objectives.values())
-        return weigh(list(self._objectives), self._surrogate, pixels, weights, bounds, draw)
+        return weighted_sum(list(self._objectives), self._surrogate, pixels, weights, bounds, draw)
 
     def __call__(self, pixels: Pixels) -> PerImage:
         return self._loss(pixels, self._fixed, self._bounds)
 
-    def with_fresh_draws(self, generator: np.random.Generator) -> LossFn:
+    def with_fresh_inputs(self, generator: np.random.Generator) -> LossFn:
         """A `loss_fn` whose surrogate draws another time at each call; this very loss where it draws nothing."""
-        if not self._surrogate.draws:
+        if not self._surrogate.random_inputs:
             return self
 
         def loss_fn(pixels: Pixels) -> PerImage:
@@ -115,13 +115,13 @@ class BoundLoss:
         return loss_fn
 
 
-def bind(
+def bind_objectives(
     objectives: Mapping[Objective, float],
     surrogate: Surrogate,
     clean: Pixels,
     seed: int = 0,
     draws: int = 0,
-    settled: Draw | None = None,
+    settled: DenoiserInputs | None = None,
     noise_levels: tuple[float, float] = ALL_LEVELS,
 ) -> BoundLoss:
     """Bind weighted objectives to one surrogate and clean photos, (B, 3, H, W).
@@ -134,7 +134,7 @@ def bind(
     return BoundLoss(objectives, surrogate, clean, seed, draws, settled, noise_levels)
 
 
-def objectives_of(
+def build_objectives(
     recipe: Recipe, lpips: Lpips | None, target: Pixels, clip: Clip | None = None
 ) -> dict[Objective, float]:
     """The recipe's objectives with their weights, in the order of `recipes.terms_of`.
@@ -155,17 +155,17 @@ def objectives_of(
             "the auxiliary term needs LPIPS weights: put perceptual/lpips_alex.safetensors into ANTI_I2V_HOME"
         )
     made: dict[str, Callable[[], Objective]] = {
-        "displacement": Displacement,
-        "anchor": lambda: Anchor(target, recipe.anchor_layers),
-        "decoded": DecodedDamage,
-        "collapse": Collapse,
-        "denoising": Denoising,
-        "clip": lambda: Semantics(clip),  # type: ignore[arg-type]  # checked above
-        "auxiliary": lambda: Auxiliary(lpips),  # type: ignore[arg-type]  # checked above
-        "norm": Norm,
-        "distillation": Distillation,
+        "displacement": LatentShift,
+        "anchor": lambda: RepresentationAnchor(target, recipe.anchor_layers),
+        "decoded": DecoderError,
+        "collapse": RepresentationCollapse,
+        "denoising": DenoisingError,
+        "clip": lambda: ClipDistance(clip),  # type: ignore[arg-type]  # checked above
+        "auxiliary": lambda: LpipsDistance(lpips),  # type: ignore[arg-type]  # checked above
+        "norm": LatentNorm,
+        "distillation": ScoreDistillation,
     }
-    return {made[term](): weight for term, weight in terms_of(recipe).items()}
+    return {made[term](): weight for term, weight in weighted_terms(recipe).items()}
 
 
 def ensemble(loss_fns: Sequence[LossFn]) -> LossFn:

@@ -13,21 +13,21 @@ import torch
 from anti_i2v.errors import RecipeError
 from anti_i2v.metrics.latents import mean_square
 from anti_i2v.objectives.base import SHIFT_FLOOR, Bound, Objective
-from anti_i2v.surrogates.base import Draw, Features, Surrogate
+from anti_i2v.surrogates.base import DenoiserInputs, Features, Surrogate
 from anti_i2v.tensors import PerImage, Pixels
 
-__all__ = ["Denoising"]
+__all__ = ["DenoisingError"]
 
 
 @final
-class Denoising(Objective):
+class DenoisingError(Objective):
     """The denoiser's own training loss with the photo as condition, maximised (Anti-I2V's DM; AdvDM, Liang 2023).
 
     Minus the log of the error's root mean square beside the clean photo's, with the same noise and timestep: 0 at the
     clean photo.
     """
 
-    def bind(self, surrogate: Surrogate, clean: Pixels, draw: Draw | None = None) -> Bound:
+    def bind(self, surrogate: Surrogate, clean: Pixels, draw: DenoiserInputs | None = None) -> Bound:
         return {"scale": _misprediction(surrogate, surrogate.features(clean, draw))}
 
     def __call__(self, surrogate: Surrogate, features: Features, bound: Bound) -> PerImage:

@@ -12,14 +12,14 @@ import torch
 
 from anti_i2v.metrics.latents import squared_shift
 from anti_i2v.objectives.base import SHIFT_FLOOR, Bound, Objective
-from anti_i2v.surrogates.base import Draw, Features, Surrogate
+from anti_i2v.surrogates.base import DenoiserInputs, Features, Surrogate
 from anti_i2v.tensors import PerImage, Pixels
 
-__all__ = ["Displacement"]
+__all__ = ["LatentShift"]
 
 
 @final
-class Displacement(Objective):
+class LatentShift(Objective):
     """Untargeted displacement of a feature (PhotoGuard's encoder attack, untargeted): minus the log relative shift.
 
     The logarithm gives surrogates that hardly budge the same say as those that budge easily. The gradient is zero at
@@ -29,7 +29,7 @@ class Displacement(Objective):
     def __init__(self, layer: str = "latent") -> None:
         self.layer = layer
 
-    def bind(self, surrogate: Surrogate, clean: Pixels, draw: Draw | None = None) -> Bound:
+    def bind(self, surrogate: Surrogate, clean: Pixels, draw: DenoiserInputs | None = None) -> Bound:
         return {"clean": surrogate.features(clean, draw)[self.layer]}
 
     def __call__(self, surrogate: Surrogate, features: Features, bound: Bound) -> PerImage:

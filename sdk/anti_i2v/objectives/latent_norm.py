@@ -10,20 +10,20 @@ from typing import final
 
 from anti_i2v.metrics.latents import mean_square
 from anti_i2v.objectives.base import Bound, Objective
-from anti_i2v.surrogates.base import Draw, Features, Surrogate
+from anti_i2v.surrogates.base import DenoiserInputs, Features, Surrogate
 from anti_i2v.tensors import PerImage, Pixels
 
-__all__ = ["Norm"]
+__all__ = ["LatentNorm"]
 
 
 @final
-class Norm(Objective):
+class LatentNorm(Objective):
     """The latent's norm, minimised (DCT-Shield's loss; PhotoGuard's published code), beside the clean photo's own.
 
     1 at the clean photo, 0 where the latent says nothing.
     """
 
-    def bind(self, surrogate: Surrogate, clean: Pixels, draw: Draw | None = None) -> Bound:
+    def bind(self, surrogate: Surrogate, clean: Pixels, draw: DenoiserInputs | None = None) -> Bound:
         return {"scale": mean_square(surrogate.features(clean, draw)["latent"])}
 
     def __call__(self, surrogate: Surrogate, features: Features, bound: Bound) -> PerImage:

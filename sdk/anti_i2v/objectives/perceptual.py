@@ -14,14 +14,14 @@ from anti_i2v.metrics.clip import Clip
 from anti_i2v.metrics.latents import mean_square
 from anti_i2v.metrics.perceptual import Lpips
 from anti_i2v.objectives.base import SHIFT_FLOOR, Bound, Objective
-from anti_i2v.surrogates.base import Draw, Features, Surrogate
+from anti_i2v.surrogates.base import DenoiserInputs, Features, Surrogate
 from anti_i2v.tensors import PerImage, Pixels
 
-__all__ = ["Auxiliary", "DecodedDamage", "Semantics"]
+__all__ = ["ClipDistance", "DecoderError", "LpipsDistance"]
 
 
 @final
-class DecodedDamage(Objective):
+class DecoderError(Objective):
     """What the surrogate's own decoder loses: minus the log error of the decoded photo, and minus its LPIPS.
 
     Twice the cost of a displacement, and nearer to what a person sees. Needs a surrogate that decodes.
@@ -34,7 +34,7 @@ class DecodedDamage(Objective):
     def __init__(self, lpips: Lpips | None = None, lpips_weight: float = 4.0) -> None:
         self.lpips, self.lpips_weight = lpips, lpips_weight
 
-    def bind(self, surrogate: Surrogate, clean: Pixels, draw: Draw | None = None) -> Bound:
+    def bind(self, surrogate: Surrogate, clean: Pixels, draw: DenoiserInputs | None = None) -> Bound:
         return {"decoded": surrogate.decode(surrogate.features(clean, draw)["latent"])}
 
     def __call__(self, surrogate: Surrogate, features: Features, bound: Bound) -> PerImage:
@@ -47,7 +47,7 @@ class DecodedDamage(Objective):
 
 
 @final
-class Auxiliary(Objective):
+class LpipsDistance(Objective):
     """The auxiliary term: minus LPIPS between the candidate itself and the clean photo (method: L_aux).
 
     It does not look at the surrogate; add it with a small weight beside an objective that does.
@@ -56,7 +56,7 @@ class Auxiliary(Objective):
     def __init__(self, lpips: Lpips) -> None:
         self.lpips = lpips
 
-    def bind(self, surrogate: Surrogate, clean: Pixels, draw: Draw | None = None) -> Bound:
+    def bind(self, surrogate: Surrogate, clean: Pixels, draw: DenoiserInputs | None = None) -> Bound:
         return {"clean": clean}
 
     def __call__(self, surrogate: Surrogate, features: Features, bound: Bound) -> PerImage:
@@ -65,7 +65,7 @@ class Auxiliary(Objective):
 
 
 @final
-class Semantics(Objective):
+class ClipDistance(Objective):
     """The auxiliary term on CLIP (method: L_aux): minus one, plus the cosine of the candidate's embedding to the clean
     photo's. Like `Auxiliary` it does not look at the surrogate.
     """
@@ -73,7 +73,7 @@ class Semantics(Objective):
     def __init__(self, clip: Clip) -> None:
         self.clip = clip
 
-    def bind(self, surrogate: Surrogate, clean: Pixels, draw: Draw | None = None) -> Bound:
+    def bind(self, surrogate: Surrogate, clean: Pixels, draw: DenoiserInputs | None = None) -> Bound:
         return {"clean": self.clip(clean)}
 
     def __call__(self, surrogate: Surrogate, features: Features, bound: Bound) -> PerImage:

@@ -14,14 +14,14 @@ import torch
 from anti_i2v.errors import RecipeError
 from anti_i2v.metrics.latents import mean_square
 from anti_i2v.objectives.base import Bound, Objective
-from anti_i2v.surrogates.base import Draw, Features, Surrogate
+from anti_i2v.surrogates.base import DenoiserInputs, Features, Surrogate
 from anti_i2v.tensors import PerImage, Pixels
 
-__all__ = ["Anchor"]
+__all__ = ["RepresentationAnchor"]
 
 
 @final
-class Anchor(Objective):
+class RepresentationAnchor(Objective):
     """Internal representation anchor on encoder layers (Anti-I2V's IRA): the features of an unrelated target attract.
 
     Each layer's squared distance to the target is divided by the clean photo's own: 1 at the clean photo, 0 at the
@@ -37,7 +37,7 @@ class Anchor(Objective):
             raise RecipeError("an anchor needs at least one layer")
         self.target, self.layers = target, tuple(layers)
 
-    def bind(self, surrogate: Surrogate, clean: Pixels, draw: Draw | None = None) -> Bound:
+    def bind(self, surrogate: Surrogate, clean: Pixels, draw: DenoiserInputs | None = None) -> Bound:
         target = self.target.to(clean)
         if target.shape[-2:] != clean.shape[-2:]:
             target = torch.nn.functional.interpolate(target, clean.shape[-2:], mode="bilinear", antialias=True)
@@ -55,4 +55,4 @@ class Anchor(Objective):
         return torch.stack(terms).mean(0)
 
     def _layers_of(self, surrogate: Surrogate) -> list[str]:
-        return [name for layer in self.layers for name in surrogate.resolve(layer)]
+        return [name for layer in self.layers for name in surrogate.resolve_layers(layer)]

@@ -14,21 +14,21 @@ import torch
 from anti_i2v.errors import RecipeError
 from anti_i2v.metrics.latents import mean_square
 from anti_i2v.objectives.base import Bound, Objective
-from anti_i2v.surrogates.base import Draw, Features, Surrogate
+from anti_i2v.surrogates.base import DenoiserInputs, Features, Surrogate
 from anti_i2v.tensors import PerImage, Pixels
 
-__all__ = ["Collapse"]
+__all__ = ["RepresentationCollapse"]
 
 
 @final
-class Collapse(Objective):
+class RepresentationCollapse(Objective):
     """Internal representation collapse (Anti-I2V's IRC): late features of the denoiser fall back onto early ones.
 
     Each pair's squared distance is divided by the clean photo's own: 1 at the clean photo, 0 where the late block says
     what the early one said. Where widths or sizes differ (U-Nets), both are pooled to the smaller of each.
     """
 
-    def bind(self, surrogate: Surrogate, clean: Pixels, draw: Draw | None = None) -> Bound:
+    def bind(self, surrogate: Surrogate, clean: Pixels, draw: DenoiserInputs | None = None) -> Bound:
         features = surrogate.features(clean, draw)
         return {f"scale.{late}": _apart(features, late, early) for late, early in _pairs(surrogate)}
 
@@ -40,7 +40,7 @@ class Collapse(Objective):
 
 
 def _pairs(surrogate: Surrogate) -> tuple[tuple[str, str], ...]:
-    pairs = surrogate.pairs()
+    pairs = surrogate.collapse_pairs()
     if not pairs:
         raise RecipeError(f"{surrogate.info.name} has no denoiser to collapse: choose a recipe for encoders")
     return pairs

@@ -14,14 +14,14 @@ from anti_i2v.errors import RecipeError
 from anti_i2v.metrics.latents import mean_square
 from anti_i2v.objectives.base import Bound, Objective
 from anti_i2v.surrogates.backbones.base import Backbone
-from anti_i2v.surrogates.base import Draw, Features, Surrogate
+from anti_i2v.surrogates.base import DenoiserInputs, Features, Surrogate
 from anti_i2v.tensors import PerImage, Pixels
 
-__all__ = ["Distillation"]
+__all__ = ["ScoreDistillation"]
 
 
 @final
-class Distillation(Objective):
+class ScoreDistillation(Objective):
     """Score distillation on the photo's latent (Xue et al., ICLR 2024, arXiv 2311.12832): the denoiser's error is
     pushed down without the denoiser's Jacobian.
 
@@ -36,7 +36,7 @@ class Distillation(Objective):
     the paper's SDS(-), which it recommends and which blurs; a negative one ascends, its SDS(+).
     """
 
-    def bind(self, surrogate: Surrogate, clean: Pixels, draw: Draw | None = None) -> Bound:
+    def bind(self, surrogate: Surrogate, clean: Pixels, draw: DenoiserInputs | None = None) -> Bound:
         _denoiser_of(surrogate)
         given = {f"draw.{name}": value for name, value in (draw or {}).items() if name != "reference"}
         _, error = _distilled(surrogate, surrogate.features(clean)["latent"], clean, given)
@@ -62,9 +62,9 @@ def _distilled(
     """The noisy still video of a latent, with its gradient, and the denoiser's error about it, without."""
     backbone = _denoiser_of(surrogate)
     draw = {name.removeprefix("draw."): value for name, value in bound.items() if name.startswith("draw.")}
-    noisy, target = backbone.diffuse(backbone.still(latent), draw)
-    with torch.no_grad(), backbone.unwatched():
-        condition, told = backbone.condition(pixels.detach(), draw)
+    noisy, target = backbone.add_noise(backbone.static_video(latent), draw)
+    with torch.no_grad(), backbone.without_hooks():
+        condition, told = backbone.encode_condition(pixels.detach(), draw)
         error = backbone.denoise(noisy.detach(), condition, pixels.detach(), told).to(latent.dtype) - target.detach()
     # A first frame that is the photo itself, which no noise reaches, has no error.
     return noisy[:, :, 1:] if backbone.in_place else noisy, error

@@ -13,7 +13,7 @@ from anti_i2v.arrays import PixelArray
 from anti_i2v.optim.transforms import resampling_matrix
 from anti_i2v.recipes import Target
 
-__all__ = ["TARGETS", "anchor_target", "target_of"]
+__all__ = ["TARGETS", "anchor_target", "make_target"]
 
 WORD = (
     "#...#.###..####.#####.",
@@ -73,7 +73,7 @@ samples a side, blown up again.
 """
 
 
-def target_of(name: Target, clean: PixelArray) -> PixelArray:
+def make_target(name: Target, clean: PixelArray) -> PixelArray:
     """A recipe's target for photos, (1 or B, 3, H, W) in [0, 1]."""
     return TARGETS[name](clean)
 

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from anti_i2v.errors import RecipeError
-from anti_i2v.images.jpeg import jpeg_with_tables
+from anti_i2v.images.jpeg import jpeg_round_trip_with_tables
 
-__all__ = ["BLOCK", "dct_matrix", "low_frequencies", "luma_steps"]
+__all__ = ["BLOCK", "dct_matrix", "low_frequency_dct", "luma_quantisation_steps"]
 
 Matrix = npt.NDArray[np.float64]
 
@@ -28,7 +28,7 @@ def dct_matrix(size: int) -> Matrix:
     return matrix
 
 
-def low_frequencies(
+def low_frequency_dct(
     height: int, width: int, cutoff: float, block: int | None = None
 ) -> dict[str, npt.NDArray[np.float32]]:
     """The low-frequency DCT of a photo: "rows" (H, H), "columns" (W, W), and "low" (1, 1, H, W), 1 where it may move.
@@ -57,11 +57,11 @@ def low_frequencies(
     return {"rows": matrices[0], "columns": matrices[1], "low": low}
 
 
-def luma_steps(height: int, width: int, quality: int) -> npt.NDArray[np.float32]:
+def luma_quantisation_steps(height: int, width: int, quality: int) -> npt.NDArray[np.float32]:
     """libjpeg's quantisation steps of luma at a quality, for each coefficient of whole blocks, (1, 1, height, width).
 
     In units of the [0, 1] range.
     """
-    _, tables = jpeg_with_tables(np.zeros((BLOCK, BLOCK, 3), np.uint8), quality)
+    _, tables = jpeg_round_trip_with_tables(np.zeros((BLOCK, BLOCK, 3), np.uint8), quality)
     steps = np.tile(tables[0], (height // BLOCK, width // BLOCK)) / np.float32(255)
     return np.ascontiguousarray(steps[None, None], np.float32)

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from anti_i2v.optim.transforms import Change, Transform
+from anti_i2v.optim.transforms import SampledTransform, Transform
 from anti_i2v.tensors import PerImage, Pixels
 
-__all__ = ["apply_change", "change_pixels", "expectation"]
+__all__ = ["affine_transform", "apply_transform", "expectation"]
 
 LossFn = Callable[[Pixels], PerImage]
 
 
-def change_pixels(pixels: Pixels, rows: torch.Tensor, columns: torch.Tensor, offset: torch.Tensor) -> Pixels:
+def affine_transform(pixels: Pixels, rows: torch.Tensor, columns: torch.Tensor, offset: torch.Tensor) -> Pixels:
     """The affine map of a `Change`, all of its parts given: what the ONNX engine's graphs are traced from."""
     return rows @ pixels @ columns.mT + offset
 
@@ -25,7 +25,7 @@ class _Changed(torch.autograd.Function):
     """A change whose gradient is the change's own: that of a codec is not what autograd would make of it."""
 
     @staticmethod
-    def forward(ctx: Any, pixels: torch.Tensor, change: Change) -> torch.Tensor:
+    def forward(ctx: Any, pixels: torch.Tensor, change: SampledTransform) -> torch.Tensor:
         ctx.change = change
         changed: torch.Tensor = change(pixels)
         return changed.clone() if changed is pixels else changed
@@ -35,9 +35,9 @@ class _Changed(torch.autograd.Function):
         return ctx.change.pull_back(gradients[0]), None
 
 
-def apply_change(change: Change, pixels: Pixels) -> Pixels:
+def apply_transform(change: SampledTransform, pixels: Pixels) -> Pixels:
     """A change of torch pixels, differentiable; a draw that changes nothing costs nothing."""
-    if change.nothing:
+    if change.is_identity:
         return pixels
     changed: Pixels = _Changed.apply(pixels, change.map(lambda array: torch.from_numpy(array).to(pixels)))  # type: ignore[no-untyped-call]  # torch's
     return changed
@@ -52,6 +52,6 @@ def expectation(loss_fn: LossFn, transforms: Sequence[Transform], generator: np.
             transform((batch, channels, height, width), generator, lambda: pixels.detach().cpu().float().numpy())
             for transform in transforms
         ]
-        return torch.stack([loss_fn(apply_change(draw, pixels)) for draw in draws]).mean(0)
+        return torch.stack([loss_fn(apply_transform(draw, pixels)) for draw in draws]).mean(0)
 
     return averaged

@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 
 from anti_i2v.arrays import PixelArray
-from anti_i2v.optim.universal_perturbation import draw_layout, embedded_tiles, lay
+from anti_i2v.optim.universal_perturbation import load_tiles, sample_layout, tile_pattern
 
-__all__ = ["layout_seed", "pattern"]
+__all__ = ["initial_pattern", "layout_seed"]
 
 
 def layout_seed(photo: PixelArray, seed: int) -> int:
@@ -26,7 +26,7 @@ def layout_seed(photo: PixelArray, seed: int) -> int:
     return int.from_bytes(digest.digest(), "little") >> 2
 
 
-def pattern(clean: PixelArray, start: Literal["draft", "random", "clean"], seed: int) -> PixelArray:
+def initial_pattern(clean: PixelArray, start: Literal["draft", "random", "clean"], seed: int) -> PixelArray:
     """What is added to photos before the first step, in [-1, 1], of the photos' shape.
 
     "draft": each photo with its own layout of the tiles. "random": uniform values. "clean": nothing.
@@ -35,5 +35,7 @@ def pattern(clean: PixelArray, start: Literal["draft", "random", "clean"], seed:
         return np.zeros_like(clean)
     if start == "random":
         return np.random.default_rng(seed).uniform(-1, 1, clean.shape).astype(np.float32)
-    tiles, (height, width) = embedded_tiles(), clean.shape[-2:]
-    return np.stack([lay(tiles, draw_layout(layout_seed(photo, seed), len(tiles)), height, width) for photo in clean])
+    tiles, (height, width) = load_tiles(), clean.shape[-2:]
+    return np.stack(
+        [tile_pattern(tiles, sample_layout(layout_seed(photo, seed), len(tiles)), height, width) for photo in clean]
+    )

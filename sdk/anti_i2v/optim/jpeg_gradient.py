@@ -19,14 +19,14 @@ import numpy as np
 import numpy.typing as npt
 
 from anti_i2v.arrays import Matrix, PixelArray
-from anti_i2v.images.jpeg import TO_YCC
+from anti_i2v.images.jpeg import RGB_TO_YCBCR
 from anti_i2v.optim.dct import dct_matrix
 
-__all__ = ["Codec", "codec_at"]
+__all__ = ["JpegSlope", "slope_at"]
 
 
 @dataclass(frozen=True)
-class Codec:
+class JpegSlope:
     """The slope of JPEG at some pixels: a gain for each coefficient of the 8x8 DCT of luma, and of halved chroma.
 
     Attributes:
@@ -46,16 +46,16 @@ class Codec:
             coefficients = gains * (down[1].swapaxes(0, 1) @ part @ up[1])
             planes.append(down[0].swapaxes(0, 1) @ coefficients @ up[0])
         joined = np.concatenate(planes, 1) if isinstance(gradient, np.ndarray) else _torch_cat(planes)
-        return _across(TO_YCC.T, joined)
+        return _across(RGB_TO_YCBCR.T, joined)
 
 
-_TO_RGB = np.linalg.inv(TO_YCC)
+_TO_RGB = np.linalg.inv(RGB_TO_YCBCR)
 
 
-def codec_at(pixels: PixelArray, tables: npt.NDArray[np.float32]) -> Codec:
+def slope_at(pixels: PixelArray, tables: npt.NDArray[np.float32]) -> JpegSlope:
     """Gains at these pixels: the slope 3 r^2 of the soft rounding round(x) + r^3, where r = x - round(x)."""
     height, width = pixels.shape[-2:]
-    mixed = _across(TO_YCC, pixels * 255)
+    mixed = _across(RGB_TO_YCBCR, pixels * 255)
     mixed[:, 0] -= 128
     gains = []
     for part, table, factor in ((mixed[:, :1], tables[0], 1), (mixed[:, 1:], tables[1], 2)):
@@ -64,7 +64,7 @@ def codec_at(pixels: PixelArray, tables: npt.NDArray[np.float32]) -> Codec:
         rows, columns = coefficients.shape[-2:]
         quotient = coefficients / np.tile(table, (rows // 8, columns // 8))
         gains.append((3 * (quotient - np.rint(quotient)) ** 2).astype(np.float32))
-    return Codec(*gains)
+    return JpegSlope(*gains)
 
 
 @lru_cache(maxsize=16)

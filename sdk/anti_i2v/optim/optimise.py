@@ -15,16 +15,16 @@ import numpy as np
 from anti_i2v.arrays import PixelArray
 from anti_i2v.errors import Cancelled
 from anti_i2v.images.platforms import Preset
-from anti_i2v.optim.pgd import Outcome, Step, descend
-from anti_i2v.optim.schedule import turns
-from anti_i2v.optim.transforms import Change, sampler, through_platform
+from anti_i2v.optim.pgd import Result, Step, run
+from anti_i2v.optim.schedule import surrogate_schedule
+from anti_i2v.optim.transforms import SampledTransform, weighted_choice, with_platform_codec
 from anti_i2v.recipes import Recipe
 
-__all__ = ["OpenPhoto", "refine"]
+__all__ = ["OpenPhoto", "optimise_photo"]
 
 Candidate = TypeVar("Candidate")
 
-PASSES_A_STEP = 3
+FORWARDS_PER_STEP = 3
 """A step with its gradient costs about three forward passes."""
 
 
@@ -41,7 +41,7 @@ class OpenPhoto(Protocol[Candidate]):
     shape: tuple[int, int, int, int]
     start: Candidate
 
-    def settle(self, index: int, watch: Callable[[], None]) -> None:
+    def precompute(self, index: int, watch: Callable[[], None]) -> None:
         """Do what one surrogate needs once a photo and that costs unlike a pass, such as a video that it generates.
 
         To be called before `bind`. What `watch` raises, called now and then, ends it.
@@ -51,7 +51,7 @@ class OpenPhoto(Protocol[Candidate]):
         """Do one surrogate's constant work. To be called for each before the first step."""
 
     def step(
-        self, candidate: Candidate, on: Sequence[int], change: Change, space: int, moved: int, length: float
+        self, candidate: Candidate, on: Sequence[int], change: SampledTransform, space: int, moved: int, length: float
     ) -> tuple[Candidate, Any]:
         """One step on some surrogates, through one draw of EOT, in the recipe's `space`-th space, which moved before.
 
@@ -64,27 +64,27 @@ class OpenPhoto(Protocol[Candidate]):
     def keep_better(self, best: Candidate, score: Any, candidate: Candidate, loss: Any) -> tuple[Candidate, Any]:
         """See `descent.Moves`."""
 
-    def wait(self) -> None:
+    def synchronize(self) -> None:
         """See `descent.Moves`."""
 
-    def look(self, candidate: Candidate) -> PixelArray:
+    def to_numpy(self, candidate: Candidate) -> PixelArray:
         """A candidate as numpy, (B, 3, H, W)."""
 
 
-class _Late(Exception):  # no error: how long work before the first step ends
+class _DeadlineReached(Exception):  # no error: how long work before the first step ends
     """Time is up."""
 
 
-class _Turns(Generic[Candidate]):
+class _ScheduledProblem(Generic[Candidate]):
     """A recipe's turns (see `descent.Moves`): which surrogate, which space, which draw of EOT a step takes."""
 
-    own_score = True
+    scores_separately = True
 
     def __init__(self, photo: OpenPhoto[Candidate], recipe: Recipe, preset: Preset | None, seed: int) -> None:
         self.photo, self.recipe = photo, recipe
         self.generator = np.random.default_rng(seed)
-        self.turns = turns(photo.surrogates, recipe)
-        self.transform = through_platform(sampler(recipe.eot), preset)
+        self.turns = surrogate_schedule(photo.surrogates, recipe)
+        self.transform = with_platform_codec(weighted_choice(recipe.eot), preset)
 
     def score(self, candidate: Candidate) -> Any:
         return self.photo.score(candidate)
@@ -94,16 +94,16 @@ class _Turns(Generic[Candidate]):
             return candidate, loss
         return self.photo.keep_better(best, score, candidate, loss)
 
-    def wait(self) -> None:
-        self.photo.wait()
+    def synchronize(self) -> None:
+        self.photo.synchronize()
 
     def step(self, candidate: Candidate, taken: int, length: float) -> tuple[Candidate, Any]:
         on, spaces = self.turns[taken % len(self.turns)], len(self.recipe.spaces)
-        change = self.transform(self.photo.shape, self.generator, lambda: self.photo.look(candidate))
+        change = self.transform(self.photo.shape, self.generator, lambda: self.photo.to_numpy(candidate))
         return self.photo.step(candidate, on, change, taken % spaces, taken // spaces, length)
 
 
-def refine(
+def optimise_photo(
     photo: OpenPhoto[Candidate],
     recipe: Recipe,
     *,
@@ -112,7 +112,7 @@ def refine(
     callback: Callable[[Step], None] | None = None,
     deadline: float | None = None,
     cancel: threading.Event | None = None,
-) -> Outcome[Candidate]:
+) -> Result[Candidate]:
     """Take the recipe's steps on an open photo, and give the best candidate found.
 
     Args:
@@ -130,28 +130,30 @@ def refine(
         if cancel is not None and cancel.is_set():
             raise Cancelled(f"cancelled after 0 of {recipe.steps} steps")
         if deadline is not None and time.monotonic() > deadline:
-            raise _Late
+            raise _DeadlineReached
 
     try:
         for index in range(len(photo.surrogates)):
-            photo.settle(index, watch)
-    except _Late:
-        return Outcome(photo.start, None, 0, "deadline")
-    photo.wait()
+            photo.precompute(index, watch)
+    except _DeadlineReached:
+        return Result(photo.start, None, 0, "deadline")
+    photo.synchronize()
     for index in range(len(photo.surrogates)):
         if deadline is not None and time.monotonic() + max(passes, default=0.0) > deadline:
-            return Outcome(photo.start, None, 0, "deadline")
+            return Result(photo.start, None, 0, "deadline")
         begun = time.monotonic()
         photo.bind(index)
-        photo.wait()
+        photo.synchronize()
         passes.append(time.monotonic() - begun)
-    longest = max((sum(passes[index] for index in turn) for turn in turns(photo.surrogates, recipe)), default=0.0)
+    longest = max(
+        (sum(passes[index] for index in turn) for turn in surrogate_schedule(photo.surrogates, recipe)), default=0.0
+    )
     # The first and the last comparison of candidates are a forward pass on every surrogate: they must fit as well.
     comparison = 1.2 * max(passes, default=0.0) * len(passes)
     if deadline is not None and time.monotonic() + 2 * comparison > deadline:
-        return Outcome(photo.start, None, 0, "deadline")
-    return descend(
-        _Turns(photo, recipe, preset, seed),
+        return Result(photo.start, None, 0, "deadline")
+    return run(
+        _ScheduledProblem(photo, recipe, preset, seed),
         photo.start,
         steps=recipe.steps,
         step=recipe.step / 255,
@@ -159,6 +161,6 @@ def refine(
         score_every=recipe.score_every,
         callback=callback,
         deadline=None if deadline is None else deadline - comparison,
-        step_seconds=PASSES_A_STEP * longest,
+        step_seconds=FORWARDS_PER_STEP * longest,
         cancel=cancel,
     )

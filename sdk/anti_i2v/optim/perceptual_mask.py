@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from anti_i2v.tensors import Budget, Pixels
 
-__all__ = ["begin", "texture_weight"]
+__all__ = ["initial_candidate", "texture_mask"]
 
 LUMA = (0.299, 0.587, 0.114)
 """Rec. 601, as JPEG has it."""
@@ -23,7 +23,7 @@ WINDOW = 9
 """Pixels of the window in which contrast is taken, and of the one that keeps halos off edges."""
 
 
-def begin(
+def initial_candidate(
     clean: Pixels, pattern: Pixels, budget: float | torch.Tensor, floor: float | torch.Tensor
 ) -> tuple[Pixels, Budget]:
     """Where the steps begin, and the radius that they keep to; of the recipe "draft", which takes none, the result.
@@ -36,11 +36,11 @@ def begin(
     Returns:
         the candidate, and the budget of each pixel, (B, 1, H, W).
     """
-    radius = budget * texture_weight(clean, floor)
+    radius = budget * texture_mask(clean, floor)
     return (clean + radius * pattern).clamp(0, 1), radius
 
 
-def texture_weight(clean: Pixels, floor: float | torch.Tensor) -> Budget:
+def texture_mask(clean: Pixels, floor: float | torch.Tensor) -> Budget:
     """(B, 1, H, W) in [floor, 1]: 1 on texture, `floor` on flat areas.
 
     An edge between two flat areas is not texture: the lowest contrast around a pixel counts, then it is smoothed.

@@ -14,7 +14,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from anti_i2v.errors import Cancelled, RecipeError
 
-__all__ = ["Moves", "Outcome", "Step", "descend"]
+__all__ = ["Problem", "Result", "Step", "run"]
 
 Candidate = TypeVar("Candidate")
 
@@ -29,7 +29,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Outcome(Generic[Candidate]):
+class Result(Generic[Candidate]):
     """What a descent found.
 
     Attributes:
@@ -45,14 +45,14 @@ class Outcome(Generic[Candidate]):
     stopped: Literal["steps", "deadline"]
 
 
-class Moves(Protocol[Candidate]):
+class Problem(Protocol[Candidate]):
     """What an engine does on a photo.
 
     Attributes:
         own_score: whether candidates are compared by something else than the loss of the steps.
     """
 
-    own_score: bool
+    scores_separately: bool
 
     def step(self, candidate: Candidate, taken: int, length: float) -> tuple[Candidate, Any]:
         """The next candidate, `length` away (root mean square over the pixels), and the loss of the one given."""
@@ -63,7 +63,7 @@ class Moves(Protocol[Candidate]):
     def keep_better(self, best: Candidate, score: Any, candidate: Candidate, loss: Any) -> tuple[Candidate, Any]:
         """The better of two candidates and its score, a photo each; a score that is not a number never wins."""
 
-    def wait(self) -> None:
+    def synchronize(self) -> None:
         """Until the device has done what it was told, so that time can be measured."""
 
 
@@ -93,8 +93,8 @@ class _Timer:
             self.step_seconds = time.monotonic() - self.begun
 
 
-def descend(
-    moves: Moves[Candidate],
+def run(
+    moves: Problem[Candidate],
     start: Candidate,
     *,
     steps: int,
@@ -105,7 +105,7 @@ def descend(
     deadline: float | None = None,
     step_seconds: float = 0.0,
     cancel: threading.Event | None = None,
-) -> Outcome[Candidate]:
+) -> Result[Candidate]:
     """Take steps from `start`, and keep the best candidate.
 
     Args:
@@ -136,18 +136,18 @@ def descend(
         # A schedule that the deadline would cut is shortened instead, so that the last step is a short one.
         length = step * _cosine(taken / max(1, timer.fits(taken, steps) - 1), final_step)
         following, loss = moves.step(candidate, taken, length)
-        if not moves.own_score:
+        if not moves.scores_separately:
             best, score = moves.keep_better(best, score, candidate, loss)
         candidate = following
         taken += 1
-        if moves.own_score and score_every and taken % score_every == 0 and taken < steps:
+        if moves.scores_separately and score_every and taken % score_every == 0 and taken < steps:
             best, score = moves.keep_better(best, score, candidate, moves.score(candidate))
-        timer.stop(moves.wait)
+        timer.stop(moves.synchronize)
         if callback is not None:
             callback(Step(taken, steps, loss))
     if taken:
         best, score = moves.keep_better(best, score, candidate, moves.score(candidate))
-    return Outcome(best, score, taken, "steps" if taken == steps else "deadline")
+    return Result(best, score, taken, "steps" if taken == steps else "deadline")
 
 
 def _cosine(progress: float, last: float) -> float:

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 from anti_i2v.recipes import Recipe
 
-__all__ = ["turns"]
+__all__ = ["surrogate_schedule"]
 
 
-def turns(names: Sequence[str], recipe: Recipe) -> list[list[int]]:
+def surrogate_schedule(names: Sequence[str], recipe: Recipe) -> list[list[int]]:
     """Which surrogates each step takes, over and over: one at a time is a third of the cost of three in every step.
 
     A surrogate of weight 2 comes twice in a round, as far apart as it goes. The recipe's own video models join every

@@ -18,26 +18,26 @@ import torch
 from kornia.color import lab_to_rgb, rgb_to_lab
 
 from anti_i2v.errors import RecipeError
-from anti_i2v.images.jpeg import TO_YCC
-from anti_i2v.optim.dct import BLOCK, low_frequencies, luma_steps
-from anti_i2v.optim.space_constants import CHARTS
+from anti_i2v.images.jpeg import RGB_TO_YCBCR
+from anti_i2v.optim.dct import BLOCK, low_frequency_dct, luma_quantisation_steps
+from anti_i2v.optim.space_constants import SPACE_KINDS
 from anti_i2v.tensors import Pixels
 
-__all__ = ["Lab", "LowDct", "LumaDct", "Rgb", "Space", "make_space", "move", "pull_back"]
+__all__ = ["Lab", "LowDct", "LumaDct", "Rgb", "Space", "coordinate_gradient", "make_space", "step_in_space"]
 
 
 class Space(ABC):
     """A chart of pixels; coordinates have the pixels' shape, (B, 3, H, W)."""
 
     @abstractmethod
-    def enter(self, pixels: Pixels) -> torch.Tensor:
+    def to_coordinates(self, pixels: Pixels) -> torch.Tensor:
         """The coordinates of pixels."""
 
     @abstractmethod
-    def leave(self, coordinates: torch.Tensor) -> Pixels:
+    def to_pixels(self, coordinates: torch.Tensor) -> Pixels:
         """The pixels of coordinates; `leave(enter(pixels))` equals `pixels` up to rounding."""
 
-    def share(self, direction: torch.Tensor) -> torch.Tensor:
+    def scale_direction(self, direction: torch.Tensor) -> torch.Tensor:
         """A direction in coordinates, each coordinate scaled by how far it may move (0: it stays)."""
         return direction
 
@@ -46,10 +46,10 @@ class Space(ABC):
 class Rgb(Space):
     """The pixels themselves."""
 
-    def enter(self, pixels: Pixels) -> torch.Tensor:
+    def to_coordinates(self, pixels: Pixels) -> torch.Tensor:
         return pixels
 
-    def leave(self, coordinates: torch.Tensor) -> Pixels:
+    def to_pixels(self, coordinates: torch.Tensor) -> Pixels:
         return coordinates
 
 
@@ -65,22 +65,22 @@ class Lab(Space):
         self.shares = shares
 
     @classmethod
-    def of(cls, shares: Sequence[float] = (0.0, 1.0, 1.0)) -> Lab:
+    def from_shares(cls, shares: Sequence[float] = (0.0, 1.0, 1.0)) -> Lab:
         """From numbers. Raises RecipeError unless they are three, not negative and not all zero."""
         if len(shares) != 3 or min(shares) < 0 or sum(shares) <= 0:
             raise RecipeError(f"L*a*b* shares must be three numbers >= 0, not all zero, got {tuple(shares)}")
         return cls(torch.tensor(shares))
 
-    def enter(self, pixels: Pixels) -> torch.Tensor:
+    def to_coordinates(self, pixels: Pixels) -> torch.Tensor:
         coordinates: torch.Tensor = rgb_to_lab(pixels)
         return coordinates
 
-    def leave(self, coordinates: torch.Tensor) -> Pixels:
+    def to_pixels(self, coordinates: torch.Tensor) -> Pixels:
         # Unclipped: the projection that follows keeps the pixels in [0, 1], and a clip here would end gradients.
         pixels: Pixels = lab_to_rgb(coordinates, clip=False)
         return pixels
 
-    def share(self, direction: torch.Tensor) -> torch.Tensor:
+    def scale_direction(self, direction: torch.Tensor) -> torch.Tensor:
         return direction * self.shares.to(direction).view(1, 3, 1, 1)
 
 
@@ -97,19 +97,19 @@ class LowDct(Space):
         self.rows, self.columns, self.low = rows, columns, low
 
     @classmethod
-    def of(cls, height: int, width: int, cutoff: float = 0.25, block: int | None = None) -> LowDct:
+    def for_size(cls, height: int, width: int, cutoff: float = 0.25, block: int | None = None) -> LowDct:
         """For photos of one size: see `charts.low_frequencies`, whose errors these are."""
         return cls(
-            **{name: torch.from_numpy(value) for name, value in low_frequencies(height, width, cutoff, block).items()}
+            **{name: torch.from_numpy(value) for name, value in low_frequency_dct(height, width, cutoff, block).items()}
         )
 
-    def enter(self, pixels: Pixels) -> torch.Tensor:
+    def to_coordinates(self, pixels: Pixels) -> torch.Tensor:
         return self.rows.to(pixels) @ pixels @ self.columns.to(pixels).mT
 
-    def leave(self, coordinates: torch.Tensor) -> Pixels:
+    def to_pixels(self, coordinates: torch.Tensor) -> Pixels:
         return self.rows.to(coordinates).mT @ coordinates @ self.columns.to(coordinates)
 
-    def share(self, direction: torch.Tensor) -> torch.Tensor:
+    def scale_direction(self, direction: torch.Tensor) -> torch.Tensor:
         return direction * self.low.to(direction)
 
 
@@ -130,27 +130,29 @@ class LumaDct(Space):
         self.rows, self.columns, self.low, self.steps = rows, columns, low, steps
 
     @classmethod
-    def of(cls, height: int, width: int, quality: int = 85, cutoff: float = 1.0) -> LumaDct:
+    def for_size(cls, height: int, width: int, quality: int = 85, cutoff: float = 1.0) -> LumaDct:
         """For photos of one size: see `charts.low_frequencies`, whose errors these are, and `charts.luma_steps`."""
-        inputs = low_frequencies(height, width, cutoff, BLOCK) | {"steps": luma_steps(height, width, quality)}
+        inputs = low_frequency_dct(height, width, cutoff, BLOCK) | {
+            "steps": luma_quantisation_steps(height, width, quality)
+        }
         return cls(**{name: torch.from_numpy(value) for name, value in inputs.items()})
 
-    def enter(self, pixels: Pixels) -> torch.Tensor:
-        mixed = _mixed(TO_YCC, pixels)
+    def to_coordinates(self, pixels: Pixels) -> torch.Tensor:
+        mixed = _mixed(RGB_TO_YCBCR, pixels)
         luma = self.rows.to(pixels) @ mixed[:, :1] @ self.columns.to(pixels).mT / self.steps.to(pixels)
         return torch.cat([luma, mixed[:, 1:]], 1)
 
-    def leave(self, coordinates: torch.Tensor) -> Pixels:
+    def to_pixels(self, coordinates: torch.Tensor) -> Pixels:
         scaled = coordinates[:, :1] * self.steps.to(coordinates)
         luma = self.rows.to(coordinates).mT @ scaled @ self.columns.to(coordinates)
         return _mixed(_TO_RGB, torch.cat([luma, coordinates[:, 1:]], 1))
 
-    def share(self, direction: torch.Tensor) -> torch.Tensor:
+    def scale_direction(self, direction: torch.Tensor) -> torch.Tensor:
         luma = direction[:, :1] * self.low.to(direction)
         return torch.cat([luma, torch.zeros_like(direction[:, 1:])], 1)
 
 
-_TO_RGB = np.linalg.inv(TO_YCC)
+_TO_RGB = np.linalg.inv(RGB_TO_YCBCR)
 
 
 def _mixed(matrix: npt.NDArray[np.float64], pixels: torch.Tensor) -> torch.Tensor:
@@ -163,28 +165,28 @@ _KINDS: dict[str, type[Any]] = {"rgb": Rgb, "lab": Lab, "dct": LowDct, "luma-dct
 
 def make_space(name: str, inputs: Mapping[str, torch.Tensor]) -> Space:
     """A recipe's space from what `charts.chart_inputs` gives for it."""
-    space: Space = _KINDS[CHARTS[name]](**inputs)
+    space: Space = _KINDS[SPACE_KINDS[name]](**inputs)
     return space
 
 
-def pull_back(space: Space, pixels: Pixels, gradient: Pixels) -> torch.Tensor:
+def coordinate_gradient(space: Space, pixels: Pixels, gradient: Pixels) -> torch.Tensor:
     """The gradient with respect to the coordinates, from the one with respect to the pixels (chain rule)."""
     with torch.enable_grad():
-        coordinates = space.enter(pixels.detach()).detach().requires_grad_(True)
-        (pulled,) = torch.autograd.grad(space.leave(coordinates), coordinates, gradient)
+        coordinates = space.to_coordinates(pixels.detach()).detach().requires_grad_(True)
+        (pulled,) = torch.autograd.grad(space.to_pixels(coordinates), coordinates, gradient)
     return pulled
 
 
-def move(space: Space, pixels: Pixels, direction: torch.Tensor, step: float | torch.Tensor) -> Pixels:
+def step_in_space(space: Space, pixels: Pixels, direction: torch.Tensor, step: float | torch.Tensor) -> Pixels:
     """Pixels moved against `direction` (in coordinates) so far that their root mean square change is `step`.
 
     The length is set in pixels because a unit of L*, of a*, of a DCT coefficient and of red are not comparable. In RGB
     with a sign direction this is the classic step of the sign-gradient method. Where the direction is zero nothing
     moves. `step` is in units of the [0, 1] range; in L*a*b*, which bends, it is kept to first order (a few percent).
     """
-    start = space.enter(pixels)
-    shared = space.share(direction)
+    start = space.to_coordinates(pixels)
+    shared = space.scale_direction(direction)
     probe = (1e-2 / shared.square().flatten(1).mean(1).sqrt().clamp_min(1e-12)).view(-1, 1, 1, 1)
-    length = (space.leave(start - probe * shared) - pixels).square().flatten(1).mean(1).sqrt()
+    length = (space.to_pixels(start - probe * shared) - pixels).square().flatten(1).mean(1).sqrt()
     factor = (step / length.clamp_min(1e-12)).view(-1, 1, 1, 1)
-    return space.leave(start - factor * probe * shared)
+    return space.to_pixels(start - factor * probe * shared)

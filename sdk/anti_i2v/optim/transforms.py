@@ -20,14 +20,14 @@ import numpy as np
 
 from anti_i2v.arrays import Matrix, PixelArray
 from anti_i2v.errors import RecipeError
-from anti_i2v.images.jpeg import jpeg_with_tables
+from anti_i2v.images.jpeg import jpeg_round_trip_with_tables
 from anti_i2v.images.platforms import Preset
-from anti_i2v.optim.jpeg_gradient import Codec, codec_at
+from anti_i2v.optim.jpeg_gradient import JpegSlope, slope_at
 from anti_i2v.recipes import TransformName
 
 __all__ = [
     "TRANSFORMS",
-    "Change",
+    "SampledTransform",
     "Transform",
     "blur",
     "crop",
@@ -36,13 +36,13 @@ __all__ = [
     "noise",
     "resampling_matrix",
     "resize",
-    "sampler",
-    "through_platform",
+    "weighted_choice",
+    "with_platform_codec",
 ]
 
 
 @dataclass(frozen=True)
-class Change:
+class SampledTransform:
     """One draw: `rows @ pixels @ columns.T + offset`; what is None changes nothing.
 
     Attributes:
@@ -54,10 +54,10 @@ class Change:
     rows: Any = None
     columns: Any = None
     offset: Any = None
-    codec: Codec | None = None
+    codec: JpegSlope | None = None
 
     @property
-    def nothing(self) -> bool:
+    def is_identity(self) -> bool:
         """Whether pixels stay as they are."""
         return self.rows is None and self.offset is None
 
@@ -72,40 +72,40 @@ class Change:
             return self.codec.pull_back(gradient)
         return gradient if self.rows is None else self.rows.swapaxes(0, 1) @ gradient @ self.columns
 
-    def map(self, convert: Callable[[Any], Any]) -> Change:
+    def map(self, convert: Callable[[Any], Any]) -> SampledTransform:
         """The same with each array converted: to torch, to a device."""
         rows, columns, offset = (
             None if array is None else convert(array) for array in (self.rows, self.columns, self.offset)
         )
-        codec = None if self.codec is None else Codec(convert(self.codec.luma), convert(self.codec.chroma))
-        return Change(rows, columns, offset, codec)
+        codec = None if self.codec is None else JpegSlope(convert(self.codec.luma), convert(self.codec.chroma))
+        return SampledTransform(rows, columns, offset, codec)
 
 
-Look = Callable[[], PixelArray]
+ReadPixels = Callable[[], PixelArray]
 """Gives the pixels of now. Called only by a change that depends on their values: it may wait for a device."""
 
-Transform = Callable[[tuple[int, int, int, int], np.random.Generator, Look], Change]
+Transform = Callable[[tuple[int, int, int, int], np.random.Generator, ReadPixels], SampledTransform]
 """(shape of the pixels, generator, look) -> one draw."""
 
 
 def identity() -> Transform:
     """The photo as it is."""
-    return lambda shape, generator, look: Change()
+    return lambda shape, generator, look: SampledTransform()
 
 
 def jpeg(low: float = 60, high: float = 95) -> Transform:
     """JPEG with 4:2:0 chroma at a quality drawn from [low, high]: the true codec, on the pixels rounded to levels."""
 
-    def draw(shape: tuple[int, int, int, int], generator: np.random.Generator, look: Look) -> Change:
+    def draw(shape: tuple[int, int, int, int], generator: np.random.Generator, look: ReadPixels) -> SampledTransform:
         quality = round(generator.uniform(low, high))
         pixels = look()
         levels = np.rint(pixels * 255).clip(0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
         coded, tables = [], np.ones((2, 8, 8), np.float32)
         for photo in levels:
-            decoded, tables = jpeg_with_tables(np.ascontiguousarray(photo), quality)
+            decoded, tables = jpeg_round_trip_with_tables(np.ascontiguousarray(photo), quality)
             coded.append(decoded)
         offset = np.stack(coded).transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255) - pixels
-        return Change(offset=offset, codec=codec_at(pixels, tables))
+        return SampledTransform(offset=offset, codec=slope_at(pixels, tables))
 
     return draw
 
@@ -113,11 +113,11 @@ def jpeg(low: float = 60, high: float = 95) -> Transform:
 def resize(low: float = 0.5, high: float = 1.0) -> Transform:
     """Scaled by a factor drawn from [low, high] and back, bilinear with antialiasing."""
 
-    def draw(shape: tuple[int, int, int, int], generator: np.random.Generator, look: Look) -> Change:
+    def draw(shape: tuple[int, int, int, int], generator: np.random.Generator, look: ReadPixels) -> SampledTransform:
         factor = generator.uniform(low, high)
         smaller = [(side, max(8, round(side * factor))) for side in shape[-2:]]
         rows, columns = (resampling_matrix(side, small) @ resampling_matrix(small, side) for side, small in smaller)
-        return Change(rows, columns)
+        return SampledTransform(rows, columns)
 
     return draw
 
@@ -125,9 +125,9 @@ def resize(low: float = 0.5, high: float = 1.0) -> Transform:
 def blur(low: float = 0.3, high: float = 1.5) -> Transform:
     """Gaussian blur, 7 taps, sigma in pixels drawn from [low, high], edges reflected."""
 
-    def draw(shape: tuple[int, int, int, int], generator: np.random.Generator, look: Look) -> Change:
+    def draw(shape: tuple[int, int, int, int], generator: np.random.Generator, look: ReadPixels) -> SampledTransform:
         sigma = generator.uniform(low, high)
-        return Change(_blur_matrix(shape[-2], sigma), _blur_matrix(shape[-1], sigma))
+        return SampledTransform(_blur_matrix(shape[-2], sigma), _blur_matrix(shape[-1], sigma))
 
     return draw
 
@@ -135,9 +135,9 @@ def blur(low: float = 0.3, high: float = 1.5) -> Transform:
 def noise(low: float = 0.0, high: float = 0.03) -> Transform:
     """Gaussian noise, sigma drawn from [low, high] in units of the [0, 1] range."""
 
-    def draw(shape: tuple[int, int, int, int], generator: np.random.Generator, look: Look) -> Change:
+    def draw(shape: tuple[int, int, int, int], generator: np.random.Generator, look: ReadPixels) -> SampledTransform:
         sigma = np.float32(generator.uniform(low, high))
-        return Change(offset=sigma * generator.standard_normal(shape, np.float32))
+        return SampledTransform(offset=sigma * generator.standard_normal(shape, np.float32))
 
     return draw
 
@@ -145,7 +145,7 @@ def noise(low: float = 0.0, high: float = 0.03) -> Transform:
 def crop(low: float = 0.8, high: float = 1.0) -> Transform:
     """A window of a side share drawn from [low, high], at a random place, scaled back to full size."""
 
-    def draw(shape: tuple[int, int, int, int], generator: np.random.Generator, look: Look) -> Change:
+    def draw(shape: tuple[int, int, int, int], generator: np.random.Generator, look: ReadPixels) -> SampledTransform:
         share = generator.uniform(low, high)
         matrices = []
         for side in shape[-2:]:
@@ -154,7 +154,7 @@ def crop(low: float = 0.8, high: float = 1.0) -> Transform:
             matrix = np.zeros((side, side), np.float32)
             matrix[:, first : first + window] = resampling_matrix(side, window)
             matrices.append(matrix)
-        return Change(matrices[0], matrices[1])
+        return SampledTransform(matrices[0], matrices[1])
 
     return draw
 
@@ -195,7 +195,7 @@ TRANSFORMS: dict[str, Callable[..., Transform]] = {
 }
 
 
-def sampler(weights: Mapping[str, float] | Mapping[TransformName, float]) -> Transform:
+def weighted_choice(weights: Mapping[str, float] | Mapping[TransformName, float]) -> Transform:
     """A transform that draws one of TRANSFORMS at each call, with probability proportional to its weight.
 
     Raises RecipeError for an unknown name or weights that are negative or all zero.
@@ -208,7 +208,7 @@ def sampler(weights: Mapping[str, float] | Mapping[TransformName, float]) -> Tra
     drawn = [TRANSFORMS[name]() for name in weights]
     shares = np.array(list(weights.values())) / sum(weights.values())
 
-    def draw(shape: tuple[int, int, int, int], generator: np.random.Generator, look: Look) -> Change:
+    def draw(shape: tuple[int, int, int, int], generator: np.random.Generator, look: ReadPixels) -> SampledTransform:
         index = int(generator.choice(len(drawn), p=shares))
         return drawn[index](shape, generator, look)
 
@@ -219,7 +219,7 @@ PLATFORM_SHARE = 0.4
 """Of the draws, how many go through the platform's JPEG where a preset is given."""
 
 
-def through_platform(drawn: Transform, preset: Preset | None) -> Transform:
+def with_platform_codec(drawn: Transform, preset: Preset | None) -> Transform:
     """`drawn`, mixed with a platform's codec.
 
     A platform's size limit lies above the sizes that models work at, so its codec is what matters here.
@@ -228,7 +228,7 @@ def through_platform(drawn: Transform, preset: Preset | None) -> Transform:
         return drawn
     platform = jpeg(preset.quality - 3, min(100, preset.quality + 3))
 
-    def draw(shape: tuple[int, int, int, int], generator: np.random.Generator, look: Look) -> Change:
+    def draw(shape: tuple[int, int, int, int], generator: np.random.Generator, look: ReadPixels) -> SampledTransform:
         through = platform if generator.random() < PLATFORM_SHARE else drawn
         return through(shape, generator, look)
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from anti_i2v.arrays import Plane
 
-__all__ = ["TILE", "Layout", "draw_layout", "embedded_tiles", "lay"]
+__all__ = ["TILE", "Layout", "load_tiles", "sample_layout", "tile_pattern"]
 
 
 TILE = 64
@@ -40,7 +40,7 @@ class Layout:
     mask_seed: int
 
 
-def draw_layout(seed: int, count: int) -> Layout:
+def sample_layout(seed: int, count: int) -> Layout:
     """The layout that belongs to a seed, for a family of `count` tiles."""
     draw = np.random.default_rng(seed)
     first, second = (int(index) for index in draw.integers(count, size=2))
@@ -68,7 +68,7 @@ def blending_mask(seed: int, height: int, width: int) -> Plane:
     return field
 
 
-def lay(tiles: Any, layout: Layout, height: int, width: int) -> Any:
+def tile_pattern(tiles: Any, layout: Layout, height: int, width: int) -> Any:
     """Cover (height, width) with a layout.
 
     Args:
@@ -89,7 +89,7 @@ def lay(tiles: Any, layout: Layout, height: int, width: int) -> Any:
 
 
 @cache
-def embedded_tiles() -> Plane:
+def load_tiles() -> Plane:
     """The tiles that the package ships, (count, 3, TILE, TILE) in [-1, 1] (trained by sdk/training/tiles.py)."""
     from safetensors.numpy import load
 

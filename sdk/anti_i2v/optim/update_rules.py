@@ -15,21 +15,21 @@ from typing import Any
 import torch
 
 from anti_i2v.errors import RecipeError
-from anti_i2v.optim.pgd import Outcome, Step, descend
+from anti_i2v.optim.pgd import Result, Step, run
 from anti_i2v.optim.projection import project
-from anti_i2v.optim.spaces import Rgb, Space, move, pull_back
+from anti_i2v.optim.spaces import Rgb, Space, coordinate_gradient, step_in_space
 from anti_i2v.tensors import Budget, PerImage, Pixels
 
 __all__ = [
     "ALGORITHMS",
-    "RULES",
-    "Outcome",
-    "Rule",
+    "UPDATE_RULES",
+    "Result",
     "Step",
+    "UpdateRule",
     "adam",
-    "advance",
-    "better",
     "momentum",
+    "projected_step",
+    "select_better",
     "sign_gradient",
     "value_and_gradient",
 ]
@@ -39,7 +39,7 @@ State = tuple[torch.Tensor, ...]
 
 
 @dataclass(frozen=True)
-class Rule:
+class UpdateRule:
     """How an algorithm turns gradients into directions.
 
     Attributes:
@@ -62,7 +62,7 @@ def _momentum(gradient: torch.Tensor, memory: State, moved: Any) -> tuple[torch.
     return velocity.sign(), (velocity,)
 
 
-ADAM_FLOOR = 0.1
+ADAM_EPSILON = 0.1
 """Of the root mean square gradient: below it directions shrink instead of keeping their size. Adam's usual tiny floor
 makes steps of full size from rounding errors of weak gradients, by which two engines drift apart; nothing is lost."""
 
@@ -72,19 +72,19 @@ def _adam(gradient: torch.Tensor, memory: State, moved: Any) -> tuple[torch.Tens
     unit = gradient / scale
     first = 0.8 * memory[0] + 0.2 * unit
     second = 0.95 * memory[1] + 0.05 * unit.square()
-    direction = (first / (1 - 0.8 ** (moved + 1))) / ((second / (1 - 0.95 ** (moved + 1))).sqrt() + ADAM_FLOOR)
+    direction = (first / (1 - 0.8 ** (moved + 1))) / ((second / (1 - 0.95 ** (moved + 1))).sqrt() + ADAM_EPSILON)
     return direction, (first, second)
 
 
-RULES = {
-    "sign-gradient": Rule((), _sign),
-    "momentum": Rule(("velocity",), _momentum),
-    "adam": Rule(("first", "second"), _adam),
+UPDATE_RULES = {
+    "sign-gradient": UpdateRule((), _sign),
+    "momentum": UpdateRule(("velocity",), _momentum),
+    "adam": UpdateRule(("first", "second"), _adam),
 }
 
 
-def advance(
-    rule: Rule,
+def projected_step(
+    rule: UpdateRule,
     space: Space,
     candidate: Pixels,
     clean: Pixels,
@@ -102,8 +102,8 @@ def advance(
         moved: how often this space moved before.
         length: root mean square change of the pixels.
     """
-    direction, memory = rule.direction(pull_back(space, candidate, gradient), memory, moved)
-    return project(move(space, candidate, direction, length), clean, budget), memory
+    direction, memory = rule.direction(coordinate_gradient(space, candidate, gradient), memory, moved)
+    return project(step_in_space(space, candidate, direction, length), clean, budget), memory
 
 
 def value_and_gradient(loss_fn: LossFn, candidate: Pixels) -> tuple[PerImage, Pixels]:
@@ -115,7 +115,7 @@ def value_and_gradient(loss_fn: LossFn, candidate: Pixels) -> tuple[PerImage, Pi
     return loss.detach(), gradient
 
 
-def better(best: Pixels, score: PerImage, candidate: Pixels, loss: PerImage) -> tuple[Pixels, PerImage]:
+def select_better(best: Pixels, score: PerImage, candidate: Pixels, loss: PerImage) -> tuple[Pixels, PerImage]:
     """The better candidate, a photo each; a loss that is not a number never wins."""
     wins = (loss < score) | (score.isnan() & ~loss.isnan())
     return torch.where(wins.view(-1, 1, 1, 1), candidate, best), torch.where(wins, loss, score)
@@ -126,7 +126,7 @@ class _Moves:
 
     def __init__(
         self,
-        rule: Rule,
+        rule: UpdateRule,
         loss_fn: LossFn,
         score_fn: LossFn | None,
         clean: Pixels,
@@ -134,7 +134,7 @@ class _Moves:
         spaces: Sequence[Space],
     ) -> None:
         self.rule, self.loss_fn, self.clean, self.radius, self.spaces = rule, loss_fn, clean, radius, spaces
-        self.own_score = score_fn is not None
+        self.scores_separately = score_fn is not None
         self.score_fn = score_fn or loss_fn
         self.memories: list[State] = [tuple(torch.zeros_like(clean) for _ in rule.memory) for _ in spaces]
 
@@ -142,7 +142,7 @@ class _Moves:
         turn, moved = taken % len(self.spaces), taken // len(self.spaces)
         loss, gradient = value_and_gradient(self.loss_fn, candidate)
         with torch.no_grad():
-            following, self.memories[turn] = advance(
+            following, self.memories[turn] = projected_step(
                 self.rule,
                 self.spaces[turn],
                 candidate,
@@ -162,15 +162,15 @@ class _Moves:
     def keep_better(
         self, best: torch.Tensor, score: torch.Tensor, candidate: torch.Tensor, loss: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        return better(best, score, candidate, loss)
+        return select_better(best, score, candidate, loss)
 
-    def wait(self) -> None:
+    def synchronize(self) -> None:
         if self.clean.device.type == "cuda":
             torch.cuda.synchronize(self.clean.device)
 
 
 def _minimise(
-    rule: Rule,
+    rule: UpdateRule,
     loss_fn: LossFn,
     clean: Pixels,
     *,
@@ -181,7 +181,7 @@ def _minimise(
     start: Pixels | None = None,
     score_fn: LossFn | None = None,
     **options: Any,
-) -> Outcome[Pixels]:
+) -> Result[Pixels]:
     """Descend on `loss_fn` from `start`, and keep the best candidate.
 
     Args:
@@ -204,16 +204,16 @@ def _minimise(
     radius = torch.as_tensor(budget, dtype=clean.dtype, device=clean.device)
     radius = radius if radius.ndim else radius.view(1, 1, 1, 1)
     begin = project(clean if start is None else start, clean, radius).detach()
-    return descend(_Moves(rule, loss_fn, score_fn, clean, radius, spaces), begin, steps=steps, step=step, **options)
+    return run(_Moves(rule, loss_fn, score_fn, clean, radius, spaces), begin, steps=steps, step=step, **options)
 
 
-sign_gradient = partial(_minimise, RULES["sign-gradient"])
+sign_gradient = partial(_minimise, UPDATE_RULES["sign-gradient"])
 """Projected sign-gradient descent (PGD, Madry et al. 2018)."""
 
-momentum = partial(_minimise, RULES["momentum"])
+momentum = partial(_minimise, UPDATE_RULES["momentum"])
 """Sign of an accumulated gradient, decay 1 (MI-FGSM, Dong et al. 2018): transfers better."""
 
-adam = partial(_minimise, RULES["adam"])
+adam = partial(_minimise, UPDATE_RULES["adam"])
 """Adam's direction (Kingma and Ba 2015) with short memories, 0.8 and 0.95, for tens of steps."""
 
 ALGORITHMS = {"sign-gradient": sign_gradient, "momentum": momentum, "adam": adam}

@@ -14,14 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from anti_i2v.arrays import PixelArray, Rgb8, Window
-from anti_i2v.engines.base import Engine, Judge, Perceptual
+from anti_i2v.engines.base import Engine, FrozenEncoder, Perceptual
 from anti_i2v.errors import SurrogateError
-from anti_i2v.images.resize import to_working, working_size
+from anti_i2v.images.resize import resize_to_working, working_size
 from anti_i2v.metrics.faces import Face, FaceIdentity
 from anti_i2v.metrics.latents import mean_square, relative_shift
-from anti_i2v.paths import find
-from anti_i2v.receipts.receipt import Effect, Pair
-from anti_i2v.surrogates.catalogue import EMBEDDED, entries
+from anti_i2v.paths import find_weights
+from anti_i2v.receipts.receipt import Effect, VersusRandom
+from anti_i2v.surrogates.catalogue import STUDENT, encoders
 
 __all__ = [
     "PATCH",
@@ -53,37 +53,37 @@ class Instruments:
         missing: why an instrument that is there cannot be used, a line each.
     """
 
-    judges: Sequence[tuple[Judge, str]]
+    encoders: Sequence[tuple[FrozenEncoder, str]]
     lpips: Perceptual | None = None
     faces: FaceIdentity | None = None
     missing: tuple[str, ...] = ()
 
     @classmethod
-    def at_hand(cls, engine: Engine) -> Instruments:
+    def available(cls, engine: Engine) -> Instruments:
         """What steps are taken on, every known encoder on this machine, the gauge, the perceptual and face nets."""
-        steps = engine.judges_of_steps()
+        steps = engine.optimised_encoders()
         taken = {judge.info.name for judge in steps}
         # Whatever steps were taken on does not judge as a held-out encoder; the gauge never stands for a real one.
-        rows = [(judge, "gauge" if judge.info.name == EMBEDDED else "surrogate") for judge in steps]
+        rows = [(judge, "gauge" if judge.info.name == STUDENT else "surrogate") for judge in steps]
         missing: list[str] = []
-        known: list[tuple[str, str]] = [(entry.name, entry.role) for entry in entries().values()]
-        for name, role in [*known, (EMBEDDED, "gauge")]:
-            if name not in taken and engine.has(name):
+        known: list[tuple[str, str]] = [(entry.name, entry.role) for entry in encoders().values()]
+        for name, role in [*known, (STUDENT, "gauge")]:
+            if name not in taken and engine.is_available(name):
                 try:
-                    rows.append((engine.judge(name), role))
+                    rows.append((engine.load_encoder(name), role))
                 except SurrogateError as problem:  # a judge that is unfit costs its row, not the photo
                     missing.append(str(problem))
         lpips = faces = None
         try:
-            lpips = engine.perceptual()
-            faces = FaceIdentity() if find("face") else None
+            lpips = engine.load_lpips()
+            faces = FaceIdentity() if find_weights("face") else None
         except SurrogateError as problem:
             missing.append(str(problem))
         return cls(rows, lpips, faces, tuple(missing))
 
 
 def decoded_windows(
-    clean: Rgb8, protected: Rgb8, judge: Judge, short_side: int, faces: FaceIdentity | None
+    clean: Rgb8, protected: Rgb8, judge: FrozenEncoder, short_side: int, faces: FaceIdentity | None
 ) -> list[Rgb8]:
     """What the surrogate's decoder makes of the window, (WINDOW, WINDOW, 3): [of the clean photo, of the protected]."""
     size = working_size(clean.shape[0], clean.shape[1], short_side, PATCH)
@@ -94,7 +94,7 @@ def decoded_windows(
 
 def working_uint8(photo: Rgb8, size: tuple[int, int]) -> Rgb8:
     """Resize a photo to the working size (height, width)."""
-    return as_uint8(to_working(photo, size)[0])
+    return as_uint8(resize_to_working(photo, size)[0])
 
 
 def as_uint8(pixels: npt.NDArray[np.float32]) -> Rgb8:
@@ -126,7 +126,7 @@ def stack_views(photos: Sequence[Rgb8], window: Window) -> PixelArray:
     return np.ascontiguousarray(stacked.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255))
 
 
-def latent_shift(judge: Judge, views: PixelArray) -> Pair:
+def latent_shift(judge: FrozenEncoder, views: PixelArray) -> VersusRandom:
     """Of [clean, protected, random]: how far the latent moved from the first."""
     latent = judge.encode(views)
     return _pair(relative_shift(latent[1:], _repeated(latent)))
@@ -137,12 +137,14 @@ def _repeated(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return np.broadcast_to(values[:1], values[1:].shape)
 
 
-def _pair(values: npt.NDArray[np.float32]) -> Pair:
+def _pair(values: npt.NDArray[np.float32]) -> VersusRandom:
     protected, random = (float(value) for value in values)
-    return Pair(protected, random)
+    return VersusRandom(protected, random)
 
 
-def effect_on(judge: Judge, role: str, views: PixelArray, instruments: Instruments, face: Face | None) -> Effect:
+def effect_on(
+    judge: FrozenEncoder, role: str, views: PixelArray, instruments: Instruments, face: Face | None
+) -> Effect:
     """What one surrogate makes of [clean, protected, random], stacked by `stack_views`."""
     name, latent = judge.info.name, judge.encode(views)
     shift = _pair(relative_shift(latent[1:], _repeated(latent)))
@@ -156,7 +158,7 @@ def effect_on(judge: Judge, role: str, views: PixelArray, instruments: Instrumen
         lpips = _pair(instruments.lpips(decoded[1:], clean))
     if instruments.faces is not None and face is not None:
         first, *others = (as_uint8(photo) for photo in decoded)
-        identity = Pair(*(instruments.faces.identity(first, other, face) for other in others))
+        identity = VersusRandom(*(instruments.faces.identity(first, other, face) for other in others))
     return Effect(
         surrogate=name,
         role=role,

@@ -15,9 +15,9 @@ from typing import TypeVar
 import numpy as np
 
 from anti_i2v.arrays import Rgb8
-from anti_i2v.images.degradations import CHECKS
+from anti_i2v.images.degradations import SURVIVAL_CHECKS
 from anti_i2v.images.perturbation import add_delta
-from anti_i2v.images.platforms import PRESETS, deliver
+from anti_i2v.images.platforms import PRESETS, simulate_platform
 from anti_i2v.images.resize import working_size
 from anti_i2v.metrics.random_controls import random_psnr
 from anti_i2v.receipts.effects import (
@@ -29,7 +29,7 @@ from anti_i2v.receipts.effects import (
     stack_views,
     working_uint8,
 )
-from anti_i2v.receipts.receipt import Effect, Pair, Survival
+from anti_i2v.receipts.receipt import Effect, Survival, VersusRandom
 
 __all__ = ["Measured", "measure"]
 
@@ -79,23 +79,23 @@ def measure(
     window, face = choose_window(trio[0], instruments.faces)
     measured, clock = Measured(), _Clock(until)
     views = stack_views(trio, window)
-    for judge, role in clock.each(instruments.judges, measured.skipped, lambda item: item[0].info.name):
+    for judge, role in clock.each(instruments.encoders, measured.skipped, lambda item: item[0].info.name):
         measured.effects.append(effect_on(judge, role, views, instruments, face))
     if not measured.effects:
         return measured
-    first = instruments.judges[0][0]
+    first = instruments.encoders[0][0]
     delivered = _at_full_size(clean, protected, trio)
     # A platform acts at full size: what is left is told against the same photos scaled down untouched.
     before = {
         True: measured.effects[0].shift,
         False: latent_shift(first, stack_views(_scaled(delivered, size), window)),
     }
-    changes = [change for change in (*CHECKS, *presets) if change != "as is"]
+    changes = [change for change in (*SURVIVAL_CHECKS, *presets) if change != "as is"]
     for change in clock.each(changes, measured.skipped, lambda name: f"what is left after {name}"):
-        check = change in CHECKS
-        photos = [CHECKS[change](photo) for photo in trio] if check else _posted(delivered, change, size)
+        check = change in SURVIVAL_CHECKS
+        photos = [SURVIVAL_CHECKS[change](photo) for photo in trio] if check else _posted(delivered, change, size)
         left = _left(latent_shift(first, stack_views(photos, window)), before[check])
-        measured.survival.append(Survival(change=change, surrogate=first.info.name, left=left))
+        measured.survival.append(Survival(change=change, surrogate=first.info.name, retained=left))
     return measured
 
 
@@ -115,8 +115,8 @@ class _Clock:
             self.longest = max(self.longest, time.monotonic() - begun)
 
 
-def _left(after: Pair, before: Pair) -> Pair:
-    return Pair(after.protected / max(before.protected, 1e-9), after.random / max(before.random, 1e-9))
+def _left(after: VersusRandom, before: VersusRandom) -> VersusRandom:
+    return VersusRandom(after.protected / max(before.protected, 1e-9), after.random / max(before.random, 1e-9))
 
 
 def _at_full_size(clean: Rgb8, protected: Rgb8, trio: Sequence[Rgb8]) -> list[Rgb8]:
@@ -136,4 +136,4 @@ def _scaled(photos: Sequence[Rgb8], size: tuple[int, int]) -> list[Rgb8]:
 
 
 def _posted(photos: Sequence[Rgb8], platform: str, size: tuple[int, int]) -> list[Rgb8]:
-    return [working_uint8(deliver(photo, PRESETS[platform]), size) for photo in photos]
+    return [working_uint8(simulate_platform(photo, PRESETS[platform]), size) for photo in photos]

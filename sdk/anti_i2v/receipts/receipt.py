@@ -10,7 +10,7 @@ import msgspec
 
 from anti_i2v.metrics.imperceptibility import Imperceptibility
 
-__all__ = ["MARGINS", "Effect", "Encoding", "Pair", "Receipt", "Survival", "clearly_more", "versions"]
+__all__ = ["MARGINS", "Effect", "Encoding", "Receipt", "Survival", "VersusRandom", "beats_control", "versions"]
 
 FORMAT_VERSION = 1
 
@@ -20,7 +20,7 @@ MARGINS = {"shift": 0.02, "decoded_psnr": -0.5, "decoded_lpips": 0.01, "decoded_
 differences come and go with the control's seed."""
 
 
-class Pair(msgspec.Struct, frozen=True):
+class VersusRandom(msgspec.Struct, frozen=True):
     """A number for the protected photo, and the same for a random perturbation of the same PSNR."""
 
     protected: float
@@ -41,10 +41,10 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     surrogate: str
     role: str
-    shift: Pair
-    decoded_psnr: Pair | None = None
-    decoded_lpips: Pair | None = None
-    decoded_identity: Pair | None = None
+    shift: VersusRandom
+    decoded_psnr: VersusRandom | None = None
+    decoded_lpips: VersusRandom | None = None
+    decoded_identity: VersusRandom | None = None
 
 
 class Survival(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -52,7 +52,7 @@ class Survival(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     change: str
     surrogate: str
-    left: Pair
+    retained: VersusRandom = msgspec.field(name="left")
 
 
 class Encoding(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -130,7 +130,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         """
         real = [effect for effect in self.effects if effect.role != "gauge"]
         return [
-            (f"{effect.surrogate}: {field}", clearly_more(field, pair))
+            (f"{effect.surrogate}: {field}", beats_control(field, pair))
             for effect in real or self.effects
             for field in MARGINS
             if (pair := getattr(effect, field)) is not None
@@ -142,7 +142,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         return as_text(self)
 
 
-def clearly_more(field: str, pair: Pair) -> bool:
+def beats_control(field: str, pair: VersusRandom) -> bool:
     """Whether the protection did more than the control, by the field's margin."""
     margin = MARGINS[field]
     difference = pair.protected - pair.random

@@ -10,9 +10,9 @@ from importlib import resources
 
 from anti_i2v.images.platforms import PRESETS
 from anti_i2v.metrics.imperceptibility import Imperceptibility
-from anti_i2v.receipts.receipt import Effect, Pair, Receipt, clearly_more
+from anti_i2v.receipts.receipt import Effect, Receipt, VersusRandom, beats_control
 
-__all__ = ["as_text", "gauge_error", "relief_words"]
+__all__ = ["as_text", "describe_smooth_areas", "student_error"]
 
 COLUMNS = 100
 """Widest line, in characters. ASCII alone: terminals of every system show it."""
@@ -99,15 +99,15 @@ def _eye(receipt: Receipt) -> Iterator[str]:
         yield _row("PSNR", "infinite", "the two photos are equal")
         return
     yield _row("PSNR", f"{seen.psnr:.1f} dB")
-    shown = "-" if seen.relief is None else f"{seen.relief:.1f} levels"
-    yield _row("smooth areas", shown, relief_words(seen.relief))
+    shown = "-" if seen.smooth_area_rms is None else f"{seen.smooth_area_rms:.1f} levels"
+    yield _row("smooth areas", shown, describe_smooth_areas(seen.smooth_area_rms))
     yield _row("SSIM", f"{seen.ssim:.3f}", next(words for end, words in _SSIM if seen.ssim >= end))
     mean = next(words for end, words in _DELTA_E if seen.de2000_mean <= end)
     yield _row("dE2000", f"{seen.de2000_mean:.1f}, 95 % below {seen.de2000_p95:.1f}", mean)
     yield from _sampled(seen)
 
 
-def relief_words(relief: float | None) -> str:
+def describe_smooth_areas(relief: float | None) -> str:
     """What `Imperceptibility.relief` means to an eye."""
     return _NOTHING_SMOOTH if relief is None else next(words for end, words in _RELIEF if relief <= end)
 
@@ -146,10 +146,10 @@ def _still_the_same_person(effects: Sequence[Effect]) -> Iterator[str]:
         yield f"  Every decoder still draws the same person: the lowest identity is {min(scores):.2f}."
 
 
-def _cell(field: str, pair: Pair | None, decimals: int) -> str:
+def _cell(field: str, pair: VersusRandom | None, decimals: int) -> str:
     if pair is None:
         return "-"
-    star = "" if clearly_more(field, pair) else "*"
+    star = "" if beats_control(field, pair) else "*"
     return f"{pair.protected:.{decimals}f} ({pair.random:.{decimals}f}){star}"
 
 
@@ -178,14 +178,14 @@ def _survival(receipt: Receipt) -> Iterator[str]:
     then = "shift then" if before else ""
     yield f"  {'':<24}{'left':<19}{then}".rstrip()
     for row in receipt.survival:
-        left = f"{row.left.protected:.0%} ({row.left.random:.0%})"
+        left = f"{row.retained.protected:.0%} ({row.retained.random:.0%})"
         after = ""
         if before is not None:
-            shift = Pair(before.protected * row.left.protected, before.random * row.left.random)
+            shift = VersusRandom(before.protected * row.retained.protected, before.random * row.retained.random)
             after = _cell("shift", shift, 3)
         name = _CHANGES.get(row.change, f"preset {row.change}")
         yield f"  {name:<24}{left:<19}{after}".rstrip()
-    if any(row.left.protected > 1.02 for row in receipt.survival):
+    if any(row.retained.protected > 1.02 for row in receipt.survival):
         yield "  Above 100 %: the change itself answers to any perturbation, so compare with the brackets."
     if any(row.change in PRESETS for row in receipt.survival):
         yield f"  {PLATFORMS}"
@@ -230,7 +230,7 @@ def _missing(receipt: Receipt) -> Iterator[str]:
 
 
 def _estimate() -> str:
-    error = gauge_error()
+    error = student_error()
     shift, correlation, cosine = (
         format(error[name], style) if name in error else "unknown"
         for name, style in (("shift_relative_error", ".0%"), ("shift_correlation", ".2f"), ("gradient_cosine", ".2f"))
@@ -244,7 +244,7 @@ def _estimate() -> str:
 
 
 @cache
-def gauge_error() -> dict[str, float]:
+def student_error() -> dict[str, float]:
     """The embedded gauge's known error, as its training measured it; empty where that was not recorded."""
     file = resources.files("anti_i2v").joinpath("data/student.json")
     try:

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from anti_i2v.errors import SurrogateError
-from anti_i2v.surrogates.base import Draw, Features, Surrogate, SurrogateInfo
+from anti_i2v.surrogates.base import DenoiserInputs, Features, Surrogate, SurrogateInfo
 from anti_i2v.tensors import Feature, Pixels
 
 __all__ = ["CLASSES", "WEIGHTS", "Autoencoder", "fingerprint", "load_autoencoder"]
@@ -61,7 +61,7 @@ class Autoencoder(Surrogate):
 
         return hook
 
-    def features(self, pixels: Pixels, draw: Draw | None = None) -> Features:
+    def features(self, pixels: Pixels, draw: DenoiserInputs | None = None) -> Features:
         # channels_last only where the weights have it: a video's layers view what they are given as channels first.
         layout = torch.contiguous_format if self.video else torch.channels_last
         given = self.normalised(pixels).to(self.model.dtype).contiguous(memory_format=layout)

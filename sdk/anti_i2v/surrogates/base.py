@@ -9,15 +9,15 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from anti_i2v.surrogates.info import Normalisation, Random, SurrogateInfo
+from anti_i2v.surrogates.info import Normalisation, RandomInput, SurrogateInfo
 from anti_i2v.tensors import Feature, Pixels
 
-__all__ = ["Draw", "Features", "Surrogate", "SurrogateInfo"]
+__all__ = ["DenoiserInputs", "Features", "Surrogate", "SurrogateInfo"]
 
 Features = Mapping[str, Feature]
 """Hook point -> feature. "latent" is always among them; normalisation happens inside the surrogate."""
 
-Draw = Mapping[str, torch.Tensor]
+DenoiserInputs = Mapping[str, torch.Tensor]
 """One draw of each of a surrogate's `draws`, its `context`, and what it `settle`d; empty for encoders."""
 
 
@@ -41,7 +41,7 @@ class Surrogate(nn.Module, ABC):
     denoises: ClassVar[bool] = False
     normalisation: ClassVar[Normalisation] = Normalisation()
     latent_scale: float = 1.0
-    draws: Mapping[str, Random] = {}
+    random_inputs: Mapping[str, RandomInput] = {}
     context: Mapping[str, torch.Tensor] = {}
 
     def normalised(self, pixels: Pixels) -> torch.Tensor:
@@ -50,7 +50,7 @@ class Surrogate(nn.Module, ABC):
         mean, deviation = (pixels.new_tensor(values).view(1, 3, 1, 1) for values in (known.mean, known.deviation))
         return (pixels - mean) / deviation
 
-    def settle(self, clean: Pixels, *, seed: int = 0, on_step: Callable[[], None] | None = None) -> Draw:
+    def precompute(self, clean: Pixels, *, seed: int = 0, on_step: Callable[[], None] | None = None) -> DenoiserInputs:
         """What is computed once a clean photo and given to every call of `features` beside the draw.
 
         Args:
@@ -59,16 +59,16 @@ class Surrogate(nn.Module, ABC):
         """
         return {}
 
-    def pairs(self) -> tuple[tuple[str, str], ...]:
+    def collapse_pairs(self) -> tuple[tuple[str, str], ...]:
         """The (late, early) hook points that collapse onto each other; none but in denoisers."""
         return ()
 
-    def resolve(self, layer: str) -> tuple[str, ...]:
+    def resolve_layers(self, layer: str) -> tuple[str, ...]:
         """The hook points that a recipe's name of a layer stands for."""
         return (layer,)
 
     @abstractmethod
-    def features(self, pixels: Pixels, draw: Draw | None = None) -> Features:
+    def features(self, pixels: Pixels, draw: DenoiserInputs | None = None) -> Features:
         """Features at the hook points, (B, ...) each, for pixels in [0, 1]."""
 
     def decode(self, latent: Feature) -> Pixels:

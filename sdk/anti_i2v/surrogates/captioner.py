@@ -19,12 +19,12 @@ import numpy.typing as npt
 from anti_i2v.errors import SurrogateError
 from anti_i2v.surrogates.catalogue import HUB_NAME, download
 
-__all__ = ["KIND", "describe", "locate_captioner"]
+__all__ = ["KIND", "caption_photo", "locate_captioner"]
 
 KIND = "BlipForConditionalGeneration"
 """Of Li et al. 2022, arXiv 2201.12086, in transformers."""
 
-WANTED = ["*.json", "*.txt", "*.safetensors"]
+DOWNLOAD_PATTERNS = ["*.json", "*.txt", "*.safetensors"]
 """Files of the hub that are read."""
 
 BEAMS, TOKENS = 3, 30
@@ -43,7 +43,7 @@ def locate_captioner(name_or_folder: str | Path) -> Path:
         raise SurrogateError('a captioner needs transformers: pip install "anti-i2v-sdk[backbones]"')
     folder = Path(name_or_folder)
     if not folder.is_dir() and HUB_NAME.fullmatch(str(name_or_folder)):
-        folder = download(str(name_or_folder), WANTED)
+        folder = download(str(name_or_folder), DOWNLOAD_PATTERNS)
     if not folder.is_dir():
         raise SurrogateError(f"unknown captioner {str(name_or_folder)!r}: give a folder or a hub name of a BLIP model")
     from anti_i2v.surrogates.backbones.loading import architecture
@@ -55,7 +55,7 @@ def locate_captioner(name_or_folder: str | Path) -> Path:
     return folder
 
 
-def describe(photo: npt.NDArray[np.uint8], folder: Path) -> str:
+def caption_photo(photo: npt.NDArray[np.uint8], folder: Path) -> str:
     """What a photo shows, (H, W, 3) uint8, in one line. The captioner goes afterwards.
 
     It runs on the CPU, where it takes seconds: a GPU's memory belongs to the video model.

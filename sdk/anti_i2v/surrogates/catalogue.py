@@ -16,9 +16,15 @@ from anti_i2v.errors import SurrogateError
 from anti_i2v.paths import home
 from anti_i2v.recipes import DENOISER_LAYERS
 from anti_i2v.surrogates.hub import put_in_place
-from anti_i2v.surrogates.trained_models import MADE, WHITE_BOX, victims
-from anti_i2v.surrogates.trained_models import where as trained_at
-from anti_i2v.surrogates.video_models import INDEX, UNWANTED, WANTED, model_folder, models
+from anti_i2v.surrogates.trained_models import OWN_WEIGHTS, WHITE_BOX, victims
+from anti_i2v.surrogates.trained_models import victim_folder as trained_at
+from anti_i2v.surrogates.video_models import (
+    DOWNLOAD_PATTERNS,
+    MODEL_INDEX,
+    SKIPPED_PATTERNS,
+    model_folder,
+    video_models,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -26,27 +32,27 @@ if TYPE_CHECKING:
     from anti_i2v.surrogates.base import Surrogate
 
 __all__ = [
-    "EMBEDDED",
-    "Entry",
-    "at_hand",
+    "STUDENT",
+    "EncoderEntry",
+    "available_encoders",
     "download",
-    "entries",
+    "encoder_folder",
+    "encoders",
+    "is_available",
     "is_video_model",
     "load_surrogate",
-    "locate",
     "pull",
-    "usable",
-    "where",
+    "surrogate_folder",
 ]
 
-EMBEDDED = "embedded"
+STUDENT = "embedded"
 """The name of the student that the package ships."""
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 """owner/repository; a relative path of two parts looks the same, so folders come first."""
 
 
-class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class EncoderEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One encoder that the project knows by name."""
 
     name: str
@@ -58,25 +64,25 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @cache
-def entries() -> dict[str, Entry]:
+def encoders() -> dict[str, EncoderEntry]:
     """Name -> entry, from data/surrogates.toml."""
     text = resources.files("anti_i2v").joinpath("data/surrogates.toml").read_bytes()
-    table = msgspec.toml.decode(text, type=dict[str, list[Entry]])
+    table = msgspec.toml.decode(text, type=dict[str, list[EncoderEntry]])
     return {entry.name: entry for entry in table["surrogate"]}
 
 
-def where(name: str) -> Path | None:
+def encoder_folder(name: str) -> Path | None:
     """The folder of a known surrogate under the home folder, or None where it is not at hand."""
     folder = home() / "surrogates" / name
     return folder if (folder / "config.json").is_file() else None
 
 
-def at_hand(role: Literal["surrogate", "held-out"] = "surrogate") -> list[str]:
+def available_encoders(role: Literal["surrogate", "held-out"] = "surrogate") -> list[str]:
     """Known surrogates of a role that can be loaded now."""
-    return [entry.name for entry in entries().values() if entry.role == role and where(entry.name)]
+    return [entry.name for entry in encoders().values() if entry.role == role and encoder_folder(entry.name)]
 
 
-def locate(name_or_folder: str | Path) -> Path:
+def surrogate_folder(name_or_folder: str | Path) -> Path:
     """The folder of a surrogate by name, path or hub name (owner/repository, which is downloaded unpinned).
 
     Light but for the download, so that a wrong name is refused before anything is loaded.
@@ -87,7 +93,13 @@ def locate(name_or_folder: str | Path) -> Path:
     name = str(name_or_folder)
     if name in victims():
         return _trained(name)
-    folder = where(name) if name in entries() else model_folder(name) if name in models() else Path(name_or_folder)
+    folder = (
+        encoder_folder(name)
+        if name in encoders()
+        else model_folder(name)
+        if name in video_models()
+        else Path(name_or_folder)
+    )
     if folder is None:
         raise SurrogateError(
             f"{name_or_folder} is not on this machine: run `anti-i2v surrogates pull {name_or_folder}`"
@@ -95,7 +107,7 @@ def locate(name_or_folder: str | Path) -> Path:
     if not folder.is_dir() and HUB_NAME.fullmatch(str(name_or_folder)):
         return _from_hub(str(name_or_folder))
     if not folder.is_dir():
-        known = ", ".join([EMBEDDED, *entries(), *models()])
+        known = ", ".join([STUDENT, *encoders(), *video_models()])
         raise SurrogateError(f"unknown surrogate {str(name_or_folder)!r}: give a folder, or one of {known}")
     return folder
 
@@ -108,20 +120,20 @@ def _trained(name: str) -> Path:
         raise SurrogateError(f"{name} is kept for evaluation, so that it says something of transfer: take {allowed}")
     if folder is None:
         raise SurrogateError(f"{name} is not on this machine: sdk/training/README.md says how it is trained")
-    if where(victim.encoder) is None:
+    if encoder_folder(victim.encoder) is None:
         raise SurrogateError(f"{name} works on {victim.encoder}: run `anti-i2v surrogates pull {victim.encoder}`")
     return folder
 
 
 def is_video_model(name_or_folder: str | Path) -> bool:
     """Whether it is a whole video model, with a denoiser. Raises SurrogateError as `locate` does."""
-    return name_or_folder != EMBEDDED and (locate(name_or_folder) / INDEX).is_file()
+    return name_or_folder != STUDENT and (surrogate_folder(name_or_folder) / MODEL_INDEX).is_file()
 
 
-def usable(name: str) -> bool:
+def is_available(name: str) -> bool:
     """Whether a small video model of ours can be loaded: its weights and its encoder are on this machine."""
     victim = victims().get(name)
-    return victim is not None and trained_at(name) is not None and where(victim.encoder) is not None
+    return victim is not None and trained_at(name) is not None and encoder_folder(victim.encoder) is not None
 
 
 def _from_hub(repository: str) -> Path:
@@ -129,8 +141,8 @@ def _from_hub(repository: str) -> Path:
     all parts of a whole video model."""
     from anti_i2v.surrogates.autoencoders import WEIGHTS
 
-    folder = download(repository, ["config.json", WEIGHTS, INDEX])
-    return download(repository, WANTED, UNWANTED) if (folder / INDEX).is_file() else folder
+    folder = download(repository, ["config.json", WEIGHTS, MODEL_INDEX])
+    return download(repository, DOWNLOAD_PATTERNS, SKIPPED_PATTERNS) if (folder / MODEL_INDEX).is_file() else folder
 
 
 def download(repository: str, wanted: Sequence[str], unwanted: Sequence[str] = ()) -> Path:
@@ -165,27 +177,27 @@ def load_surrogate(
     Raises:
         SurrogateError: it is unknown, not at hand, or unfit; the message says what to do.
     """
-    if name_or_folder == EMBEDDED and hooks:
-        raise SurrogateError(f"{EMBEDDED} has no hook points: leave anchor_layers at latent")
+    if name_or_folder == STUDENT and hooks:
+        raise SurrogateError(f"{STUDENT} has no hook points: leave anchor_layers at latent")
     import torch
 
     from anti_i2v.surrogates.autoencoders import load_autoencoder
     from anti_i2v.surrogates.backbones.loading import load_backbone
     from anti_i2v.surrogates.student import load_student
 
-    if name_or_folder == EMBEDDED:
+    if name_or_folder == STUDENT:
         return load_student(device)
-    folder = locate(name_or_folder)
+    folder = surrogate_folder(name_or_folder)
     if str(name_or_folder) in victims():
         return _windowed(str(name_or_folder), folder, hooks=hooks, device=device, dtype=dtype or torch.float32)
-    if (folder / INDEX).is_file():
+    if (folder / MODEL_INDEX).is_file():
         precision = dtype or (torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32)
-        model = models().get(str(name_or_folder))
+        model = video_models().get(str(name_or_folder))
         told = {} if model is None else {"name": model.name, "source": model.hub, "licence": model.licence}
         return load_backbone(folder, hooks=hooks, device=device, dtype=precision, **told, **backbone)
     if denoising := set(DENOISER_LAYERS) & set(hooks):
         raise SurrogateError(f"{folder.name} is an encoder and has no {min(denoising)!r} layers: name a video model")
-    precision, entry = dtype or torch.float32, entries().get(str(name_or_folder))
+    precision, entry = dtype or torch.float32, encoders().get(str(name_or_folder))
     if entry is None:
         return load_autoencoder(folder, hooks=hooks, device=device, dtype=precision)
     return load_autoencoder(
@@ -205,7 +217,7 @@ def _windowed(name: str, folder: Path, **options: Any) -> Surrogate:
     from anti_i2v.surrogates.backbones.loading import load_backbone
     from anti_i2v.surrogates.windowed import FRAMES, Windowed
 
-    told: dict[str, Any] = {**MADE, "frames": FRAMES}
+    told: dict[str, Any] = {**OWN_WEIGHTS, "frames": FRAMES}
     return Windowed(load_backbone(folder, name=name, **told, **options))
 
 
@@ -218,13 +230,13 @@ def pull(name: str) -> Path:
     Raises:
         SurrogateError: unknown, not reachable, not the pinned weights, or the home folder cannot be written.
     """
-    entry = entries().get(name)
+    entry = encoders().get(name)
     if entry is None:
-        raise SurrogateError(f"unknown surrogate {name!r}: choose from {', '.join(entries())}")
+        raise SurrogateError(f"unknown surrogate {name!r}: choose from {', '.join(encoders())}")
     return put_in_place(home() / "surrogates" / name, lambda folder: _download(entry, folder))
 
 
-def _download(entry: Entry, folder: Path) -> None:
+def _download(entry: EncoderEntry, folder: Path) -> None:
     """Fetch config.json and the weights into a new folder.
 
     Raises:

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ALL_LEVELS", "NOISE_LEVELS", "Normalisation", "Random", "SurrogateInfo", "draw_all"]
+__all__ = ["ALL_LEVELS", "NOISE_LEVELS", "Normalisation", "RandomInput", "SurrogateInfo", "sample_inputs"]
 
 NOISE_LEVELS = ("timestep", "level")
 """What families call the draw that says how noisy the video is; more is noisier in every one of them."""
@@ -43,7 +43,7 @@ class Normalisation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     deviation: tuple[float, float, float] = (0.5, 0.5, 0.5)
 
 
-class Random(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RandomInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One thing that a surrogate draws anew for each step: a denoiser's noise, or its timestep.
 
     Attributes:
@@ -67,13 +67,13 @@ class Random(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             shape.append(sides[name] // int(part or 1) if name in sides else int(name))
         return shape
 
-    def sized(self, height: int, width: int) -> Random:
+    def for_size(self, height: int, width: int) -> RandomInput:
         """The same for photos of one size, whatever the size of those that it is drawn for."""
         sides = self.size(1, height, width)
         shape = tuple("B" if side == "B" else now for side, now in zip(self.shape, sides, strict=True))
         return msgspec.structs.replace(self, shape=shape)
 
-    def draw(self, batch: int, height: int, width: int, generator: np.random.Generator) -> npt.NDArray[np.generic]:
+    def sample(self, batch: int, height: int, width: int, generator: np.random.Generator) -> npt.NDArray[np.generic]:
         """One draw for photos of this size."""
         shape = self.size(batch, height, width)
         if self.kind == "normal":
@@ -82,7 +82,7 @@ class Random(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             return generator.random(shape, np.float32)
         return generator.integers(self.low, self.high, shape)
 
-    def draw_between(
+    def sample_between(
         self,
         batch: int,
         height: int,
@@ -105,8 +105,8 @@ class Random(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return share.astype(np.float32)
 
 
-def draw_all(
-    draws: Mapping[str, Random],
+def sample_inputs(
+    draws: Mapping[str, RandomInput],
     shape: tuple[int, ...],
     generator: np.random.Generator,
     noise_levels: tuple[float, float] = ALL_LEVELS,
@@ -119,8 +119,8 @@ def draw_all(
     batch, _, height, width = shape
     size = (batch, height, width)
     return {
-        name: random.draw_between(*size, generator, noise_levels)
+        name: random.sample_between(*size, generator, noise_levels)
         if name in NOISE_LEVELS and noise_levels != ALL_LEVELS
-        else random.draw(*size, generator)
+        else random.sample(*size, generator)
         for name, random in draws.items()
     }

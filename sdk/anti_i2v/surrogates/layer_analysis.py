@@ -19,10 +19,10 @@ from PIL import Image, ImageDraw
 
 from anti_i2v.arrays import Rgb8
 from anti_i2v.surrogates.backbones.base import Backbone
-from anti_i2v.surrogates.info import draw_all
+from anti_i2v.surrogates.info import sample_inputs
 from anti_i2v.tensors import Pixels
 
-__all__ = ["Layer", "layers_picture", "linear_cka", "look_at_layers", "principal_picture"]
+__all__ = ["Layer", "analyse_layers", "layers_picture", "linear_cka", "principal_picture"]
 
 
 CELL, CAPTION, GAP = 176, 34, 8
@@ -48,7 +48,7 @@ class Layer:
     likeness: float
 
 
-def look_at_layers(backbone: Backbone, pixels: Pixels, *, timestep: int | None = None, seed: int = 0) -> list[Layer]:
+def analyse_layers(backbone: Backbone, pixels: Pixels, *, timestep: int | None = None, seed: int = 0) -> list[Layer]:
     """Every block's features of one photo, in the order in which they run.
 
     Args:
@@ -57,14 +57,14 @@ def look_at_layers(backbone: Backbone, pixels: Pixels, *, timestep: int | None =
         timestep: of the noise; None draws one.
         seed: of noise and timestep.
     """
-    drawn = draw_all(backbone.draws, tuple(pixels.shape), np.random.default_rng(seed))
+    drawn = sample_inputs(backbone.random_inputs, tuple(pixels.shape), np.random.default_rng(seed))
     draw = {name: torch.from_numpy(value).to(pixels.device) for name, value in drawn.items()}
     if timestep is not None:
         draw["timestep"] = torch.full_like(draw["timestep"], timestep)
     with torch.inference_mode():
-        draw = {**backbone.context, **backbone.settle(pixels, seed=seed), **draw}
+        draw = {**backbone.context, **backbone.precompute(pixels, seed=seed), **draw}
         features = backbone.features(pixels, draw)
-    late, early = backbone.resolve("late"), backbone.resolve("early")
+    late, early = backbone.resolve_layers("late"), backbone.resolve_layers("early")
     rows, columns = (side // backbone.multiple for side in pixels.shape[-2:])
     maps = {name: _map(features[name][0].float(), rows, columns) for name in backbone.layers}
     found = []

@@ -13,8 +13,8 @@ from safetensors.torch import load
 from torch import nn
 from torch.nn import functional as F
 
-from anti_i2v.surrogates.base import Draw, Features, Surrogate, SurrogateInfo
-from anti_i2v.surrogates.catalogue import EMBEDDED
+from anti_i2v.surrogates.base import DenoiserInputs, Features, Surrogate, SurrogateInfo
+from anti_i2v.surrogates.catalogue import STUDENT
 from anti_i2v.tensors import Pixels
 
 __all__ = ["HEADS", "Student", "load_student"]
@@ -47,7 +47,7 @@ class Student(Surrogate):
     def __init__(self, fingerprint: str = "untrained") -> None:
         super().__init__()
         self.info = SurrogateInfo(
-            name=EMBEDDED, kind="Student", source="embedded", fingerprint=fingerprint, licence="Apache-2.0"
+            name=STUDENT, kind="Student", source="embedded", fingerprint=fingerprint, licence="Apache-2.0"
         )
         self.multiple = 8
         layers: list[nn.Module] = [nn.Conv2d(3, WIDTHS[0], 3, padding=1), nn.SiLU()]
@@ -58,7 +58,7 @@ class Student(Surrogate):
         self.trunk = nn.Sequential(*layers)
         self.head = nn.Conv2d(WIDTHS[-1], sum(HEADS.values()), 3, padding=1)
 
-    def features(self, pixels: Pixels, draw: Draw | None = None) -> Features:
+    def features(self, pixels: Pixels, draw: DenoiserInputs | None = None) -> Features:
         latent = self.head(self.trunk(self.normalised(pixels).contiguous(memory_format=torch.channels_last)))
         parts = latent.split(list(HEADS.values()), dim=1)
         return {"latent": latent} | {f"latent.{name}": part for name, part in zip(HEADS, parts, strict=True)}

@@ -14,15 +14,15 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from anti_i2v.paths import home
-from anti_i2v.surrogates.video_models import INDEX
+from anti_i2v.surrogates.video_models import MODEL_INDEX
 
-__all__ = ["MADE", "WHITE_BOX", "Role", "Victim", "victims", "where"]
+__all__ = ["OWN_WEIGHTS", "WHITE_BOX", "Role", "Victim", "victim_folder", "victims"]
 
 Role: TypeAlias = Literal["white-box", "sibling", "encoder", "untouched", "unknown"]
 
 WHITE_BOX: Role = "white-box"
 
-MADE = {"source": "trained by this project", "licence": "Apache-2.0"}
+OWN_WEIGHTS = {"source": "trained by this project", "licence": "Apache-2.0"}
 """What is said of their weights."""
 
 
@@ -50,10 +50,10 @@ def victims() -> dict[str, Victim]:
     return {victim.name: victim for victim in msgspec.toml.decode(text, type=dict[str, list[Victim]])["victim"]}
 
 
-def where(name: str) -> Path | None:
+def victim_folder(name: str) -> Path | None:
     """The folder of a known victim: under the home folder (trained by one command), else in the package; or None."""
     packaged = Path(str(resources.files("anti_i2v").joinpath("data", "victims", name)))
     for folder in (home() / "victims" / name, packaged):
-        if (folder / INDEX).is_file():
+        if (folder / MODEL_INDEX).is_file():
             return folder
     return None

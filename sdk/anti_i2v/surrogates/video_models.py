@@ -12,18 +12,26 @@ from anti_i2v.errors import SurrogateError
 from anti_i2v.paths import home
 from anti_i2v.surrogates.hub import put_in_place
 
-__all__ = ["INDEX", "UNWANTED", "WANTED", "Model", "model_folder", "models", "pull_model"]
+__all__ = [
+    "DOWNLOAD_PATTERNS",
+    "MODEL_INDEX",
+    "SKIPPED_PATTERNS",
+    "VideoModelEntry",
+    "model_folder",
+    "pull_model",
+    "video_models",
+]
 
-INDEX = "model_index.json"
+MODEL_INDEX = "model_index.json"
 """Of a folder that holds a whole image-to-video model, and not an encoder alone."""
 
-WANTED = [INDEX, "*/*.json", "*/*.safetensors", "*/*.txt", "*/*.model"]
+DOWNLOAD_PATTERNS = [MODEL_INDEX, "*/*.json", "*/*.safetensors", "*/*.txt", "*/*.model"]
 
-UNWANTED = ["*.fp16.safetensors", "*.bf16.safetensors", "*.non_ema.safetensors"]
+SKIPPED_PATTERNS = ["*.fp16.safetensors", "*.bf16.safetensors", "*.non_ema.safetensors"]
 """Files of the hub that are read, and copies of them in another precision."""
 
 
-class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class VideoModelEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One model that the project knows by name. Its role is always to be optimised on."""
 
     name: str
@@ -33,16 +41,16 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @cache
-def models() -> dict[str, Model]:
+def video_models() -> dict[str, VideoModelEntry]:
     """Name -> model, from data/models.toml."""
     text = resources.files("anti_i2v").joinpath("data/models.toml").read_bytes()
-    return {model.name: model for model in msgspec.toml.decode(text, type=dict[str, list[Model]])["model"]}
+    return {model.name: model for model in msgspec.toml.decode(text, type=dict[str, list[VideoModelEntry]])["model"]}
 
 
 def model_folder(name: str) -> Path | None:
     """The folder of a known model under the home folder, or None where it is not at hand."""
     folder = home() / "models" / name
-    return folder if (folder / INDEX).is_file() else None
+    return folder if (folder / MODEL_INDEX).is_file() else None
 
 
 def pull_model(name: str) -> Path:
@@ -55,9 +63,9 @@ def pull_model(name: str) -> Path:
     """
     from anti_i2v.surrogates.backbones.hub_lock import write_lock
 
-    model = models().get(name)
+    model = video_models().get(name)
     if model is None:
-        raise SurrogateError(f"unknown model {name!r}: choose from {', '.join(models())}")
+        raise SurrogateError(f"unknown model {name!r}: choose from {', '.join(video_models())}")
 
     def fetch(folder: Path) -> None:
         write_lock(folder, model.hub, _download(model, folder))
@@ -65,7 +73,7 @@ def pull_model(name: str) -> Path:
     return put_in_place(home() / "models" / name, fetch)
 
 
-def _download(model: Model, folder: Path) -> str:
+def _download(model: VideoModelEntry, folder: Path) -> str:
     """Fetch a model into a new folder; the revision that was fetched."""
     try:
         from huggingface_hub import HfApi, snapshot_download
@@ -74,13 +82,17 @@ def _download(model: Model, folder: Path) -> str:
     try:
         revision = str(HfApi().model_info(model.hub).sha)
         snapshot_download(
-            model.hub, revision=revision, local_dir=folder, allow_patterns=WANTED, ignore_patterns=UNWANTED
+            model.hub,
+            revision=revision,
+            local_dir=folder,
+            allow_patterns=DOWNLOAD_PATTERNS,
+            ignore_patterns=SKIPPED_PATTERNS,
         )
     except Exception as problem:  # the hub's client has no common error for "cannot be reached"
         raise SurrogateError(
             f"{model.hub} cannot be downloaded ({type(problem).__name__}): check the connection, and whether the hub "
             "asks you to accept its licence first"
         ) from None
-    if not (folder / INDEX).is_file():
-        raise SurrogateError(f"{model.hub} holds no {INDEX}: nothing was kept")
+    if not (folder / MODEL_INDEX).is_file():
+        raise SurrogateError(f"{model.hub} holds no {MODEL_INDEX}: nothing was kept")
     return revision

@@ -8,10 +8,10 @@ import msgspec
 
 from anti_i2v.errors import RecipeError
 
-__all__ = ["Video"]
+__all__ = ["VideoOptions"]
 
 
-class Video(msgspec.Struct, frozen=True, kw_only=True):
+class VideoOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The video that models are made to fail on. Encoders alone take no notice of it.
 
     Attributes:

@@ -13,8 +13,8 @@ from typing import ClassVar, final
 import torch
 
 from anti_i2v.surrogates.backbones.base import Backbone
-from anti_i2v.surrogates.base import Draw, Features, Surrogate
-from anti_i2v.surrogates.info import Random
+from anti_i2v.surrogates.base import DenoiserInputs, Features, Surrogate
+from anti_i2v.surrogates.info import RandomInput
 from anti_i2v.tensors import Feature, Pixels
 
 __all__ = ["FRAMES", "SIDE", "Windowed", "window"]
@@ -79,19 +79,19 @@ class Windowed(Surrogate):
         self.model, self.side = model, side
         self.info, self.multiple = model.info, model.multiple
         self.context, self.latent_scale = model.context, model.latent_scale
-        inner = {name: random.sized(side, side) for name, random in model.draws.items()}
-        self.draws = {**inner, PLACE: Random(kind="uniform", shape=("B", 3))}
+        inner = {name: random.for_size(side, side) for name, random in model.random_inputs.items()}
+        self.random_inputs = {**inner, PLACE: RandomInput(kind="uniform", shape=("B", 3))}
 
-    def settle(self, clean: Pixels, *, seed: int = 0, on_step: Callable[[], None] | None = None) -> Draw:
+    def precompute(self, clean: Pixels, *, seed: int = 0, on_step: Callable[[], None] | None = None) -> DenoiserInputs:
         return {CLEAN: clean}
 
-    def pairs(self) -> tuple[tuple[str, str], ...]:
-        return self.model.pairs()
+    def collapse_pairs(self) -> tuple[tuple[str, str], ...]:
+        return self.model.collapse_pairs()
 
-    def resolve(self, layer: str) -> tuple[str, ...]:
-        return self.model.resolve(layer)
+    def resolve_layers(self, layer: str) -> tuple[str, ...]:
+        return self.model.resolve_layers(layer)
 
-    def features(self, pixels: Pixels, draw: Draw | None = None) -> Features:
+    def features(self, pixels: Pixels, draw: DenoiserInputs | None = None) -> Features:
         if draw is None:
             middle = pixels.new_tensor([[1.0, 0.5, 0.5]]).expand(pixels.shape[0], -1)
             return self.model.features(window(pixels, middle, self.side))
@@ -99,7 +99,7 @@ class Windowed(Surrogate):
         seen = window(pixels, place, self.side)
         with torch.no_grad():
             clean = window(draw[CLEAN].to(pixels), place, self.side)
-            reference = self.model.still(self.model.encode(clean))
+            reference = self.model.static_video(self.model.encode(clean))
         return self.model.features(seen, {**draw, "reference": reference})
 
     def decode(self, latent: Feature) -> Pixels:

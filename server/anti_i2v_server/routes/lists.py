@@ -8,7 +8,7 @@ from litestar import get
 from anti_i2v.engines.artifacts import artifact_at_hand
 from anti_i2v.images.platforms import PRESETS
 from anti_i2v.recipes import load_recipe, recipe_names
-from anti_i2v.surrogates.catalogue import EMBEDDED, entries
+from anti_i2v.surrogates.catalogue import STUDENT, encoders
 from anti_i2v_server.openapi import problems
 
 __all__ = ["presets", "recipes", "surrogates"]
@@ -64,11 +64,11 @@ async def presets() -> list[PresetInfo]:
 @get("/v1/surrogates", responses=problems())
 async def surrogates() -> list[SurrogateInfo]:
     """The encoders: the gauge of the package, and those that can be exported."""
-    gauge = SurrogateInfo(EMBEDDED, "gauge", "a small network that imitates the surrogates", "Apache-2.0", True)
+    gauge = SurrogateInfo(STUDENT, "gauge", "a small network that imitates the surrogates", "Apache-2.0", True)
     return [
         gauge,
         *(
             SurrogateInfo(each.name, each.role, each.family, each.licence, artifact_at_hand(each.name) is not None)
-            for each in entries().values()
+            for each in encoders().values()
         ),
     ]

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from anti_i2v import protect
 from anti_i2v.evaluation import runner as evidence_module
-from anti_i2v.evaluation.degradations import QUICK
+from anti_i2v.evaluation.degradations import QUICK_DEGRADATIONS
 from anti_i2v.evaluation.html_report import LARGEST
 from anti_i2v.evaluation.results import CONDITIONS, Evidence
 from anti_i2v.progress import narrator
@@ -156,8 +156,8 @@ def asked(monkeypatch: pytest.MonkeyPatch, dit_folder: Path) -> Any:
     ("arguments", "seeds", "steps", "changes"),
     [
         ((), 4, 10, None),
-        (("--quick",), 2, 10, QUICK),
-        (("--quick", "--seeds", "3"), 3, 10, QUICK),
+        (("--quick",), 2, 10, QUICK_DEGRADATIONS),
+        (("--quick", "--seeds", "3"), 3, 10, QUICK_DEGRADATIONS),
         (("--quick", "--steps", "7", "--change", "blur"), 2, 7, ["blur"]),
         (("--change", "blur", "--change", "half size"), 4, 10, ["blur", "half size"]),
     ],

@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 from anti_i2v.engines import artifacts
 from anti_i2v.engines.artifacts import (
     FORMAT_VERSION,
-    PARTS,
+    SHARED_GRAPHS,
     SIDECAR,
     Artifact,
     Graph,
@@ -32,8 +32,8 @@ from anti_i2v.engines.artifacts import (
     read_artifact,
 )
 from anti_i2v.errors import SurrogateError
-from anti_i2v.optim.space_constants import CHARTS
-from anti_i2v.surrogates.catalogue import EMBEDDED
+from anti_i2v.optim.space_constants import SPACE_KINDS
+from anti_i2v.surrogates.catalogue import STUDENT
 from anti_i2v.surrogates.info import SurrogateInfo
 
 FILES = {"encode.onnx": b"an encoder", "loss.displacement.onnx": b"a loss", "weights.bin": bytes(range(256))}
@@ -339,7 +339,7 @@ def test_a_context_is_read_from_safetensors_alone(folder: Path) -> None:
 
 
 def test_artifacts_are_found_by_name_and_by_directory(folder: Path, empty_home: Path) -> None:
-    assert locate_artifact("embedded") == packaged(EMBEDDED)
+    assert locate_artifact("embedded") == packaged(STUDENT)
     assert locate_artifact(folder) == folder
     assert artifact_at_hand("taesd") is None
     (empty_home / "onnx").mkdir(parents=True)
@@ -364,7 +364,7 @@ def test_what_is_not_exported_is_said_with_the_command_that_exports_it(tmp_path:
 # What the package ships.
 
 
-@pytest.mark.parametrize("name", [PARTS, EMBEDDED])
+@pytest.mark.parametrize("name", [SHARED_GRAPHS, STUDENT])
 def test_the_packaged_artifacts_are_intact_and_name_everything_that_lies_there(name: str) -> None:
     artifact = read_artifact(packaged(name))
     assert artifact.surrogate.name == name
@@ -373,26 +373,26 @@ def test_the_packaged_artifacts_are_intact_and_name_everything_that_lies_there(n
 
 
 def test_the_packaged_parts_hold_every_move_of_the_torch_engine() -> None:
-    from anti_i2v.optim.update_rules import RULES
+    from anti_i2v.optim.update_rules import UPDATE_RULES
 
-    artifact = read_artifact(packaged(PARTS))
+    artifact = read_artifact(packaged(SHARED_GRAPHS))
     assert artifact.find("begin") is not None
-    for space in CHARTS.values():
-        for algorithm, rule in RULES.items():
+    for space in SPACE_KINDS.values():
+        for algorithm, rule in UPDATE_RULES.items():
             graph = artifact.find("move", space=space, algorithm=algorithm)
             assert graph is not None
             assert [found.name for found in graph.outputs] == ["next", *(f"next.{name}" for name in rule.memory)]
 
 
 def test_the_packaged_student_is_the_one_that_torch_runs() -> None:
-    from anti_i2v.recipes import for_encoders, load_recipe, terms_of
+    from anti_i2v.recipes import for_encoders, load_recipe, weighted_terms
     from anti_i2v.surrogates.student import load_student
 
-    artifact, student = read_artifact(packaged(EMBEDDED)), load_student()
+    artifact, student = read_artifact(packaged(STUDENT)), load_student()
     assert artifact.surrogate == student.info
     assert (artifact.multiple, artifact.normalisation) == (student.multiple, student.normalisation)
     recipe = load_recipe("balanced")
-    terms = tuple(terms_of(for_encoders(recipe)))
+    terms = tuple(weighted_terms(for_encoders(recipe)))
     for kind in ("bind", "loss"):
         assert artifact.find(kind, terms=terms)
     for space in ("rgb", "lab", "dct"):
@@ -402,6 +402,6 @@ def test_the_packaged_student_is_the_one_that_torch_runs() -> None:
 def test_the_engine_remembers_what_each_rule_of_torch_does() -> None:
     pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install 'anti-i2v-sdk[cpu]'")
     from anti_i2v.engines.onnx_engine import MEMORIES
-    from anti_i2v.optim.update_rules import RULES
+    from anti_i2v.optim.update_rules import UPDATE_RULES
 
-    assert {name: rule.memory for name, rule in RULES.items()} == MEMORIES
+    assert {name: rule.memory for name, rule in UPDATE_RULES.items()} == MEMORIES

@@ -18,20 +18,20 @@ from torch import nn
 from anti_i2v import engines
 from anti_i2v.arrays import PixelArray, Rgb8
 from anti_i2v.engines import make_engine
-from anti_i2v.engines.artifacts import PARTS, packaged, read_artifact
+from anti_i2v.engines.artifacts import SHARED_GRAPHS, packaged, read_artifact
 from anti_i2v.engines.torch_engine import TorchPhoto
 from anti_i2v.errors import Cancelled, RecipeError, SurrogateError
 from anti_i2v.images.platforms import PRESETS
-from anti_i2v.images.resize import to_working, working_size
+from anti_i2v.images.resize import resize_to_working, working_size
 from anti_i2v.optim import optimise as refining
 from anti_i2v.optim import pgd as descent
-from anti_i2v.optim.initialisation import pattern
-from anti_i2v.optim.optimise import refine
-from anti_i2v.optim.pgd import Outcome, Step
+from anti_i2v.optim.initialisation import initial_pattern
+from anti_i2v.optim.optimise import optimise_photo
+from anti_i2v.optim.pgd import Result, Step
 from anti_i2v.protector import Protector
 from anti_i2v.recipes import Recipe, load_recipe
 from anti_i2v.surrogates.base import Surrogate
-from anti_i2v.surrogates.info import Random, SurrogateInfo
+from anti_i2v.surrogates.info import RandomInput, SurrogateInfo
 
 pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install 'anti-i2v-sdk[cpu]'")
 
@@ -61,15 +61,17 @@ def opened(engine: str, photo: Rgb8, own: Recipe, names: list[str | Path]) -> An
     """A photo as `Protector` opens it."""
     made = make_engine(engine, names, own, "cpu")
     made.prepare()
-    clean = to_working(photo, working_size(photo.shape[0], photo.shape[1], own.short_side, made.multiple))
-    start, radius = made.begin(clean, pattern(clean, own.start, 0), own.budget / 255, own.visual_floor)
-    return made.open(clean, start, radius, own, None, 0)
+    clean = resize_to_working(photo, working_size(photo.shape[0], photo.shape[1], own.short_side, made.multiple))
+    start, radius = made.initial_candidate(
+        clean, initial_pattern(clean, own.start, 0), own.budget / 255, own.mask_floor
+    )
+    return made.open_photo(clean, start, radius, own, None, 0)
 
 
 def refined(engine: str, photo: Rgb8, own: Recipe, names: list[str | Path], **options: Any) -> tuple[PixelArray, float]:
     """The best candidate, (1, 3, H, W), and its score."""
     on = opened(engine, photo, own, names)
-    outcome: Outcome[Any] = refine(on, own, **options)
+    outcome: Result[Any] = optimise_photo(on, own, **options)
     return on.look(outcome.candidate), float(outcome.score[0])
 
 
@@ -183,9 +185,9 @@ def test_the_budget_is_held(budget: int, photos: list[Rgb8]) -> None:
 
 def test_a_photo_starts_inside_its_radius_whatever_it_is_given(photos: list[Rgb8]) -> None:
     engine = OnnxEngine(["embedded"], recipe(), "cpu")
-    clean, radius = to_working(photos[0], (96, 128)), np.full((1, 1, 96, 128), 2 / 255, np.float32)
-    photo = engine.open(clean, 1 - clean, radius, recipe(), None, 0)
-    start = photo.look(photo.start)
+    clean, radius = resize_to_working(photos[0], (96, 128)), np.full((1, 1, 96, 128), 2 / 255, np.float32)
+    photo = engine.open_photo(clean, 1 - clean, radius, recipe(), None, 0)
+    start = photo.to_numpy(photo.start)
     assert np.abs(start - clean).max() == pytest.approx(2 / 255, rel=1e-5)
     assert start.min() >= 0
     assert start.max() <= 1
@@ -221,11 +223,11 @@ def test_a_deadline_ends_the_steps_and_the_best_candidate_is_given(
     own = recipe(steps=40)
     photo = opened("onnx", photos[0], own, ["embedded"])
     monkeypatch.setattr(photo, "wait", tick)
-    outcome = refine(photo, own, deadline=12.5)  # binding and each step take a second
+    outcome = optimise_photo(photo, own, deadline=12.5)  # binding and each step take a second
     assert outcome.stopped == "deadline"
     assert 5 < outcome.steps <= 11
     assert float(outcome.score[0]) < float(photo.score(photo.start)[0])
-    late = refine(photo, own, deadline=now - 1)
+    late = optimise_photo(photo, own, deadline=now - 1)
     assert (late.steps, late.stopped) == (0, "deadline")
     assert late.candidate is photo.start
 
@@ -242,12 +244,12 @@ def test_pixels_outlive_the_photo_that_they_were_looked_at_in(photos: list[Rgb8]
 
 def test_a_photo_of_a_batch_wins_or_loses_alone(photos: list[Rgb8]) -> None:
     engine, own = OnnxEngine(["embedded"], recipe(), "cpu"), recipe()
-    clean = np.concatenate([to_working(photo, (96, 128)) for photo in photos[:3]])
-    photo = engine.open(clean, clean, np.full((3, 1, 1, 1), 8 / 255, np.float32), own, None, 0)
+    clean = np.concatenate([resize_to_working(photo, (96, 128)) for photo in photos[:3]])
+    photo = engine.open_photo(clean, clean, np.full((3, 1, 1, 1), 8 / 255, np.float32), own, None, 0)
     other = photo._value(clean + np.float32(0.1))
     best, score = photo.keep_better(photo.start, np.array([1.0, 1.0, np.nan]), other, np.array([0.5, np.nan, 2.0]))
     assert np.array_equal(
-        photo.look(best), np.stack([clean[0] + np.float32(0.1), clean[1], clean[2] + np.float32(0.1)])
+        photo.to_numpy(best), np.stack([clean[0] + np.float32(0.1), clean[1], clean[2] + np.float32(0.1)])
     )
     assert score.tolist() == [0.5, 1.0, 2.0]
     assert photo.keep_better(photo.start, np.ones(3), other, np.zeros(3))[0] is other
@@ -256,8 +258,8 @@ def test_a_photo_of_a_batch_wins_or_loses_alone(photos: list[Rgb8]) -> None:
 
 @pytest.mark.parametrize("size", [(96, 128), (64, 72)], ids=str)
 def test_a_judge_gives_torchs_latents(size: tuple[int, int], photos: list[Rgb8]) -> None:
-    pixels = np.concatenate([to_working(photo, size) for photo in photos])
-    found, expected = (make_engine(name, [], None, "cpu").judge("embedded") for name in ("onnx", "torch"))
+    pixels = np.concatenate([resize_to_working(photo, size) for photo in photos])
+    found, expected = (make_engine(name, [], None, "cpu").load_encoder("embedded") for name in ("onnx", "torch"))
     assert (found.info, found.decodes) == (expected.info, expected.decodes) == (expected.info, False)
     np.testing.assert_allclose(found.encode(pixels), expected.encode(pixels), atol=1e-4)
     with pytest.raises(TypeError, match="embedded has no decoder"):
@@ -279,8 +281,8 @@ class Noisy(Surrogate):
     """One convolution with a denoiser's inputs: the photo, noise, a timestep that weighs it, a prompt's embedding."""
 
     draws = {  # noqa: RUF012  # as the base class has it: never changed
-        "noise": Random(kind="normal", shape=("B", 3, "H", "W")),
-        "timestep": Random(kind="integers", shape=("B",), low=20, high=980),
+        "noise": RandomInput(kind="normal", shape=("B", 3, "H", "W")),
+        "timestep": RandomInput(kind="integers", shape=("B",), low=20, high=980),
     }
 
     def __init__(self) -> None:
@@ -320,7 +322,7 @@ def noisy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_what_a_surrogate_draws_and_its_context_are_inputs_of_its_graphs(noisy_folder: Path) -> None:
     artifact = read_artifact(noisy_folder)
-    assert artifact.draws == Noisy.draws
+    assert artifact.random_inputs == Noisy.random_inputs
     assert [graph.kind for graph in artifact.graphs] == ["encode", "bind", "loss", "step"]
     for graph in artifact.graphs:
         drawn = {port.name: (port.type, port.shape) for port in graph.inputs if port.name.startswith("draw.")}
@@ -338,21 +340,21 @@ def test_a_surrogate_that_draws_gets_torchs_draws(
 ) -> None:
     own = load_recipe(DRAWING, turns=turns, noise_levels=levels)
     times = 1 if turns == "one" else 2  # two of them in every step draw one after the other, and run in two runs
-    clean = np.concatenate([to_working(photo, (48, 64)) for photo in photos[:2]])
+    clean = np.concatenate([resize_to_working(photo, (48, 64)) for photo in photos[:2]])
     start = (clean + np.random.default_rng(1).normal(0, 0.01, clean.shape)).astype(np.float32)
     radius = np.full((2, 1, 48, 64), 8 / 255, np.float32)
     first, second, third = (torch.from_numpy(array) for array in (clean, start, radius))
     on_torch = TorchPhoto([Noisy()] * times, first, second, third, own, seed=5)
-    on_onnx = OnnxEngine([noisy_folder] * times, own, "cpu").open(clean, start, radius, own, None, 5)
-    expected, found = refine(on_torch, own, seed=3), refine(on_onnx, own, seed=3)
-    assert equal_levels(on_torch.look(expected.candidate), on_onnx.look(found.candidate)) >= 0.99
+    on_onnx = OnnxEngine([noisy_folder] * times, own, "cpu").open_photo(clean, start, radius, own, None, 5)
+    expected, found = optimise_photo(on_torch, own, seed=3), optimise_photo(on_onnx, own, seed=3)
+    assert equal_levels(on_torch.to_numpy(expected.candidate), on_onnx.to_numpy(found.candidate)) >= 0.99
     np.testing.assert_allclose(found.score, expected.score, rtol=0.02)
-    banked = load_recipe(own, draws=2)
+    banked = load_recipe(own, noise_samples=2)
     with pytest.raises(RecipeError, match="draws noise and timestep anew in every step: set draws to 0"):
-        OnnxEngine([noisy_folder], own, "cpu").open(clean, start, radius, banked, None, 5)
-    again = OnnxEngine([noisy_folder] * times, own, "cpu").open(clean, start, radius, own, None, 6)
-    other = refine(again, own, seed=3)
-    assert equal_levels(on_onnx.look(found.candidate), again.look(other.candidate)) < 0.99  # the draws matter
+        OnnxEngine([noisy_folder], own, "cpu").open_photo(clean, start, radius, banked, None, 5)
+    again = OnnxEngine([noisy_folder] * times, own, "cpu").open_photo(clean, start, radius, own, None, 6)
+    other = optimise_photo(again, own, seed=3)
+    assert equal_levels(on_onnx.to_numpy(found.candidate), again.to_numpy(other.candidate)) < 0.99  # the draws matter
 
 
 # An exported encoder with a decoder and hook points.
@@ -400,10 +402,10 @@ def test_two_encoders_in_every_step_are_torchs(toy_artifact: Path, tiny_folder: 
 
 @pytest.mark.slow
 def test_a_judge_decodes_as_torch_does(toy_artifact: Path, tiny_folder: Path, photos: list[Rgb8]) -> None:
-    (found,) = OnnxEngine([toy_artifact], recipe(), "cpu").judges_of_steps()
-    (expected,) = make_engine("torch", [tiny_folder], recipe(), "cpu").judges_of_steps()
+    (found,) = OnnxEngine([toy_artifact], recipe(), "cpu").optimised_encoders()
+    (expected,) = make_engine("torch", [tiny_folder], recipe(), "cpu").optimised_encoders()
     assert (found.info, found.decodes) == (expected.info, True)
-    pixels = np.concatenate([to_working(photo, (64, 96)) for photo in photos])
+    pixels = np.concatenate([resize_to_working(photo, (64, 96)) for photo in photos])
     latent = expected.encode(pixels)
     np.testing.assert_allclose(found.encode(pixels), latent, atol=1e-4)
     np.testing.assert_allclose(found.decode(5 * latent), expected.decode(5 * latent), atol=1e-4)
@@ -428,7 +430,7 @@ def test_cuda_that_runs_on_the_cpu_in_silence_is_noticed(photos: list[Rgb8], mon
         pytest.warns(UserWarning, match="CUDAExecutionProvider"),
         pytest.raises(RecipeError, match="CUDA was asked for"),
     ):
-        onnx_engine.Runtime("cuda").session(packaged(PARTS) / "begin.onnx")
+        onnx_engine.Runtime("cuda").session(packaged(SHARED_GRAPHS) / "begin.onnx")
 
 
 def test_an_engine_that_is_unknown_or_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -470,12 +472,12 @@ def test_a_move_that_is_not_there_is_named() -> None:
 
 def test_an_input_that_is_not_given_is_named(photos: list[Rgb8]) -> None:
     with pytest.raises(SurrogateError, match=r"encode.onnx wants an input 'pixels' that this version does not give"):
-        OnnxEngine(["embedded"], recipe(), "cpu").judges_of_steps()[0]._encode.run({})  # type: ignore[attr-defined]  # of OnnxJudge
+        OnnxEngine(["embedded"], recipe(), "cpu").optimised_encoders()[0]._encode.run({})  # type: ignore[attr-defined]  # of OnnxJudge
 
 
 def test_pixels_of_a_wrong_shape_are_one_line() -> None:
     with pytest.raises(SurrogateError, match=r"encode.onnx failed in ONNX Runtime: ") as raised:
-        OnnxEngine([], None, "cpu").judge("embedded").encode(np.zeros((1, 4, 64, 64), np.float32))
+        OnnxEngine([], None, "cpu").load_encoder("embedded").encode(np.zeros((1, 4, 64, 64), np.float32))
     assert len(str(raised.value).splitlines()) == 1
 
 
@@ -508,8 +510,8 @@ def test_a_gpu_gives_what_the_cpu_gives(space: str, photos: list[Rgb8]) -> None:
     own, found = recipe(spaces=[space]), []
     for device in ("cpu", "cuda"):
         engine = OnnxEngine(["embedded"], own, device)
-        clean = to_working(photos[0], (96, 128))
-        start, radius = engine.begin(clean, pattern(clean, own.start, 0), 8 / 255, own.visual_floor)
-        photo: OnnxPhoto = engine.open(clean, start, radius, own, None, 0)
-        found.append(photo.look(refine(photo, own).candidate))
+        clean = resize_to_working(photos[0], (96, 128))
+        start, radius = engine.initial_candidate(clean, initial_pattern(clean, own.start, 0), 8 / 255, own.mask_floor)
+        photo: OnnxPhoto = engine.open_photo(clean, start, radius, own, None, 0)
+        found.append(photo.to_numpy(optimise_photo(photo, own).candidate))
     assert equal_levels(*found) > 0.98

@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import save_file
 
 from anti_i2v.arrays import PixelArray
-from anti_i2v.engines.torch_engine import LPIPS_WEIGHTS, TorchEngine, TorchJudge
+from anti_i2v.engines.torch_engine import LPIPS_WEIGHTS, TorchEngine, TorchFrozenEncoder
 from anti_i2v.errors import RecipeError, SurrogateError
 from anti_i2v.metrics.perceptual import Lpips
-from anti_i2v.objectives.binding import bind, objectives_of
-from anti_i2v.optim.optimise import refine
-from anti_i2v.optim.perceptual_mask import begin
+from anti_i2v.objectives.binding import bind_objectives, build_objectives
+from anti_i2v.optim.optimise import optimise_photo
+from anti_i2v.optim.perceptual_mask import initial_candidate
 from anti_i2v.recipes import Recipe, load_recipe
 from anti_i2v.surrogates.autoencoders import load_autoencoder
 from anti_i2v.surrogates.student import load_student
@@ -43,7 +43,7 @@ def some_lpips(path: Path) -> Path:
 
 def test_a_judge_gives_the_surrogates_numbers_as_arrays(kl_folder: Path) -> None:
     surrogate = load_autoencoder(kl_folder)
-    judge = TorchJudge(surrogate)
+    judge = TorchFrozenEncoder(surrogate)
     assert (judge.info, judge.decodes) == (surrogate.info, True)
     latent = judge.encode(pixels(2))
     with torch.inference_mode():
@@ -56,7 +56,7 @@ def test_a_judge_gives_the_surrogates_numbers_as_arrays(kl_folder: Path) -> None
 
 
 def test_a_judge_without_a_decoder_says_so() -> None:
-    judge = TorchJudge(load_student())
+    judge = TorchFrozenEncoder(load_student())
     assert not judge.decodes
     with pytest.raises(TypeError, match="embedded has no decoder"):
         judge.decode(judge.encode(pixels()))
@@ -67,7 +67,7 @@ def test_a_recipe_without_steps_loads_nothing() -> None:
         engine = TorchEngine(["no-such-surrogate"], own, "cpu")
         engine.prepare()
         assert engine.surrogates == []
-        assert engine.judges_of_steps() == []
+        assert engine.optimised_encoders() == []
         assert engine.multiple == 8
 
 
@@ -88,14 +88,14 @@ def test_a_device_that_is_not_there_is_refused_when_it_is_needed() -> None:
 def test_sides_are_multiples_of_what_every_surrogate_needs(tiny_folder: Path, kl_folder: Path) -> None:
     assert TorchEngine([kl_folder], recipe(), "cpu").multiple == 8  # of 2, and of the draft's patches
     engine = TorchEngine([tiny_folder, kl_folder], recipe(), "cpu")
-    for model in engine.judges_of_steps():
+    for model in engine.optimised_encoders():
         assert engine.multiple % model.surrogate.multiple == 0
 
 
 def test_the_start_is_that_of_both_engines() -> None:
     laid = np.random.default_rng(1).uniform(-1, 1, (1, 3, 64, 64)).astype(np.float32)
-    start, radius = TorchEngine([], None, "cpu").begin(pixels(), laid, 8 / 255, 0.25)
-    expected = begin(torch.from_numpy(pixels()), torch.from_numpy(laid), 8 / 255, 0.25)
+    start, radius = TorchEngine([], None, "cpu").initial_candidate(pixels(), laid, 8 / 255, 0.25)
+    expected = initial_candidate(torch.from_numpy(pixels()), torch.from_numpy(laid), 8 / 255, 0.25)
     assert (start.dtype, radius.dtype) == (np.float32, np.float32)
     assert np.array_equal(start, expected[0].numpy())
     assert np.array_equal(radius, expected[1].numpy())
@@ -108,33 +108,33 @@ def test_an_opened_photo_is_refined_within_its_radius(
     own = recipe(terms={"displacement": 1.0, "anchor": 0.5}, anchor_layers=["latent"])
     engine = TorchEngine([tiny_folder, kl_folder], own, "cpu")
     clean, laid = pixels(), np.sign(pixels(seed=2) - 0.5)
-    start, radius = engine.begin(clean, laid, 8 / 255, 0.5)
-    photo = engine.open(clean, start, radius, own, given, 0)
+    start, radius = engine.initial_candidate(clean, laid, 8 / 255, 0.5)
+    photo = engine.open_photo(clean, start, radius, own, given, 0)
     assert (photo.surrogates, photo.shape) == (["toy-tiny", "toy-kl"], (1, 3, 64, 64))
-    outcome = refine(photo, own)
-    candidate = photo.look(outcome.candidate)
+    outcome = optimise_photo(photo, own)
+    candidate = photo.to_numpy(outcome.candidate)
     assert candidate.dtype == np.float32
     assert (np.abs(candidate - clean) <= radius + 1e-6).all()
     assert not np.array_equal(candidate, start)
-    first = engine.open(clean, start, radius, load_recipe(own, steps=0), given, 0)
-    assert float(outcome.score) < float(refine(first, load_recipe(own, steps=0)).score)
+    first = engine.open_photo(clean, start, radius, load_recipe(own, steps=0), given, 0)
+    assert float(outcome.score) < float(optimise_photo(first, load_recipe(own, steps=0)).score)
 
 
 def test_a_photo_starts_inside_its_radius_whatever_it_is_given(tiny_folder: Path) -> None:
     own, radius = recipe(), np.full((1, 1, 64, 64), 2 / 255, np.float32)
     engine = TorchEngine([tiny_folder], own, "cpu")
-    photo = engine.open(pixels(), pixels(seed=4), radius, own, None, 0)
-    assert (np.abs(photo.look(photo.start) - pixels()) <= 2 / 255 + 1e-6).all()
+    photo = engine.open_photo(pixels(), pixels(seed=4), radius, own, None, 0)
+    assert (np.abs(photo.to_numpy(photo.start) - pixels()) <= 2 / 255 + 1e-6).all()
 
 
 def test_the_layers_that_an_anchor_pulls_are_hooked(tiny_folder: Path) -> None:
     own = recipe(terms={"anchor": 1.0}, anchor_layers=["latent", "layers.4"])
     engine = TorchEngine([tiny_folder], own, "cpu")
     clean, radius = pixels(), np.full((1, 1, 64, 64), 8 / 255, np.float32)
-    outcome = refine(engine.open(clean, pixels(seed=2), radius, own, pixels(seed=7), 0), own)
+    outcome = optimise_photo(engine.open_photo(clean, pixels(seed=2), radius, own, pixels(seed=7), 0), own)
     surrogate = load_autoencoder(tiny_folder, hooks=("layers.4",))
-    objectives = objectives_of(own, None, torch.from_numpy(pixels(seed=7)))
-    expected = bind(objectives, surrogate, torch.from_numpy(clean))(outcome.candidate)
+    objectives = build_objectives(own, None, torch.from_numpy(pixels(seed=7)))
+    expected = bind_objectives(objectives, surrogate, torch.from_numpy(clean))(outcome.candidate)
     torch.testing.assert_close(outcome.score, expected)
     idle = recipe(terms={"displacement": 1.0}, anchor_layers=["latent", "no.such.layer"])
     TorchEngine([tiny_folder], idle, "cpu").prepare()  # without an anchor nothing is hooked
@@ -142,40 +142,40 @@ def test_the_layers_that_an_anchor_pulls_are_hooked(tiny_folder: Path) -> None:
 
 def test_known_surrogates_judge_where_they_are_at_hand(empty_home: Path) -> None:
     engine = TorchEngine([], None, "cpu")
-    assert engine.has("embedded")
-    assert not engine.has("taesd")
-    assert engine.judge("embedded").info.name == "embedded"
+    assert engine.is_available("embedded")
+    assert not engine.is_available("taesd")
+    assert engine.load_encoder("embedded").info.name == "embedded"
     with pytest.raises(SurrogateError, match="taesd is not on this machine"):
-        engine.judge("taesd")
+        engine.load_encoder("taesd")
 
 
 def test_what_steps_are_taken_on_can_judge(tiny_folder: Path) -> None:
     engine = TorchEngine([tiny_folder, "embedded"], recipe(), "cpu")
-    assert [judge.info.name for judge in engine.judges_of_steps()] == ["toy-tiny", "embedded"]
+    assert [judge.info.name for judge in engine.optimised_encoders()] == ["toy-tiny", "embedded"]
 
 
 @pytest.mark.usefixtures("empty_home")
 def test_without_lpips_weights_there_is_no_perceptual_distance(tiny_folder: Path) -> None:
     own = recipe(terms={"auxiliary": 1.0})
     engine = TorchEngine([tiny_folder], own, "cpu")
-    assert engine.perceptual() is None
+    assert engine.load_lpips() is None
     with pytest.raises(RecipeError, match="the auxiliary term needs LPIPS weights"):
-        engine.open(pixels(), pixels(), np.full((1, 1, 64, 64), 8 / 255, np.float32), own, None, 0)
+        engine.open_photo(pixels(), pixels(), np.full((1, 1, 64, 64), 8 / 255, np.float32), own, None, 0)
 
 
 def test_the_perceptual_distance_is_that_of_the_weights_at_hand(empty_home: Path, tiny_folder: Path) -> None:
     lpips = Lpips.load(some_lpips(empty_home / LPIPS_WEIGHTS))
     own = recipe(terms={"auxiliary": 1.0})
     engine = TorchEngine([tiny_folder], own, "cpu")
-    distance = engine.perceptual()
+    distance = engine.load_lpips()
     assert distance is not None
     first, second = pixels(2), pixels(2, seed=1)
     expected = lpips(torch.from_numpy(first), torch.from_numpy(second)).detach().numpy()
     np.testing.assert_allclose(distance(first, second), expected, rtol=1e-6)
-    start, radius = engine.begin(pixels(), np.sign(pixels(seed=2) - 0.5), 8 / 255, 1.0)
-    photo = engine.open(pixels(), start, radius, own, None, 0)
-    outcome = refine(photo, own)
-    assert distance(photo.look(outcome.candidate), pixels()) > distance(start, pixels())
+    start, radius = engine.initial_candidate(pixels(), np.sign(pixels(seed=2) - 0.5), 8 / 255, 1.0)
+    photo = engine.open_photo(pixels(), start, radius, own, None, 0)
+    outcome = optimise_photo(photo, own)
+    assert distance(photo.to_numpy(outcome.candidate), pixels()) > distance(start, pixels())
 
 
 @pytest.mark.gpu
@@ -185,8 +185,8 @@ def test_a_gpu_gives_what_the_cpu_gives(tiny_folder: Path) -> None:
     found = []
     for device in ("cpu", "cuda"):
         engine = TorchEngine([tiny_folder], own, device)
-        start, radius = engine.begin(pixels(), laid, 8 / 255, 0.5)
-        photo = engine.open(pixels(), start, radius, own, None, 0)
-        found.append(photo.look(refine(photo, own).candidate))
+        start, radius = engine.initial_candidate(pixels(), laid, 8 / 255, 0.5)
+        photo = engine.open_photo(pixels(), start, radius, own, None, 0)
+        found.append(photo.to_numpy(optimise_photo(photo, own).candidate))
     levels = np.rint(np.stack(found) * 255)
     assert np.mean(levels[0] == levels[1]) > 0.98

@@ -32,7 +32,7 @@ def nets() -> Instruments:
     """The real face nets and LPIPS."""
     if not (HOME / "face" / "mobilefacenet.onnx").is_file() or not (HOME / "perceptual").is_dir():
         pytest.skip("needs ANTI_I2V_HOME with the nets in face/ and perceptual/")
-    found = Instruments.at_hand()
+    found = Instruments.available()
     assert not found.missing
     return found
 

@@ -15,16 +15,16 @@ from anti_i2v.evaluation.results import (
     Comparison,
     Condition,
     ConditionName,
+    CropResult,
     Evaluation,
     Evidence,
     Headline,
     Scene,
     Survival,
-    VictimEvidence,
-    ViewEvidence,
+    VictimResult,
 )
 from anti_i2v.evaluation.statistics import Estimate
-from anti_i2v.evaluation.validity_checks import Doubt
+from anti_i2v.evaluation.validity_checks import ValidityIssue
 from anti_i2v.evaluation.victims import Role
 from anti_i2v.metrics.imperceptibility import compare
 
@@ -68,8 +68,8 @@ def a_comparison(measure: str, *, more: bool = True, ratio: Estimate | None = No
     )
 
 
-def a_victim(name: str, role: Role) -> VictimEvidence:
-    return VictimEvidence(
+def a_victim(name: str, role: Role) -> VictimResult:
+    return VictimResult(
         name=name,
         family="CogVideoX",
         encoder=name.split("-")[1],
@@ -93,8 +93,8 @@ def survivals(victim: str) -> tuple[Survival, ...]:
             change=change,
             victim=victim,
             measure="identity",
-            left=about(part, 0.4),
-            control_left=about(0.4 * part),
+            retained=about(part, 0.4),
+            control_retained=about(0.4 * part),
             fall=about(0.4 * part),
             control_fall=about(0.05 * part),
         )
@@ -108,8 +108,10 @@ HEADLINE = Headline(
     sentence="On a model that no recipe ever saw, videos keep the person half as well as without protection.",
     comparisons=(a_comparison("identity", ratio=about(8.2)),),
 )
-NOTE = Doubt(kind="few", severity="note", reason="1 photo under 2 seeds: another photo may fare otherwise")
-REFUSED = Doubt(kind="effect", severity="no headline", reason="the effect is within the control's", victim="dit-taesd3")
+NOTE = ValidityIssue(kind="few", severity="note", reason="1 photo under 2 seeds: another photo may fare otherwise")
+REFUSED = ValidityIssue(
+    kind="effect", severity="no headline", reason="the effect is within the control's", victim="dit-taesd3"
+)
 
 
 def invented_views() -> dict[ConditionName, Rgb8]:
@@ -139,7 +141,7 @@ def invented(views: dict[ConditionName, Rgb8]) -> Evaluation:
         side=SIDE,
         imperceptibility=(compare(views["clean"], views["protected"]),),
         views=(
-            ViewEvidence(box=(40, 20, 256, 256), scale=0.5, energy_left=0.43, psnr=34.2, control_psnr=34.2, face=True),
+            CropResult(box=(40, 20, 256, 256), scale=0.5, energy_left=0.43, psnr=34.2, control_psnr=34.2, face=True),
         ),
         victims=tuple(a_victim(name, role) for name, role in ROLE_OF.items()),
         survival=survivals("dit-taef1"),

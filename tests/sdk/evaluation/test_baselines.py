@@ -14,24 +14,24 @@ from torch import nn
 
 from anti_i2v.engines.torch_engine import TorchPhoto
 from anti_i2v.errors import RecipeError
-from anti_i2v.evaluation.baselines.recipes import competitor, competitor_names
-from anti_i2v.objectives.binding import bind
-from anti_i2v.objectives.denoising import Denoising
-from anti_i2v.objectives.score_distillation import Distillation
-from anti_i2v.objectives.targets import target_of
-from anti_i2v.optim.optimise import refine
-from anti_i2v.optim.pgd import Outcome
+from anti_i2v.evaluation.baselines.recipes import baseline_names, load_baseline
+from anti_i2v.objectives.binding import bind_objectives
+from anti_i2v.objectives.denoising import DenoisingError
+from anti_i2v.objectives.score_distillation import ScoreDistillation
+from anti_i2v.objectives.targets import make_target
+from anti_i2v.optim.optimise import optimise_photo
+from anti_i2v.optim.pgd import Result
 from anti_i2v.optim.update_rules import value_and_gradient
 from anti_i2v.recipes import load_recipe, recipe_names
 from anti_i2v.surrogates.backbones.base import Backbone
-from anti_i2v.surrogates.base import Draw, Features, Surrogate
-from anti_i2v.surrogates.info import Random, SurrogateInfo
+from anti_i2v.surrogates.base import DenoiserInputs, Features, Surrogate
+from anti_i2v.surrogates.info import RandomInput, SurrogateInfo
 
 INFO = SurrogateInfo(name="toy", kind="Toy", source="here", fingerprint="none", licence="Apache-2.0")
 SIDE = 32
 LEVEL = 1 / 255
 NAMES = ["advdm", "dct-shield", "i2vguard-latent", "mist", "photoguard", "sds", "sds-ascent"]
-DATA = Path(competitor.__code__.co_filename).parent.parent / "data" / "competitors"
+DATA = Path(load_baseline.__code__.co_filename).parent.parent / "data" / "competitors"
 
 
 class Linear(Surrogate):
@@ -43,7 +43,7 @@ class Linear(Surrogate):
         super().__init__()
         self.rows, self.info = rows, INFO
 
-    def features(self, pixels: torch.Tensor, draw: Draw | None = None) -> Features:
+    def features(self, pixels: torch.Tensor, draw: DenoiserInputs | None = None) -> Features:
         return {"latent": pixels.flatten(1) @ self.rows.to(pixels).mT}
 
 
@@ -56,7 +56,7 @@ class Identity(Surrogate):
         super().__init__()
         self.info = INFO
 
-    def features(self, pixels: torch.Tensor, draw: Draw | None = None) -> Features:
+    def features(self, pixels: torch.Tensor, draw: DenoiserInputs | None = None) -> Features:
         return {"latent": pixels * 1.0}
 
 
@@ -90,7 +90,7 @@ class LinearVideo(Backbone):
         nn.init.normal_(convolution.weight, std=0.3, generator=generator)
         super().__init__(convolution.double(), Mixing(own, seen), INFO, hooks=hooks, frames=frames)
         self.multiple = 8
-        self.draws = {"noise": Random(kind="normal", shape=("B", frames, 2, "H/4", "W/4"))}
+        self.random_inputs = {"noise": RandomInput(kind="normal", shape=("B", frames, 2, "H/4", "W/4"))}
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
         latent: torch.Tensor = self.autoencoder(pixels.double())
@@ -102,17 +102,19 @@ class LinearVideo(Backbone):
     def decode_video(self, latents: torch.Tensor) -> torch.Tensor:
         raise NotImplementedError
 
-    def at(self, timestep: torch.Tensor) -> Draw:
+    def at(self, timestep: torch.Tensor) -> DenoiserInputs:
         raise NotImplementedError
 
     def still(self, latent: torch.Tensor) -> torch.Tensor:
         return latent.unsqueeze(1).expand(-1, self.frames, -1, -1, -1)
 
-    def diffuse(self, reference: torch.Tensor, draw: Draw) -> tuple[torch.Tensor, torch.Tensor]:
+    def diffuse(self, reference: torch.Tensor, draw: DenoiserInputs) -> tuple[torch.Tensor, torch.Tensor]:
         noise = draw["noise"].to(reference)
         return SIGNAL * reference + REST * noise, SIGNAL * noise - REST * reference
 
-    def denoise(self, noisy: torch.Tensor, latent: torch.Tensor, pixels: torch.Tensor, draw: Draw) -> torch.Tensor:
+    def denoise(
+        self, noisy: torch.Tensor, latent: torch.Tensor, pixels: torch.Tensor, draw: DenoiserInputs
+    ) -> torch.Tensor:
         prediction: torch.Tensor = self.denoiser(noisy, self.still(latent))
         return prediction
 
@@ -122,13 +124,13 @@ def photo(low: float = 0.2, high: float = 0.8, *, seed: int = 0) -> torch.Tensor
     return low + (high - low) * drawn
 
 
-def run(name: str, clean: torch.Tensor, surrogate: Surrogate, **settings: object) -> Outcome[torch.Tensor]:
+def run(name: str, clean: torch.Tensor, surrogate: Surrogate, **settings: object) -> Result[torch.Tensor]:
     """As an engine runs it; the start of those that begin at random is drawn as `draft.pattern` draws it."""
-    own = load_recipe(competitor(name), **settings)
+    own = load_recipe(load_baseline(name), **settings)
     radius = torch.full((1, 1, SIDE, SIDE), own.budget * LEVEL)
     laid = {"clean": torch.zeros_like(clean), "random": 2 * photo(0, 1, seed=9) - 1}[own.start]
     opened = TorchPhoto([surrogate], clean, clean + radius * laid, radius, own)
-    return cast(Outcome[torch.Tensor], refine(opened, own))
+    return cast(Result[torch.Tensor], optimise_photo(opened, own))
 
 
 def levels(pixels: torch.Tensor) -> torch.Tensor:
@@ -139,8 +141,8 @@ def levels(pixels: torch.Tensor) -> torch.Tensor:
 
 
 def test_competitors_are_there_by_name_and_apart_from_the_peoples_recipes() -> None:
-    assert competitor_names() == NAMES == sorted(path.stem for path in DATA.glob("*.toml"))
-    assert competitor_names(denoisers=False) == ["dct-shield", "i2vguard-latent", "photoguard"]
+    assert baseline_names() == NAMES == sorted(path.stem for path in DATA.glob("*.toml"))
+    assert baseline_names(denoisers=False) == ["dct-shield", "i2vguard-latent", "photoguard"]
     assert not set(NAMES) & set(recipe_names())
     for name in NAMES:
         with pytest.raises(RecipeError, match="unknown recipe"):
@@ -149,7 +151,7 @@ def test_competitors_are_there_by_name_and_apart_from_the_peoples_recipes() -> N
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_competitor_names_its_paper(name: str) -> None:
-    own = competitor(name)
+    own = load_baseline(name)
     assert own.name == name
     assert own.summary.endswith(".")
     assert "arXiv 2" in own.summary or "CVPR" in own.summary
@@ -159,7 +161,7 @@ def test_all_competitors_have_the_same_budget_size_and_steps() -> None:
     shared = (
         "budget",
         "short_side",
-        "visual_floor",
+        "mask_floor",
         "steps",
         "step",
         "final_step",
@@ -168,15 +170,15 @@ def test_all_competitors_have_the_same_budget_size_and_steps() -> None:
         "turns",
         "keep",
     )
-    settings = {tuple(str(getattr(competitor(name), key)) for key in shared) for name in NAMES}
+    settings = {tuple(str(getattr(load_baseline(name), key)) for key in shared) for name in NAMES}
     assert len(settings) == 1
-    assert competitor(NAMES[0]).eot == {"identity": 1.0}
-    assert competitor(NAMES[0]).algorithm == "sign-gradient"
+    assert load_baseline(NAMES[0]).eot == {"identity": 1.0}
+    assert load_baseline(NAMES[0]).algorithm == "sign-gradient"
 
 
 def test_an_unknown_competitor_is_refused_with_the_choices() -> None:
     with pytest.raises(RecipeError, match="unknown competitor 'glaze': choose from advdm, dct-shield, i2vguard-latent"):
-        competitor("glaze")
+        load_baseline("glaze")
 
 
 # Encoders.
@@ -193,7 +195,7 @@ def test_photoguard_on_a_linear_encoder_spends_its_budget_by_the_sign_of_the_row
 @pytest.mark.parametrize(("name", "target"), [("photoguard", "gray"), ("i2vguard-latent", "degraded")])
 def test_on_an_identity_encoder_the_photo_goes_to_the_nearest_point_to_its_target(name: str, target: Any) -> None:
     clean = photo(0.45, 0.55)
-    wanted = torch.from_numpy(target_of(target, clean.numpy())).expand_as(clean)
+    wanted = torch.from_numpy(make_target(target, clean.numpy())).expand_as(clean)
     expected = clean + (wanted - clean).clamp(-8 * LEVEL, 8 * LEVEL)
     assert ((wanted - clean).abs() > 8 * LEVEL).any()
     assert ((wanted - clean).abs() < 8 * LEVEL).any()
@@ -249,7 +251,7 @@ def quantisation(quality: int) -> NDArray[np.float64]:
 
 def loss_on(model: Backbone, clean: torch.Tensor, pixels: torch.Tensor, seeds: range) -> float:
     """The denoising loss beside the clean photo's, in logarithms, over draws; the photo is the condition."""
-    found = [-float(bind({Denoising(): 1.0}, model, clean, seed)(pixels)) for seed in seeds]
+    found = [-float(bind_objectives({DenoisingError(): 1.0}, model, clean, seed)(pixels)) for seed in seeds]
     return float(np.mean(found))
 
 
@@ -265,12 +267,12 @@ def test_under_advdm_the_denoising_loss_rises_on_draws_that_were_never_seen_and_
 
 def test_mist_pulls_the_latent_to_its_pattern_and_minds_the_denoising_loss_as_well() -> None:
     model, clean = LinearVideo(hooks=("prediction",)), photo()
-    wanted = model.encode(torch.from_numpy(target_of("glyphs", clean.numpy())))
+    wanted = model.encode(torch.from_numpy(make_target("glyphs", clean.numpy())))
     found = run("mist", clean, model)
     before, after = ((model.encode(pixels) - wanted).square().mean() for pixels in (clean, found.candidate))
     assert after < before
     assert after < (model.encode(run("advdm", clean, model).candidate) - wanted).square().mean()
-    weights = (0.0, competitor("mist").terms.denoising, 5.0)
+    weights = (0.0, load_baseline("mist").terms.denoising, 5.0)
     terms = [{"displacement": 0.0, "anchor": 1.0, "denoising": weight} for weight in weights]
     textural, fused, semantic = (
         loss_on(model, clean, run("mist", clean, model, terms=each).candidate, range(1000, 1020)) for each in terms
@@ -305,7 +307,7 @@ def by_hand(model: LinearVideo, clean: torch.Tensor, pixels: torch.Tensor, noise
 def test_the_gradient_of_score_distillation_is_the_one_by_hand_on_a_linear_denoiser() -> None:
     model, clean = LinearVideo(), photo().double()
     noise = torch.randn(1, 3, 2, SIDE // 4, SIDE // 4, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
-    near, objective = clean + 0.01 * photo(-1, 1, seed=6), Distillation()
+    near, objective = clean + 0.01 * photo(-1, 1, seed=6), ScoreDistillation()
     bound = objective.bind(model, clean, {"noise": noise, "reference": torch.full((1, 3, 2, 8, 8), 7.0)})
 
     def loss_fn(pixels: torch.Tensor) -> torch.Tensor:
@@ -322,12 +324,12 @@ def test_the_gradient_of_score_distillation_is_the_one_by_hand_on_a_linear_denoi
 def test_score_distillation_never_differentiates_the_denoiser() -> None:
     model, clean = LinearVideo(), photo().double()
     denoiser: Any = model.denoiser
-    loss_fn = bind({Distillation(): 1.0}, model, clean)
+    loss_fn = bind_objectives({ScoreDistillation(): 1.0}, model, clean)
     value_and_gradient(loss_fn, clean)
     assert len(denoiser.recorded) >= 3
     assert not any(denoiser.recorded)
     other = LinearVideo(hooks=("prediction",))
-    value_and_gradient(bind({Denoising(): 1.0}, other, clean), clean)
+    value_and_gradient(bind_objectives({DenoisingError(): 1.0}, other, clean), clean)
     assert any(cast(Any, other.denoiser).recorded)
 
 
@@ -344,7 +346,10 @@ def test_sds_goes_down_as_its_paper_recommends_and_its_ascent_goes_up(name: str,
 def test_score_distillation_changes_the_error_of_the_photos_own_latent_on_unseen_draws(name: str, falls: bool) -> None:
     model, clean = LinearVideo(), photo()
     found = run(name, clean, model)
-    unseen = [float(bind({Distillation(): 1.0}, model, clean, seed)(found.candidate)) for seed in range(1000, 1020)]
+    unseen = [
+        float(bind_objectives({ScoreDistillation(): 1.0}, model, clean, seed)(found.candidate))
+        for seed in range(1000, 1020)
+    ]
     assert bool(np.mean(unseen) < 1) is falls
     assert np.mean(unseen) != pytest.approx(1, abs=1e-3)
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from anti_i2v.evaluation.crops import AROUND, Square, cut, energy_left, square_of, view_of
+from anti_i2v.evaluation.crops import AROUND, Square, choose_square, crop_square, retained_energy, view_of
 from anti_i2v.evaluation.video_metrics import Instruments
 
 from .conftest import noised, smooth
@@ -25,10 +25,10 @@ def test_a_photo_of_the_victims_size_is_taken_as_it_is() -> None:
 @pytest.mark.parametrize(("height", "width"), [(64, 100), (100, 64)])
 def test_without_a_face_it_is_the_central_square(height: int, width: int) -> None:
     clean = smooth(height, width)
-    square = square_of(clean, side=64)
+    square = choose_square(clean, side=64)
     assert (square.side, square.top, square.left) == (64, (height - 64) // 2, (width - 64) // 2)
     np.testing.assert_array_equal(
-        cut(clean, square, 64), clean[square.top : square.top + 64, square.left : square.left + 64]
+        crop_square(clean, square, 64), clean[square.top : square.top + 64, square.left : square.left + 64]
     )
 
 
@@ -41,18 +41,18 @@ def test_scaling_down_averages_over_areas() -> None:
 def test_independent_noise_loses_three_quarters_of_its_energy_at_half_the_size_and_a_flat_change_nothing() -> None:
     clean = np.full((128, 128, 3), 128, np.uint8)
     fine = clean + np.random.default_rng(0).choice(np.array([-8, 8]), clean.shape).astype(np.int16)
-    square = square_of(clean, side=64)
-    assert energy_left(clean, fine.astype(np.uint8), square, 64) == pytest.approx(0.25, abs=0.02)
-    assert energy_left(clean, clean + np.uint8(8), square, 64) == 1
-    assert energy_left(clean, clean, square, 64) == 1
+    square = choose_square(clean, side=64)
+    assert retained_energy(clean, fine.astype(np.uint8), square, 64) == pytest.approx(0.25, abs=0.02)
+    assert retained_energy(clean, clean + np.uint8(8), square, 64) == 1
+    assert retained_energy(clean, clean, square, 64) == 1
 
 
 def test_the_square_of_a_scaled_photo_shows_the_same() -> None:
     clean = smooth(120, 200)
     large = np.asarray(Image.fromarray(clean).resize((400, 240), Image.Resampling.BICUBIC))
     square = Square(120, 200, left=50, top=10, side=100)
-    small = cut(clean, square, 50).astype(int)
-    assert np.abs(small - cut(large, square, 50)).mean() < 1
+    small = crop_square(clean, square, 50).astype(int)
+    assert np.abs(small - crop_square(large, square, 50)).mean() < 1
 
 
 def test_photos_of_two_sizes_are_refused() -> None:
@@ -62,7 +62,7 @@ def test_photos_of_two_sizes_are_refused() -> None:
 
 def test_the_square_lies_around_the_face_and_inside_the_photo(nets: Instruments) -> None:
     astronaut = np.ascontiguousarray(data.astronaut())  # type: ignore[no-untyped-call]  # scikit-image
-    square = square_of(astronaut, nets.faces, side=128)
+    square = choose_square(astronaut, nets.faces, side=128)
     assert square.face is not None
     left, top, width, height = square.face.box
     assert square.side == pytest.approx(AROUND * max(width, height), abs=1)
@@ -71,7 +71,7 @@ def test_the_square_lies_around_the_face_and_inside_the_photo(nets: Instruments)
     assert left + width <= square.left + square.side
     assert top + height <= square.top + square.side
     corner = astronaut[:, int(left) : int(left) + 300]  # the face at the photo's edge
-    edge = square_of(np.ascontiguousarray(corner), nets.faces, side=128)
+    edge = choose_square(np.ascontiguousarray(corner), nets.faces, side=128)
     assert edge.left == 0
     assert edge.left + edge.side <= corner.shape[1]
 
@@ -79,4 +79,4 @@ def test_the_square_lies_around_the_face_and_inside_the_photo(nets: Instruments)
 def test_a_small_face_is_not_scaled_up_where_the_photo_has_more_around_it(nets: Instruments) -> None:
     astronaut = np.ascontiguousarray(data.astronaut())  # type: ignore[no-untyped-call]  # scikit-image
     small = np.asarray(Image.fromarray(astronaut).resize((200, 200), Image.Resampling.LANCZOS))
-    assert square_of(small, nets.faces, side=128).side == 128
+    assert choose_square(small, nets.faces, side=128).side == 128

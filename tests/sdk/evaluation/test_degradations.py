@@ -9,9 +9,9 @@ from PIL import Image
 
 from anti_i2v.evaluation import degradations as changes
 from anti_i2v.evaluation.degradations import (
-    CHANGES,
+    DEGRADATIONS,
     NOISE,
-    QUICK,
+    QUICK_DEGRADATIONS,
     adverse_cleaner,
     averaged,
     cropped,
@@ -23,31 +23,31 @@ from anti_i2v.evaluation.degradations import (
 from .conftest import noised, smooth
 
 
-@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("name", DEGRADATIONS)
 def test_a_change_keeps_the_proportions_and_gives_the_same_twice(name: str) -> None:
     photo = smooth(48, 64)
-    found = CHANGES[name].apply(photo)
+    found = DEGRADATIONS[name].apply(photo)
     assert found.dtype == np.uint8
     assert found.shape == ((96, 128, 3) if name == "upscaled" else (48, 64, 3))
-    np.testing.assert_array_equal(found, CHANGES[name].apply(photo))
+    np.testing.assert_array_equal(found, DEGRADATIONS[name].apply(photo))
 
 
-@pytest.mark.parametrize("name", [name for name in CHANGES if name != "noise"])
+@pytest.mark.parametrize("name", [name for name in DEGRADATIONS if name != "noise"])
 def test_a_grey_photo_stays_grey(name: str) -> None:
     grey = np.full((48, 64, 3), 117, np.uint8)
-    assert np.abs(CHANGES[name].apply(grey).astype(int) - 117).max() <= 1
+    assert np.abs(DEGRADATIONS[name].apply(grey).astype(int) - 117).max() <= 1
 
 
-@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("name", DEGRADATIONS)
 def test_a_smooth_photo_stays_recognisable(name: str) -> None:
     photo = smooth(48, 64)
-    found = np.asarray(Image.fromarray(CHANGES[name].apply(photo)).resize((64, 48), Image.Resampling.BOX))
+    found = np.asarray(Image.fromarray(DEGRADATIONS[name].apply(photo)).resize((64, 48), Image.Resampling.BOX))
     moved = 12 if name == "crop" else 5
     assert np.abs(found.astype(float) - photo).mean() < moved
 
 
 def test_a_hurry_looks_at_changes_that_exist() -> None:
-    assert set(QUICK) <= set(CHANGES)
+    assert set(QUICK_DEGRADATIONS) <= set(DEGRADATIONS)
 
 
 def test_a_crop_cuts_a_tenth_off_and_scales_what_is_left_back() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anti_i2v.evaluation.generation import animate
+from anti_i2v.evaluation.generation import generate_videos
 from anti_i2v.evaluation.victims import load_victim
 
 from .conftest import FRAMES, SIDE, smooth
@@ -17,11 +17,11 @@ A, B = smooth(SIDE, SIDE, 0), smooth(SIDE, SIDE, 1)
 
 def test_a_photo_has_the_very_same_videos_whatever_stands_beside_it(dit_folder: Path) -> None:
     victim = load_victim(dit_folder)
-    together = animate(victim, np.stack([A, B, A]), [0, 1], 2)
+    together = generate_videos(victim, np.stack([A, B, A]), [0, 1], 2)
     assert together.shape == (3, 2, FRAMES, SIDE, SIDE, 3)
     assert together.dtype == np.uint8
     np.testing.assert_array_equal(together[0], together[2])
-    np.testing.assert_array_equal(animate(victim, A[None], [1, 0], 2)[0], together[0, ::-1])
+    np.testing.assert_array_equal(generate_videos(victim, A[None], [1, 0], 2)[0], together[0, ::-1])
     assert not np.array_equal(together[0, 0], together[0, 1])
     assert not np.array_equal(together[0, 0], together[1, 0])
 
@@ -29,7 +29,7 @@ def test_a_photo_has_the_very_same_videos_whatever_stands_beside_it(dit_folder: 
 def test_made_together_they_differ_by_rounding_alone(dit_folder: Path) -> None:
     victim = load_victim(dit_folder)
     photos = np.stack([A, B])
-    one, many = (animate(victim, photos, [0, 1], 2, batch=batch).astype(int) for batch in (1, 4))
+    one, many = (generate_videos(victim, photos, [0, 1], 2, batch=batch).astype(int) for batch in (1, 4))
     assert np.abs(one - many).max() <= 1
 
 
@@ -38,7 +38,7 @@ def test_a_clean_photo_and_a_protected_one_are_given_the_same_noise(dit_folder: 
     seen: list[int] = []
     nearly = A.copy()
     nearly[0, 0, 0] += 1
-    videos = animate(victim, np.stack([A, nearly, B]), [3], 2, on_step=lambda: seen.append(1)).astype(float)
+    videos = generate_videos(victim, np.stack([A, nearly, B]), [3], 2, on_step=lambda: seen.append(1)).astype(float)
     assert np.abs(videos[0] - videos[1]).mean() < 0.2 * np.abs(videos[0] - videos[2]).mean()
     assert len(seen) == 6  # two steps of three videos
 
@@ -46,6 +46,6 @@ def test_a_clean_photo_and_a_protected_one_are_given_the_same_noise(dit_folder: 
 def test_what_makes_no_video_is_refused(dit_folder: Path) -> None:
     victim = load_victim(dit_folder)
     with pytest.raises(ValueError, match="photos and seeds"):
-        animate(victim, A[None], [])
+        generate_videos(victim, A[None], [])
     with pytest.raises(ValueError, match="multiples of 16"):
-        animate(victim, A[None, :24], [0])
+        generate_videos(victim, A[None, :24], [0])

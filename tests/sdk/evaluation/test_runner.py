@@ -23,7 +23,7 @@ from anti_i2v.evaluation.samples import Sample, sample
 from anti_i2v.evaluation.victims import Victim
 from anti_i2v.evaluation.video_metrics import Instruments
 from anti_i2v.metrics.imperceptibility import psnr
-from anti_i2v.metrics.random_controls import rescaled
+from anti_i2v.metrics.random_controls import rescale_to_visibility
 
 from .conftest import FRAMES, SIDE, noised, smooth
 
@@ -183,10 +183,10 @@ def test_what_is_left_is_told_beside_the_control_and_the_worst_comes_first() -> 
     evidence = evaluate_all(samples(4), **settings, on_progress=lambda what, part: done.append(part)).evidence
     assert done[-1] == pytest.approx(1, abs=0.01)  # before the last step of all
     assert {each.change for each in evidence.survival} == {"half size", "jpeg75", "crop"}
-    left = [each.left.mean for each in evidence.survival]
+    left = [each.retained.mean for each in evidence.survival]
     assert left == sorted(left)
     assert min(left) > 0.7  # broad strokes survive
-    assert all(each.control_left.mean < each.left.mean for each in evidence.survival)
+    assert all(each.control_retained.mean < each.retained.mean for each in evidence.survival)
     assert all(each.measure == "first_frame_psnr" for each in evidence.survival)
 
 
@@ -199,7 +199,7 @@ def test_averaging_a_version_with_its_opposite_leaves_nothing() -> None:
         given.append(sample(each.clean, each.protected, opposite))
     evidence = evaluate_all(given, **{**SETTINGS, "changes": ("averaged",)}).evidence
     (survival,) = evidence.survival
-    assert survival.left.mean == pytest.approx(0, abs=0.01)
+    assert survival.retained.mean == pytest.approx(0, abs=0.01)
 
 
 @pytest.mark.usefixtures("known")
@@ -241,7 +241,8 @@ def test_a_stronger_perturbation_falls_further_and_equal_visibility_takes_that_a
     def fall(levels: int, decibels: float | None = None) -> float:
         pairs = [(photo, spoiled(photo, levels)) for photo in photos]
         equal = [
-            (photo, other if decibels is None else rescaled(photo, other, "psnr", decibels)) for photo, other in pairs
+            (photo, other if decibels is None else rescale_to_visibility(photo, other, "psnr", decibels))
+            for photo, other in pairs
         ]
         row = evaluate_all([sample(*pair) for pair in equal], **SETTINGS).evidence.victims[0]
         return row.condition("protected").falls["first_frame_psnr"].mean

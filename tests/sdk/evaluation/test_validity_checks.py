@@ -11,9 +11,9 @@ from PIL import Image
 
 from anti_i2v.evaluation import validity_checks as doubts
 from anti_i2v.evaluation.statistics import Estimate
-from anti_i2v.evaluation.validity_checks import Doubt, Fingerprint, fingerprint, gradient_norms, training_photos
+from anti_i2v.evaluation.validity_checks import Fingerprint, ValidityIssue, fingerprint, gradient_norms, training_photos
 from anti_i2v.images.decode import open_photo
-from anti_i2v.images.jpeg import jpeg
+from anti_i2v.images.jpeg import jpeg_round_trip
 
 from .conftest import noised, smooth
 
@@ -30,7 +30,7 @@ def certain(mean: float) -> Estimate:
 FIT = {"first_frame_psnr": certain(26), "identity": certain(0.8), "motion": certain(1)}
 ABOVE, WITHIN = Estimate(0.2, 0.1, 0.3, 16), Estimate(0.2, -0.1, 0.5, 16)
 
-CASES: dict[str, tuple[list[Doubt], list[Doubt]]] = {
+CASES: dict[str, tuple[list[ValidityIssue], list[ValidityIssue]]] = {
     "unchanged": (list(doubts.unchanged([*GOOD, (CLEAN, CLEAN.copy())])), list(doubts.unchanged(GOOD))),
     "budget": (list(doubts.over_budget(GOOD, 7)), list(doubts.over_budget(GOOD, 8))),
     "budget, unknown": (list(doubts.over_budget(GOOD, 1)), list(doubts.over_budget(GOOD, None))),
@@ -66,7 +66,7 @@ CASES: dict[str, tuple[list[Doubt], list[Doubt]]] = {
     ),
 }
 
-NOTES: dict[str, tuple[list[Doubt], list[Doubt]]] = {
+NOTES: dict[str, tuple[list[ValidityIssue], list[ValidityIssue]]] = {
     "effect, on another victim": (
         list(doubts.not_above_control("dit", {"identity": WITHIN}, headline=False)),
         list(doubts.not_above_control("dit", {"identity": ABOVE}, headline=False)),
@@ -106,7 +106,7 @@ def test_a_photo_is_found_again_after_scaling_and_compression() -> None:
     photo = open_photo(PHOTOS / "astronaut.jpg").pixels
     small = np.asarray(Image.fromarray(photo).resize((150, 150), Image.Resampling.BICUBIC))
     trained = [fingerprint(photo)]
-    for version in (small, jpeg(photo, 60), noised(photo, 8)):
+    for version in (small, jpeg_round_trip(photo, 60), noised(photo, 8)):
         (doubt,) = doubts.seen_in_training([fingerprint(version)], trained)
         assert "alike" in doubt.reason
 

@@ -8,13 +8,22 @@ import numpy as np
 import pytest
 
 from anti_i2v.errors import SurrogateError
-from anti_i2v.evaluation.crops import SIDE, cut, square_of
-from anti_i2v.evaluation.generation import animate
+from anti_i2v.evaluation.crops import SIDE, choose_square, crop_square
+from anti_i2v.evaluation.generation import generate_videos
 from anti_i2v.evaluation.validity_checks import KEEPS_IDENTITY, KEEPS_PSNR, MOVES
-from anti_i2v.evaluation.victims import ROLES, Role, at_hand, describe, load_victim, role_of, victims, where
-from anti_i2v.evaluation.video_metrics import Instruments, judge
+from anti_i2v.evaluation.victims import (
+    ROLES,
+    Role,
+    available_victims,
+    describe_victim,
+    load_victim,
+    role_of,
+    victim_folder,
+    victims,
+)
+from anti_i2v.evaluation.video_metrics import Instruments, measure_video
 from anti_i2v.images.decode import open_photo
-from anti_i2v.surrogates.catalogue import entries
+from anti_i2v.surrogates.catalogue import encoders
 
 from .conftest import FRAMES
 
@@ -25,13 +34,13 @@ def test_every_known_victim_has_a_role_that_is_explained_and_an_encoder_that_is_
     assert victims()
     for victim in victims().values():
         assert victim.role in ROLES
-        assert victim.encoder in entries()
+        assert victim.encoder in encoders()
 
 
 def test_no_victim_that_counts_as_untouched_is_built_on_an_encoder_that_recipes_may_optimise_on() -> None:
     untouched = [victim for victim in victims().values() if victim.role == "untouched"]
     assert untouched
-    assert {entries()[victim.encoder].role for victim in untouched} == {"held-out"}
+    assert {encoders()[victim.encoder].role for victim in untouched} == {"held-out"}
 
 
 @pytest.mark.parametrize(
@@ -51,11 +60,11 @@ def test_a_role_follows_from_what_was_optimised_on(optimised_on: tuple[str, ...]
 
 def test_of_a_protection_that_nothing_is_known_of_the_role_towards_our_recipes_is_told(dit_folder: Path) -> None:
     assert role_of(victims()["dit-taesd3"]) == "untouched"
-    assert role_of(describe(dit_folder)) == "unknown"
+    assert role_of(describe_victim(dit_folder)) == "unknown"
 
 
 def test_a_folder_says_what_it_is(dit_folder: Path) -> None:
-    found = describe(dit_folder)
+    found = describe_victim(dit_folder)
     assert (found.name, found.family, found.encoder) == ("toy-dit", "cogvideox", "its own")
 
 
@@ -64,7 +73,7 @@ def test_a_victim_has_the_frames_that_it_was_trained_on(dit_folder: Path) -> Non
 
 
 def test_a_home_without_encoders_has_no_victims_at_hand(empty_home: Path) -> None:
-    assert at_hand() == []
+    assert available_victims() == []
 
 
 def test_a_victim_without_its_encoder_says_what_to_pull(
@@ -79,11 +88,11 @@ def test_weights_under_the_home_folder_come_before_the_packages(empty_home: Path
     folder = empty_home / "victims" / "dit-taef1"
     folder.mkdir(parents=True)
     (folder / "model_index.json").write_text("{}", encoding="utf-8")
-    assert where("dit-taef1") == folder
+    assert victim_folder("dit-taef1") == folder
 
 
 def test_an_unknown_victim_is_refused_with_the_known_ones(tmp_path: Path) -> None:
-    for ask in (load_victim, describe):
+    for ask in (load_victim, describe_victim):
         with pytest.raises(SurrogateError, match="choose from dit-taef1"):
             ask(tmp_path / "nowhere")
 
@@ -103,7 +112,7 @@ SHIPPED = ["dit-taef1", "dit-taef1-second", "unet-taesd", "dit-taesd3"]
 def test_the_package_ships_victims_whose_weights_are_small_and_half_precision(name: str) -> None:
     from safetensors import safe_open
 
-    folder = where(name)
+    folder = victim_folder(name)
     assert folder is not None
     weights = sorted(folder.rglob("*.safetensors"))
     assert weights
@@ -117,14 +126,14 @@ def test_the_package_ships_victims_whose_weights_are_small_and_half_precision(na
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # diffusers' Euler scheduler
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_victim_makes_a_video_that_keeps_the_photo_and_the_person(name: str) -> None:
-    nets = Instruments.at_hand()
-    if name not in {victim.name for victim in at_hand()} or nets.faces is None:
+    nets = Instruments.available()
+    if name not in {victim.name for victim in available_victims()} or nets.faces is None:
         pytest.skip("needs ANTI_I2V_HOME with the real encoders in surrogates/ and the nets in face/")
     photo = open_photo(PHOTO).pixels
-    view = cut(photo, square_of(photo, nets.faces))
-    videos = animate(load_victim(name), view[None], [0, 1], 8)[0]
+    view = crop_square(photo, choose_square(photo, nets.faces))
+    videos = generate_videos(load_victim(name), view[None], [0, 1], 8)[0]
     assert videos.shape == (2, 8, SIDE, SIDE, 3)
-    verdicts = [judge(video, view, video, nets) for video in videos]
+    verdicts = [measure_video(video, view, video, nets) for video in videos]
     assert np.mean([each["first_frame_psnr"] for each in verdicts]) > KEEPS_PSNR
     assert np.mean([each["identity"] for each in verdicts]) > KEEPS_IDENTITY
     assert np.mean([each["motion"] for each in verdicts]) > MOVES

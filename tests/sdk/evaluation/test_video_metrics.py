@@ -11,7 +11,16 @@ from skimage import data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from anti_i2v.arrays import Rgb8
-from anti_i2v.evaluation.video_metrics import CLOSEST, MEASURES, Instruments, coherence, flow, judge, motion, sharpness
+from anti_i2v.evaluation.video_metrics import (
+    CLOSEST,
+    MEASURES,
+    Instruments,
+    coherence,
+    flow,
+    measure_video,
+    motion,
+    sharpness,
+)
 
 from .conftest import noised, smooth
 
@@ -62,7 +71,7 @@ def test_blur_takes_sharpness_away_monotonously() -> None:
 def test_a_video_of_the_photo_itself_is_perfect(no_nets: Instruments) -> None:
     photo = textured(48, 48)
     video = np.stack([photo] * 3)
-    found = judge(video, photo, video, no_nets)
+    found = measure_video(video, photo, video, no_nets)
     assert (found["first_frame_psnr"], found["ssim"], found["coherence"]) == pytest.approx((CLOSEST, 1, CLOSEST))
     assert found["motion"] == 0
     assert set(found) == {"first_frame_psnr", "ssim", "sharpness", "coherence", "motion"}  # no nets: no such numbers
@@ -71,7 +80,7 @@ def test_a_video_of_the_photo_itself_is_perfect(no_nets: Instruments) -> None:
 def test_fidelity_and_likeness_are_scikit_images(no_nets: Instruments) -> None:
     photo = textured(48, 48)
     video, beside = (np.stack([noised(photo, 20, seed) for seed in range(first, first + 2)]) for first in (0, 2))
-    found = judge(video, photo, beside, no_nets)
+    found = measure_video(video, photo, beside, no_nets)
     assert found["first_frame_psnr"] == pytest.approx(
         peak_signal_noise_ratio(photo, video[0], data_range=255)  # type: ignore[no-untyped-call]  # scikit-image
     )
@@ -90,12 +99,12 @@ def test_half_a_level_is_below_where_a_psnr_ends() -> None:
 
 def test_only_what_is_wanted_is_measured(no_nets: Instruments) -> None:
     video = np.stack([smooth(32, 32)] * 2)
-    assert set(judge(video, video[0], video, no_nets, ["first_frame_psnr", "identity"])) == {"first_frame_psnr"}
+    assert set(measure_video(video, video[0], video, no_nets, ["first_frame_psnr", "identity"])) == {"first_frame_psnr"}
 
 
 def test_of_a_single_frame_no_movement_is_told(no_nets: Instruments) -> None:
     video = smooth(32, 32)[None]
-    assert not {"coherence", "motion"} & set(judge(video, video[0], video, no_nets))
+    assert not {"coherence", "motion"} & set(measure_video(video, video[0], video, no_nets))
 
 
 def test_every_measure_says_whether_damage_lowers_or_raises_it() -> None:
@@ -111,7 +120,7 @@ def portrait() -> Rgb8:
 
 def test_equal_frames_show_the_same_person_and_none_differs(nets: Instruments) -> None:
     video = np.stack([portrait()] * 2)
-    found = judge(video, portrait(), video, nets)
+    found = measure_video(video, portrait(), video, nets)
     assert set(found) == set(MEASURES)
     assert found["identity"] == pytest.approx(1, abs=1e-5)
     assert found["face"] > 0.9
@@ -120,13 +129,13 @@ def test_equal_frames_show_the_same_person_and_none_differs(nets: Instruments) -
 
 def test_a_frame_without_a_face_shows_nobody(nets: Instruments) -> None:
     video = np.stack([portrait(), np.full_like(portrait(), 128)])
-    found = judge(video, portrait(), video, nets, ["identity", "face"])
+    found = measure_video(video, portrait(), video, nets, ["identity", "face"])
     assert found["identity"] == pytest.approx(0.5, abs=1e-5)
 
 
 def test_a_photo_without_a_face_has_no_identity_to_keep(nets: Instruments) -> None:
     video = np.stack([textured(64, 64)] * 2)
-    assert not {"identity", "face"} & set(judge(video, video[0], video, nets))
+    assert not {"identity", "face"} & set(measure_video(video, video[0], video, nets))
 
 
 def test_damage_moves_every_measure_of_damage_the_way_that_is_said(nets: Instruments) -> None:
@@ -134,13 +143,13 @@ def test_damage_moves_every_measure_of_damage_the_way_that_is_said(nets: Instrum
     good = np.stack([photo, np.roll(photo, 1, 1)])
     rough = gaussian_filter(good.astype(float), (0, 5, 5, 0)).astype(np.uint8)
     bad = np.stack([rough[0], noised(rough[1], 30)])
-    before, after = judge(good, photo, good, nets), judge(bad, photo, good, nets)
+    before, after = measure_video(good, photo, good, nets), measure_video(bad, photo, good, nets)
     for name in ("identity", "first_frame_psnr", "first_frame_lpips", "lpips", "ssim", "coherence"):
         assert (before[name] - after[name]) * MEASURES[name].sign > 0, name
 
 
 def test_a_machine_without_nets_says_what_is_missing(empty_home: object) -> None:
-    found = Instruments.at_hand()
+    found = Instruments.available()
     assert found.faces is None
     assert found.lpips is None
     assert len(found.missing) == 2

@@ -10,7 +10,7 @@ from skimage.transform import resize
 
 from anti_i2v.errors import BudgetError
 from anti_i2v.images.perturbation import STRIP, add_delta, check_budget
-from anti_i2v.images.resize import to_working, working_size
+from anti_i2v.images.resize import resize_to_working, working_size
 
 side = st.integers(1, 70)
 
@@ -79,14 +79,14 @@ def test_a_working_size_fits_the_photo_and_the_models(height: int, width: int, s
 
 def test_working_pixels_are_the_photo_itself_at_its_own_size() -> None:
     photo = np.random.default_rng(0).integers(0, 256, (24, 16, 3), np.uint8)
-    working = to_working(photo, (24, 16))
+    working = resize_to_working(photo, (24, 16))
     assert (working.shape, working.dtype) == ((1, 3, 24, 16), np.float32)
     assert np.array_equal(np.rint(working[0].transpose(1, 2, 0) * 255), photo)
 
 
 def test_working_pixels_of_a_large_photo_are_antialiased() -> None:
     checks = ((np.arange(256)[:, None] + np.arange(256)) % 2 * 255).astype(np.uint8)
-    working = to_working(np.repeat(checks[..., None], 3, -1), (32, 32))
+    working = resize_to_working(np.repeat(checks[..., None], 3, -1), (32, 32))
     assert working.shape == (1, 3, 32, 32)
     assert np.abs(working - 0.5).max() < 0.02
 

@@ -13,7 +13,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from anti_i2v.arrays import Rgb8
 from anti_i2v.metrics import imperceptibility
-from anti_i2v.metrics.imperceptibility import SMOOTH, Imperceptibility, compare, delta_e, psnr, relief, ssim
+from anti_i2v.metrics.imperceptibility import SMOOTH, Imperceptibility, compare, delta_e, psnr, smooth_area_rms, ssim
 from anti_i2v.metrics.random_controls import random_psnr
 
 
@@ -118,7 +118,7 @@ def test_the_report_holds_the_single_numbers(clean: Rgb8, protected: Rgb8) -> No
     assert report.psnr == psnr(clean, protected)
     assert report.ssim == ssim(clean, protected)
     assert (report.de2000_mean, report.de2000_p95) == delta_e(clean, protected)
-    assert report.relief == relief(clean, protected)
+    assert report.smooth_area_rms == smooth_area_rms(clean, protected)
 
 
 def test_a_level_in_the_last_pixel_of_a_large_photo_is_seen() -> None:
@@ -135,9 +135,9 @@ def test_more_disturbance_reads_as_more(clean: Rgb8) -> None:
         assert stronger.psnr is not None
         assert milder.psnr > stronger.psnr
         assert milder.ssim > stronger.ssim
-        assert milder.relief is not None
-        assert stronger.relief is not None
-        assert milder.relief < stronger.relief
+        assert milder.smooth_area_rms is not None
+        assert stronger.smooth_area_rms is not None
+        assert milder.smooth_area_rms < stronger.smooth_area_rms
         assert milder.de2000_mean < stronger.de2000_mean
         assert milder.de2000_p95 < stronger.de2000_p95
 
@@ -163,11 +163,11 @@ def test_a_pattern_stands_out_from_a_wall_and_grain_of_the_same_psnr_hardly() ->
     waved = with_waves(wall, 4, 8)
     half = math.pi / 8
     left = math.exp(-((2 * half) ** 2) / 2) - math.sin(17 * half) / (17 * math.sin(half))
-    found = relief(wall, waved)
+    found = smooth_area_rms(wall, waved)
     assert found == pytest.approx(4 / math.sqrt(2) * left, rel=0.05)
     grain = random_psnr(wall, waved, seed=0)
     assert psnr(wall, grain) == psnr(wall, waved)
-    among_grain = relief(wall, grain)
+    among_grain = smooth_area_rms(wall, grain)
     assert found is not None
     assert among_grain is not None
     assert among_grain < 0.5 * found
@@ -175,24 +175,24 @@ def test_a_pattern_stands_out_from_a_wall_and_grain_of_the_same_psnr_hardly() ->
 
 def test_what_texture_masks_is_no_relief_and_without_smooth_areas_nothing_is_said(clean: Rgb8) -> None:
     textured = disturbed(a_wall(), round(4 * SMOOTH))
-    assert relief(textured, with_waves(textured, 4, 8)) is None
+    assert smooth_area_rms(textured, with_waves(textured, 4, 8)) is None
     half = a_wall()
     half[:, :80] = textured[:, :80]
     spoiled = half.copy()
     spoiled[:, :60] = with_waves(half, 8, 8)[:, :60]
-    assert relief(half, spoiled) == pytest.approx(0, abs=0.05)
+    assert smooth_area_rms(half, spoiled) == pytest.approx(0, abs=0.05)
 
 
 @pytest.mark.parametrize("level", [1, 20])
 def test_a_change_of_tone_is_no_relief(level: int) -> None:
-    assert relief(a_wall(), a_wall(level=200 + level)) == pytest.approx(0, abs=1e-3)
+    assert smooth_area_rms(a_wall(), a_wall(level=200 + level)) == pytest.approx(0, abs=1e-3)
 
 
 def test_colour_without_luma_is_no_relief() -> None:
     wall, found = a_wall(), a_wall()
     found[:, ::8, 0] += 20
     found[:, ::8, 1] -= 10  # .299 * 20 - .587 * 10 is next to nothing
-    assert (relief(wall, found) or 0) < 0.1
+    assert (smooth_area_rms(wall, found) or 0) < 0.1
 
 
 def test_a_large_photo_is_seen_as_a_screen_shows_it() -> None:
@@ -200,7 +200,7 @@ def test_a_large_photo_is_seen_as_a_screen_shows_it() -> None:
     wall = a_wall(1080)
     waved = with_waves(wall, 4, 8)
     wide, broad = (np.repeat(np.repeat(photo, 3, 0), 3, 1) for photo in (wall, waved))
-    assert relief(wide, broad) == pytest.approx(relief(wall, waved), rel=1e-3)
+    assert smooth_area_rms(wide, broad) == pytest.approx(smooth_area_rms(wall, waved), rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_a_large_photo_is_sampled_close_to_the_whole() -> None:
     assert report == compare(clean, protected)
 
 
-@pytest.mark.parametrize("measure", [psnr, ssim, delta_e, relief, compare])
+@pytest.mark.parametrize("measure", [psnr, ssim, delta_e, smooth_area_rms, compare])
 def test_photos_of_different_sizes_are_refused(measure: object, clean: Rgb8) -> None:
     assert callable(measure)
     with pytest.raises(ValueError, match=r"one size .* got \(120, 160, 3\) and \(120, 159, 3\)"):

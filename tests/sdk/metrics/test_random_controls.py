@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.sdk.evaluation.conftest import noised, smooth
 
 from anti_i2v.arrays import Rgb8
 from anti_i2v.metrics.imperceptibility import delta_e, psnr
-from anti_i2v.metrics.random_controls import random_levels, random_psnr, rescaled, spread
-
-from tests.sdk.evaluation.conftest import noised, smooth
+from anti_i2v.metrics.random_controls import paste_perturbation, random_levels, random_psnr, rescale_to_visibility
 
 
 def extremes() -> Rgb8:
@@ -62,25 +61,29 @@ def test_levels_that_fit_nowhere_are_refused() -> None:
 @pytest.mark.parametrize("decibels", [28.0, 34.0, 40.0])
 def test_a_perturbation_is_scaled_to_a_psnr(decibels: float) -> None:
     clean = smooth(48, 64)
-    assert psnr(clean, rescaled(clean, noised(clean, 8), "psnr", decibels)) == pytest.approx(decibels, abs=0.05)
+    assert psnr(clean, rescale_to_visibility(clean, noised(clean, 8), "psnr", decibels)) == pytest.approx(
+        decibels, abs=0.05
+    )
 
 
 @pytest.mark.parametrize("units", [0.5, 1.7, 4.0])
 def test_a_perturbation_is_scaled_to_a_colour_difference(units: float) -> None:
     clean = smooth(48, 64)
-    assert delta_e(clean, rescaled(clean, noised(clean, 8), "de2000", units))[0] == pytest.approx(units, rel=0.02)
+    assert delta_e(clean, rescale_to_visibility(clean, noised(clean, 8), "de2000", units))[0] == pytest.approx(
+        units, rel=0.02
+    )
 
 
 def test_scaling_to_its_own_psnr_changes_next_to_nothing() -> None:
     clean = smooth(48, 64)
     protected = noised(clean, 8)
-    same = rescaled(clean, protected, "psnr", psnr(clean, protected))
+    same = rescale_to_visibility(clean, protected, "psnr", psnr(clean, protected))
     assert np.abs(same.astype(int) - protected).max() <= 1
 
 
 def test_equal_photos_have_nothing_to_scale() -> None:
     with pytest.raises(ValueError, match="protect the photo first"):
-        rescaled(smooth(8, 8), smooth(8, 8), "psnr", 30)
+        rescale_to_visibility(smooth(8, 8), smooth(8, 8), "psnr", 30)
 
 
 def test_a_perturbation_beyond_reach_is_refused() -> None:
@@ -88,14 +91,14 @@ def test_a_perturbation_beyond_reach_is_refused() -> None:
     protected = clean.copy()
     protected[0, 0, 0] += 1
     with pytest.raises(ValueError, match="cannot become so visible"):
-        rescaled(clean, protected, "psnr", 10)
+        rescale_to_visibility(clean, protected, "psnr", 10)
 
 
 def test_what_is_spread_over_a_square_of_its_size_is_there_and_nowhere_else() -> None:
     clean = smooth(40, 50)
     view = np.random.default_rng(0).integers(-8, 9, (16, 16, 3), np.int16)
     square = (slice(5, 21), slice(10, 26))
-    found = spread(clean, square, view).astype(int) - clean
+    found = paste_perturbation(clean, square, view).astype(int) - clean
     np.testing.assert_array_equal(found[square], view)
     found[square] = 0
     assert not found.any()
@@ -104,4 +107,4 @@ def test_what_is_spread_over_a_square_of_its_size_is_there_and_nowhere_else() ->
 def test_what_is_scaled_up_stays_within_its_levels() -> None:
     clean = smooth(60, 60)
     view = np.full((16, 16, 3), 8, np.int16) * np.random.default_rng(0).choice([-1, 1], (16, 16, 3)).astype(np.int16)
-    assert np.abs(spread(clean, (slice(0, 60), slice(0, 60)), view).astype(int) - clean).max() == 8
+    assert np.abs(paste_perturbation(clean, (slice(0, 60), slice(0, 60)), view).astype(int) - clean).max() == 8

@@ -14,12 +14,12 @@ from anti_i2v.errors import RecipeError
 from anti_i2v.metrics.latents import relative_shift
 from anti_i2v.metrics.perceptual import Lpips
 from anti_i2v.objectives.base import SHIFT_FLOOR, Objective
-from anti_i2v.objectives.binding import bind, ensemble, objectives_of, weigh
-from anti_i2v.objectives.encoder_shift import Displacement
-from anti_i2v.objectives.latent_norm import Norm
-from anti_i2v.objectives.perceptual import Auxiliary, DecodedDamage
-from anti_i2v.objectives.representation_anchor import Anchor
-from anti_i2v.recipes import Recipe, Terms, load_recipe, recipe_names, terms_of
+from anti_i2v.objectives.binding import bind_objectives, build_objectives, ensemble, weighted_sum
+from anti_i2v.objectives.encoder_shift import LatentShift
+from anti_i2v.objectives.latent_norm import LatentNorm
+from anti_i2v.objectives.perceptual import DecoderError, LpipsDistance
+from anti_i2v.objectives.representation_anchor import RepresentationAnchor
+from anti_i2v.recipes import Recipe, Terms, load_recipe, recipe_names, weighted_terms
 from anti_i2v.surrogates.autoencoders import Autoencoder, load_autoencoder
 
 LAYERS = {"tiny": "layers.4", "kl": "down_blocks.0"}
@@ -60,14 +60,14 @@ def near(clean: torch.Tensor, seed: int = 1) -> torch.Tensor:
 
 
 OBJECTIVES: dict[str, Callable[[Lpips, str], Objective]] = {
-    "displacement": lambda lpips, layer: Displacement(),
-    "displacement of a layer": lambda lpips, layer: Displacement(layer),
-    "anchor": lambda lpips, layer: Anchor(pixels(1, seed=9)),
-    "anchor of layers": lambda lpips, layer: Anchor(pixels(1, seed=9), ("latent", layer)),
-    "decoded damage": lambda lpips, layer: DecodedDamage(),
-    "decoded damage with lpips": lambda lpips, layer: DecodedDamage(lpips),
-    "auxiliary": lambda lpips, layer: Auxiliary(lpips),
-    "norm": lambda lpips, layer: Norm(),
+    "displacement": lambda lpips, layer: LatentShift(),
+    "displacement of a layer": lambda lpips, layer: LatentShift(layer),
+    "anchor": lambda lpips, layer: RepresentationAnchor(pixels(1, seed=9)),
+    "anchor of layers": lambda lpips, layer: RepresentationAnchor(pixels(1, seed=9), ("latent", layer)),
+    "decoded damage": lambda lpips, layer: DecoderError(),
+    "decoded damage with lpips": lambda lpips, layer: DecoderError(lpips),
+    "auxiliary": lambda lpips, layer: LpipsDistance(lpips),
+    "norm": lambda lpips, layer: LatentNorm(),
 }
 every_objective = pytest.mark.parametrize("make", OBJECTIVES.values(), ids=OBJECTIVES)
 
@@ -81,7 +81,7 @@ def test_gradients_agree_with_finite_differences(
     make: Callable[[Lpips, str], Objective], surrogate: Autoencoder, lpips: Lpips
 ) -> None:
     clean = pixels()
-    loss_fn = bind({make(lpips, layer_of(surrogate)): 1.0}, surrogate, clean)
+    loss_fn = bind_objectives({make(lpips, layer_of(surrogate)): 1.0}, surrogate, clean)
     candidate = near(clean).requires_grad_(True)
     (gradient,) = torch.autograd.grad(loss_fn(candidate).sum(), candidate)
     assert gradient.flatten(1).norm(dim=1).gt(0).all()
@@ -100,9 +100,10 @@ def test_each_photo_of_a_batch_is_judged_alone(
 ) -> None:
     clean = pixels()
     objective = {make(lpips, layer_of(surrogate)): 1.0}
-    together = bind(objective, surrogate, clean)(near(clean))
+    together = bind_objectives(objective, surrogate, clean)(near(clean))
     apart = [
-        bind(objective, surrogate, photo[None])(moved[None]) for photo, moved in zip(clean, near(clean), strict=True)
+        bind_objectives(objective, surrogate, photo[None])(moved[None])
+        for photo, moved in zip(clean, near(clean), strict=True)
     ]
     torch.testing.assert_close(together, torch.cat(apart))
 
@@ -110,7 +111,7 @@ def test_each_photo_of_a_batch_is_judged_alone(
 @pytest.mark.parametrize("name", ["displacement", "decoded damage", "decoded damage with lpips", "auxiliary"])
 def test_moving_away_lowers_the_loss(name: str, surrogate: Autoencoder, lpips: Lpips) -> None:
     clean = pixels()
-    loss_fn = bind({OBJECTIVES[name](lpips, "latent"): 1.0}, surrogate, clean)
+    loss_fn = bind_objectives({OBJECTIVES[name](lpips, "latent"): 1.0}, surrogate, clean)
     further = clean + 2 * (near(clean) - clean)
     assert (loss_fn(further) < loss_fn(near(clean))).all()
     assert (loss_fn(near(clean)) < loss_fn(clean)).all()
@@ -119,7 +120,7 @@ def test_moving_away_lowers_the_loss(name: str, surrogate: Autoencoder, lpips: L
 def test_displacement_has_no_gradient_at_the_clean_photo(surrogate: Autoencoder) -> None:
     clean = pixels()
     leaf = clean.clone().requires_grad_(True)
-    (gradient,) = torch.autograd.grad(bind({Displacement(): 1.0}, surrogate, clean)(leaf).sum(), leaf)
+    (gradient,) = torch.autograd.grad(bind_objectives({LatentShift(): 1.0}, surrogate, clean)(leaf).sum(), leaf)
     assert gradient.abs().amax() < 1e-9
 
 
@@ -127,19 +128,19 @@ def test_displacement_is_minus_the_log_of_the_relative_shift(surrogate: Autoenco
     clean, other = pixels(), pixels(seed=5)
     shift = relative_shift(surrogate.features(other)["latent"], surrogate.features(clean)["latent"])
     expected = -torch.log((shift**2 + SHIFT_FLOOR).sqrt())
-    torch.testing.assert_close(bind({Displacement(): 1.0}, surrogate, clean)(other), expected)
+    torch.testing.assert_close(bind_objectives({LatentShift(): 1.0}, surrogate, clean)(other), expected)
 
 
 def test_an_anchor_is_one_at_the_clean_photo_and_zero_at_its_target(surrogate: Autoencoder) -> None:
     clean, target = pixels(), pixels(1, seed=9)
-    loss_fn = bind({Anchor(target, ("latent", layer_of(surrogate))): 1.0}, surrogate, clean)
+    loss_fn = bind_objectives({RepresentationAnchor(target, ("latent", layer_of(surrogate))): 1.0}, surrogate, clean)
     torch.testing.assert_close(loss_fn(clean), torch.ones(2, dtype=torch.float64))
     assert loss_fn(target.expand_as(clean)).abs().amax() < 1e-12
 
 
 def test_a_norm_is_one_at_the_clean_photo_and_the_square_of_what_is_left_of_the_latent(surrogate: Autoencoder) -> None:
     clean = pixels()
-    loss_fn = bind({Norm(): 1.0}, surrogate, clean)
+    loss_fn = bind_objectives({LatentNorm(): 1.0}, surrogate, clean)
     torch.testing.assert_close(loss_fn(clean), torch.ones(2, dtype=torch.float64))
     latents = [surrogate.features(photos)["latent"].flatten(1).norm(dim=1) for photos in (near(clean), clean)]
     torch.testing.assert_close(loss_fn(near(clean)), (latents[0] / latents[1]).square())
@@ -147,11 +148,13 @@ def test_a_norm_is_one_at_the_clean_photo_and_the_square_of_what_is_left_of_the_
 
 def test_an_anchor_of_another_size_is_fitted_to_the_photo(surrogate: Autoencoder) -> None:
     target = torch.rand(1, 3, 100, 50, generator=torch.Generator().manual_seed(0))
-    assert bind({Anchor(target): 1.0}, surrogate, pixels())(pixels(seed=1)).shape == (2,)
+    assert bind_objectives({RepresentationAnchor(target): 1.0}, surrogate, pixels())(pixels(seed=1)).shape == (2,)
 
 
 @pytest.mark.parametrize(
-    "objective", [Displacement(), Anchor(pixels(1, seed=9)), Norm()], ids=["displacement", "anchor", "norm"]
+    "objective",
+    [LatentShift(), RepresentationAnchor(pixels(1, seed=9)), LatentNorm()],
+    ids=["displacement", "anchor", "norm"],
 )
 def test_a_surrogate_with_larger_latents_has_no_larger_say(
     objective: Objective, surrogates: dict[str, Autoencoder]
@@ -159,16 +162,16 @@ def test_a_surrogate_with_larger_latents_has_no_larger_say(
     plain, clean = surrogates["kl"], pixels()
     loud = copy.deepcopy(plain)
     loud.latent_scale *= 1000
-    quiet_loss, loud_loss = (bind({objective: 1.0}, model, clean)(near(clean)) for model in (plain, loud))
+    quiet_loss, loud_loss = (bind_objectives({objective: 1.0}, model, clean)(near(clean)) for model in (plain, loud))
     assert not torch.allclose(plain.features(clean)["latent"], loud.features(clean)["latent"])
     torch.testing.assert_close(quiet_loss, loud_loss)
 
 
 def test_bound_objectives_add_up_by_weight(surrogate: Autoencoder) -> None:
     clean, candidate = pixels(), near(pixels())
-    first, second = Displacement(), Anchor(pixels(1, seed=9))
-    parts = [bind({objective: 1.0}, surrogate, clean)(candidate) for objective in (first, second)]
-    whole = bind({first: 2.0, second: 0.5}, surrogate, clean)(candidate)
+    first, second = LatentShift(), RepresentationAnchor(pixels(1, seed=9))
+    parts = [bind_objectives({objective: 1.0}, surrogate, clean)(candidate) for objective in (first, second)]
+    whole = bind_objectives({first: 2.0, second: 0.5}, surrogate, clean)(candidate)
     torch.testing.assert_close(whole, 2.0 * parts[0] + 0.5 * parts[1])
 
 
@@ -176,20 +179,20 @@ def test_what_graphs_are_traced_from_is_what_is_run(surrogate: Autoencoder, lpip
     """Bounds and weights as inputs, as a graph has them."""
     clean, candidate = pixels(), near(pixels())
     objectives = {
-        Displacement(): 2.0,
-        Anchor(pixels(1, seed=9)): 0.5,
-        DecodedDamage(lpips): 0.25,
-        Auxiliary(lpips): 1.0,
+        LatentShift(): 2.0,
+        RepresentationAnchor(pixels(1, seed=9)): 0.5,
+        DecoderError(lpips): 0.25,
+        LpipsDistance(lpips): 1.0,
     }
     bounds = [objective.bind(surrogate, clean) for objective in objectives]
     weights = torch.tensor(list(objectives.values()), dtype=torch.float64)
-    weighed = weigh(list(objectives), surrogate, candidate, list(weights.unbind()), bounds, {})
-    torch.testing.assert_close(weighed, bind(objectives, surrogate, clean)(candidate))
+    weighed = weighted_sum(list(objectives), surrogate, candidate, list(weights.unbind()), bounds, {})
+    torch.testing.assert_close(weighed, bind_objectives(objectives, surrogate, clean)(candidate))
 
 
 def test_a_surrogate_that_draws_nothing_has_no_fresh_loss(surrogate: Autoencoder) -> None:
-    loss_fn = bind({Displacement(): 1.0}, surrogate, pixels())
-    assert loss_fn.with_fresh_draws(np.random.default_rng(0)) is loss_fn
+    loss_fn = bind_objectives({LatentShift(): 1.0}, surrogate, pixels())
+    assert loss_fn.with_fresh_inputs(np.random.default_rng(0)) is loss_fn
 
 
 EVERY_TERM = {"displacement": 1.0, "anchor": 0.5, "decoded": 0.25, "auxiliary": 2.0, "norm": 0.75}
@@ -201,25 +204,31 @@ def own(**terms: float) -> Recipe:
 
 def test_a_recipes_terms_become_objectives_in_their_order(lpips: Lpips) -> None:
     target = pixels(1, seed=9)
-    made = objectives_of(own(**EVERY_TERM), lpips, target)
-    assert [type(objective) for objective in made] == [Displacement, Anchor, DecodedDamage, Auxiliary, Norm]
-    assert list(made.values()) == list(EVERY_TERM.values()) == list(terms_of(own(**EVERY_TERM)).values())
+    made = build_objectives(own(**EVERY_TERM), lpips, target)
+    assert [type(objective) for objective in made] == [
+        LatentShift,
+        RepresentationAnchor,
+        DecoderError,
+        LpipsDistance,
+        LatentNorm,
+    ]
+    assert list(made.values()) == list(EVERY_TERM.values()) == list(weighted_terms(own(**EVERY_TERM)).values())
     anchor = list(made)[1]
-    assert isinstance(anchor, Anchor)
+    assert isinstance(anchor, RepresentationAnchor)
     assert anchor.layers == ("latent", "layers.4")
     assert anchor.target is target
 
 
 @pytest.mark.parametrize("term", EVERY_TERM)
 def test_a_term_without_a_weight_is_left_out(term: str, lpips: Lpips) -> None:
-    (objective,) = objectives_of(own(**{term: 3.0}), lpips, pixels(1))
-    assert objectives_of(own(**{term: 3.0}), lpips, pixels(1)).popitem()[1] == 3.0
+    (objective,) = build_objectives(own(**{term: 3.0}), lpips, pixels(1))
+    assert build_objectives(own(**{term: 3.0}), lpips, pixels(1)).popitem()[1] == 3.0
     assert type(objective).__name__.lower().startswith(term)
 
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_shipped_recipe_has_objectives_without_lpips(name: str) -> None:
-    assert objectives_of(load_recipe(name), None, pixels(1))
+    assert build_objectives(load_recipe(name), None, pixels(1))
 
 
 @pytest.mark.parametrize(
@@ -232,12 +241,12 @@ def test_every_shipped_recipe_has_objectives_without_lpips(name: str) -> None:
 )
 def test_terms_that_cannot_be_run_are_refused(terms: dict[str, float], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
-        objectives_of(own(**terms), None, pixels(1))
+        build_objectives(own(**terms), None, pixels(1))
 
 
 def test_an_ensemble_is_the_mean_of_its_losses(surrogates: dict[str, Autoencoder]) -> None:
     clean, candidate = pixels(), near(pixels())
-    losses = [bind({Displacement(): 1.0}, surrogate, clean) for surrogate in surrogates.values()]
+    losses = [bind_objectives({LatentShift(): 1.0}, surrogate, clean) for surrogate in surrogates.values()]
     torch.testing.assert_close(ensemble(losses)(candidate), (losses[0](candidate) + losses[1](candidate)) / 2)
 
 
@@ -245,4 +254,4 @@ def test_an_empty_ensemble_and_an_anchor_without_layers_are_refused() -> None:
     with pytest.raises(RecipeError, match="at least one surrogate"):
         ensemble([])
     with pytest.raises(RecipeError, match="at least one layer"):
-        Anchor(pixels(1), ())
+        RepresentationAnchor(pixels(1), ())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from anti_i2v.objectives.targets import TARGETS, anchor_target, target_of
+from anti_i2v.objectives.targets import TARGETS, anchor_target, make_target
 from anti_i2v.recipes import Target
 
 
@@ -17,7 +17,7 @@ def photos(height: int = 64, width: int = 96) -> NDArray[np.float32]:
 @pytest.mark.parametrize("name", TARGETS)
 @pytest.mark.parametrize("size", [(64, 96), (65, 43), (512, 512), (7, 5)], ids=str)
 def test_a_target_has_the_photos_size_and_range(name: Target, size: tuple[int, int]) -> None:
-    made = target_of(name, photos(*size))
+    made = make_target(name, photos(*size))
     assert made.dtype == np.float32
     assert made.shape in {(1, 3, *size), (2, 3, *size)}
     assert made.flags.c_contiguous
@@ -26,16 +26,16 @@ def test_a_target_has_the_photos_size_and_range(name: Target, size: tuple[int, i
 
 @pytest.mark.parametrize("name", ["checkerboard", "gray", "glyphs"])
 def test_a_drawn_target_does_not_depend_on_the_photo(name: Target) -> None:
-    assert np.array_equal(target_of(name, photos()), target_of(name, 1 - photos()))
+    assert np.array_equal(make_target(name, photos()), make_target(name, 1 - photos()))
 
 
 def test_targets_are_what_their_names_say() -> None:
-    assert np.array_equal(target_of("checkerboard", photos()), anchor_target(64, 96))
-    assert (target_of("gray", photos()) == 0.5).all()
+    assert np.array_equal(make_target("checkerboard", photos()), anchor_target(64, 96))
+    assert (make_target("gray", photos()) == 0.5).all()
 
 
 def test_glyphs_are_black_and_white_and_stand_four_times_in_the_width() -> None:
-    made = target_of("glyphs", photos(88, 88))[0, 0]
+    made = make_target("glyphs", photos(88, 88))[0, 0]
     assert set(np.unique(made)) == {0, 1}
     assert 0.2 < made.mean() < 0.8
     assert all(np.array_equal(made[:, :22], made[:, 22 * word : 22 * word + 22]) for word in range(4))
@@ -43,7 +43,7 @@ def test_glyphs_are_black_and_white_and_stand_four_times_in_the_width() -> None:
 
 def test_a_degraded_photo_keeps_its_means_and_loses_its_detail() -> None:
     clean = photos()
-    made = target_of("degraded", clean)
+    made = make_target("degraded", clean)
     assert np.abs(made.mean((2, 3)) - clean.mean((2, 3))).max() < 0.02
     assert made.std() < 0.2 * clean.std()
-    np.testing.assert_allclose(target_of("degraded", np.full_like(clean, 0.3)), 0.3, atol=1e-6)
+    np.testing.assert_allclose(make_target("degraded", np.full_like(clean, 0.3)), 0.3, atol=1e-6)

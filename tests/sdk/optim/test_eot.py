@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from anti_i2v.optim.eot import apply_change, change_pixels, expectation
-from anti_i2v.optim.transforms import TRANSFORMS, Change, Transform, crop, identity, jpeg, noise, resize
+from anti_i2v.optim.eot import affine_transform, apply_transform, expectation
+from anti_i2v.optim.transforms import TRANSFORMS, SampledTransform, Transform, crop, identity, jpeg, noise, resize
 
 every_transform = pytest.mark.parametrize("make", TRANSFORMS.values(), ids=TRANSFORMS)
 every_precision = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
@@ -23,7 +23,7 @@ def pixels(size: tuple[int, int] = (48, 64), dtype: torch.dtype = torch.float32)
     return torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(9)).to(dtype)
 
 
-def drawn(transform: Transform, clean: torch.Tensor, generator: np.random.Generator | None = None) -> Change:
+def drawn(transform: Transform, clean: torch.Tensor, generator: np.random.Generator | None = None) -> SampledTransform:
     batch, channels, height, width = clean.shape
     shape = (batch, channels, height, width)
     return transform(shape, generator or seeded(), lambda: clean.detach().float().numpy())
@@ -37,20 +37,20 @@ def test_torch_changes_pixels_as_numpy_does(
 ) -> None:
     clean = pixels(size, dtype)
     change = drawn(make(), clean)
-    changed = apply_change(change, clean)
+    changed = apply_transform(change, clean)
     assert (changed.shape, changed.dtype) == (clean.shape, dtype)
     np.testing.assert_allclose(changed.numpy(), change(clean.float().numpy()), atol=2e-6)
 
 
 def test_a_change_of_nothing_gives_the_very_pixels() -> None:
     clean = pixels()
-    assert apply_change(drawn(identity(), clean), clean) is clean
+    assert apply_transform(drawn(identity(), clean), clean) is clean
 
 
 @every_transform
 def test_gradients_pass_to_the_photo(make: Callable[[], Transform]) -> None:
     clean = (0.25 + 0.5 * pixels()).requires_grad_(True)
-    (gradient,) = torch.autograd.grad(apply_change(drawn(make(), clean), clean).square().sum(), clean)
+    (gradient,) = torch.autograd.grad(apply_transform(drawn(make(), clean), clean).square().sum(), clean)
     assert gradient.isfinite().all()
     assert gradient.ne(0).float().mean() > 0.3
 
@@ -59,7 +59,7 @@ def test_gradients_pass_to_the_photo(make: Callable[[], Transform]) -> None:
 def test_the_gradient_passes_straight_through_what_is_an_offset(transform: Transform) -> None:
     clean = pixels().requires_grad_(True)
     weights = torch.randn(clean.shape, generator=torch.Generator().manual_seed(1))
-    (gradient,) = torch.autograd.grad((weights * apply_change(drawn(transform, clean), clean)).sum(), clean)
+    (gradient,) = torch.autograd.grad((weights * apply_transform(drawn(transform, clean), clean)).sum(), clean)
     assert torch.equal(gradient, weights)
 
 
@@ -70,7 +70,7 @@ def test_the_gradient_is_the_changes_own(make: Callable[[], Transform], dtype: t
     clean = pixels(dtype=dtype).requires_grad_(True)
     change = drawn(make(), clean)
     weights = torch.randn(clean.shape, dtype=dtype, generator=torch.Generator().manual_seed(1))
-    (gradient,) = torch.autograd.grad((weights * apply_change(change, clean)).sum(), clean)
+    (gradient,) = torch.autograd.grad((weights * apply_transform(change, clean)).sum(), clean)
     assert gradient.dtype == dtype
     np.testing.assert_allclose(gradient.numpy(), change.pull_back(weights.float().numpy()), atol=2e-5)
 
@@ -84,7 +84,7 @@ def test_the_gradient_of_a_linear_change_agrees_with_finite_differences(name: st
     )
 
     def loss(candidate: torch.Tensor) -> torch.Tensor:
-        return (weights * apply_change(change, candidate) ** 3).sum()
+        return (weights * apply_transform(change, candidate) ** 3).sum()
 
     (gradient,) = torch.autograd.grad(loss(clean), clean)
     with torch.no_grad():
@@ -103,7 +103,7 @@ def test_the_traced_form_is_the_eager_one(make: Callable[[], Transform], dtype: 
         for side, matrix in zip(clean.shape[-2:], (change.rows, change.columns), strict=True)
     )
     offset = torch.zeros_like(clean) if change.offset is None else torch.from_numpy(change.offset).to(dtype)
-    torch.testing.assert_close(change_pixels(clean, rows, columns, offset), apply_change(change, clean))
+    torch.testing.assert_close(affine_transform(clean, rows, columns, offset), apply_transform(change, clean))
 
 
 def loss_fn(pixels: torch.Tensor) -> torch.Tensor:
@@ -118,7 +118,7 @@ def test_an_expectation_is_the_mean_over_its_transforms() -> None:
     transforms = [resize(), noise(), crop(), jpeg()]
     generator = seeded(4)
     expected = torch.stack(
-        [loss_fn(apply_change(drawn(transform, pixels(), generator), pixels())) for transform in transforms]
+        [loss_fn(apply_transform(drawn(transform, pixels(), generator), pixels())) for transform in transforms]
     ).mean(0)
     torch.testing.assert_close(expectation(loss_fn, transforms, seeded(4))(pixels()), expected)
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from anti_i2v.optim.initialisation import layout_seed, pattern
-from anti_i2v.optim.universal_perturbation import draw_layout, embedded_tiles, lay
+from anti_i2v.optim.initialisation import initial_pattern, layout_seed
+from anti_i2v.optim.universal_perturbation import load_tiles, sample_layout, tile_pattern
 
 STARTS: tuple[Literal["draft", "random", "clean"], ...] = ("draft", "random", "clean")
 
@@ -23,11 +23,11 @@ def clean(photos: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
 def test_a_pattern_has_the_photos_shape_and_lies_between_its_ends(
     start: Literal["draft", "random", "clean"], clean: NDArray[np.float32]
 ) -> None:
-    laid = pattern(clean, start, 0)
+    laid = initial_pattern(clean, start, 0)
     assert (laid.shape, laid.dtype) == (clean.shape, np.float32)
     assert np.abs(laid).max() <= 1 + 1e-6
-    assert np.array_equal(laid, pattern(clean, start, 0))
-    assert np.array_equal(laid, pattern(clean, start, 1)) == (start == "clean")
+    assert np.array_equal(laid, initial_pattern(clean, start, 0))
+    assert np.array_equal(laid, initial_pattern(clean, start, 1)) == (start == "clean")
 
 
 def test_a_layout_belongs_to_a_photo_and_a_seed(clean: NDArray[np.float32]) -> None:
@@ -54,15 +54,15 @@ def test_layouts_have_not_changed_since_the_first_version() -> None:
 
 
 def test_a_draft_is_the_tiles_in_each_photos_own_layout(clean: NDArray[np.float32]) -> None:
-    laid, tiles = pattern(clean, "draft", 3), embedded_tiles()
+    laid, tiles = initial_pattern(clean, "draft", 3), load_tiles()
     for photo, own in zip(clean, laid, strict=True):
-        layout = draw_layout(layout_seed(photo, 3), len(tiles))
-        assert np.array_equal(own, lay(tiles, layout, 96, 128))
-    assert np.array_equal(pattern(clean[2:3], "draft", 3), laid[2:3])  # whatever else is in the batch
+        layout = sample_layout(layout_seed(photo, 3), len(tiles))
+        assert np.array_equal(own, tile_pattern(tiles, layout, 96, 128))
+    assert np.array_equal(initial_pattern(clean[2:3], "draft", 3), laid[2:3])  # whatever else is in the batch
 
 
 def test_a_random_start_is_uniform(clean: NDArray[np.float32]) -> None:
-    laid = pattern(clean, "random", 0)
+    laid = initial_pattern(clean, "random", 0)
     assert float(laid.mean()) == pytest.approx(0, abs=0.01)
     assert float(laid.std()) == pytest.approx(1 / np.sqrt(3), abs=0.01)
     assert laid.min() < -0.99
@@ -70,4 +70,4 @@ def test_a_random_start_is_uniform(clean: NDArray[np.float32]) -> None:
 
 
 def test_a_clean_start_adds_nothing(clean: NDArray[np.float32]) -> None:
-    assert not pattern(clean, "clean", 0).any()
+    assert not initial_pattern(clean, "clean", 0).any()

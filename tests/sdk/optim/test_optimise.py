@@ -16,22 +16,22 @@ from hypothesis import strategies as st
 
 from anti_i2v.engines.torch_engine import TorchPhoto
 from anti_i2v.errors import Cancelled, RecipeError
-from anti_i2v.images.jpeg import jpeg, jpeg_with_tables
+from anti_i2v.images.jpeg import jpeg_round_trip, jpeg_round_trip_with_tables
 from anti_i2v.images.platforms import PRESETS
 from anti_i2v.metrics.perceptual import Lpips
-from anti_i2v.objectives.binding import bind
-from anti_i2v.objectives.encoder_shift import Displacement
+from anti_i2v.objectives.binding import bind_objectives
+from anti_i2v.objectives.encoder_shift import LatentShift
 from anti_i2v.objectives.targets import anchor_target
 from anti_i2v.optim import optimise as module
 from anti_i2v.optim import pgd as descent
-from anti_i2v.optim.eot import apply_change
-from anti_i2v.optim.initialisation import pattern
-from anti_i2v.optim.optimise import refine
-from anti_i2v.optim.perceptual_mask import begin
-from anti_i2v.optim.pgd import Outcome
-from anti_i2v.optim.schedule import turns
+from anti_i2v.optim.eot import apply_transform
+from anti_i2v.optim.initialisation import initial_pattern
+from anti_i2v.optim.optimise import optimise_photo
+from anti_i2v.optim.perceptual_mask import initial_candidate
+from anti_i2v.optim.pgd import Result
+from anti_i2v.optim.schedule import surrogate_schedule
 from anti_i2v.optim.spaces import Lab, LowDct
-from anti_i2v.optim.transforms import Change, sampler
+from anti_i2v.optim.transforms import SampledTransform, weighted_choice
 from anti_i2v.optim.update_rules import adam, sign_gradient
 from anti_i2v.recipes import Recipe, load_recipe, recipe_names
 from anti_i2v.surrogates.autoencoders import Autoencoder, load_autoencoder
@@ -57,7 +57,7 @@ def recipe(**settings: object) -> Recipe:
 
 def draft(clean: torch.Tensor) -> torch.Tensor:
     """The draft, without the visual weighting."""
-    return begin(clean, torch.from_numpy(pattern(clean.numpy(), "draft", 0)), 8 / 255, 1.0)[0]
+    return initial_candidate(clean, torch.from_numpy(initial_pattern(clean.numpy(), "draft", 0)), 8 / 255, 1.0)[0]
 
 
 def opened(
@@ -80,13 +80,15 @@ def run(
     seed: int = 0,
     lpips: Lpips | None = None,
     **options: object,
-) -> Outcome[torch.Tensor]:
+) -> Result[torch.Tensor]:
     photo = opened(clean, own, surrogates, seed=seed, lpips=lpips)
-    return refine(photo, own, seed=seed, **options)  # type: ignore[arg-type]  # options vary
+    return optimise_photo(photo, own, seed=seed, **options)  # type: ignore[arg-type]  # options vary
 
 
 def loss(candidate: torch.Tensor, clean: torch.Tensor, surrogates: list[Autoencoder]) -> float:
-    return sum(float(bind({Displacement(): 1.0}, model, clean)(candidate)) for model in surrogates) / len(surrogates)
+    return sum(float(bind_objectives({LatentShift(): 1.0}, model, clean)(candidate)) for model in surrogates) / len(
+        surrogates
+    )
 
 
 @pytest.mark.parametrize("turns", ["one", "all"])
@@ -147,12 +149,12 @@ def test_one_surrogate_a_step_takes_turns(clean: torch.Tensor, surrogates: list[
 )
 def test_a_surrogate_takes_as_many_turns_as_its_weight(weights: dict[str, int], expected: list[str]) -> None:
     own = recipe(turn_weights=weights)
-    assert ["abc"[index] for (index,) in turns(["a", "b", "c"], own)] == expected
-    assert turns(["a", "b", "c"], load_recipe(own, turns="all")) == [[0, 1, 2]]
+    assert ["abc"[index] for (index,) in surrogate_schedule(["a", "b", "c"], own)] == expected
+    assert surrogate_schedule(["a", "b", "c"], load_recipe(own, turns="all")) == [[0, 1, 2]]
 
 
 def test_turns_of_a_weight_lie_apart() -> None:
-    order = [index for (index,) in turns(["a", "b", "c"], recipe(turn_weights={"a": 3, "b": 3}))]
+    order = [index for (index,) in surrogate_schedule(["a", "b", "c"], recipe(turn_weights={"a": 3, "b": 3}))]
     assert [order.count(index) for index in range(3)] == [3, 3, 1]
     for index in (0, 1):
         places = [place for place, found in enumerate(order) if found == index]
@@ -230,7 +232,7 @@ def test_a_preset_puts_its_codec_into_the_loop(
 
     def watched(photo: np.ndarray, quality: int) -> tuple[np.ndarray, np.ndarray]:
         qualities.append(quality)
-        return jpeg_with_tables(photo, quality)
+        return jpeg_round_trip_with_tables(photo, quality)
 
     monkeypatch.setattr("anti_i2v.images.jpeg.jpeg_with_tables", watched)
     plain = run(clean, recipe(steps=12), surrogates).candidate
@@ -253,17 +255,17 @@ def test_the_codec_is_met_by_the_candidate_of_its_step(clean: torch.Tensor, surr
         def __getattr__(self, name: str) -> object:
             return getattr(self.photo, name)
 
-        def step(self, candidate: torch.Tensor, on: Sequence[int], change: Change, *rest: object) -> object:
-            self.met.append((candidate, apply_change(change, candidate)))
+        def step(self, candidate: torch.Tensor, on: Sequence[int], change: SampledTransform, *rest: object) -> object:
+            self.met.append((candidate, apply_transform(change, candidate)))
             return self.photo.step(candidate, on, change, *rest)
 
     own = recipe(eot={"jpeg": 1.0})
     watched = Watched(opened(clean, own, surrogates))
-    outcome = refine(watched, own)
+    outcome = optimise_photo(watched, own)
     assert len(watched.met) == 4
     for candidate, changed in watched.met:
         levels = (candidate[0] * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
-        known = [torch.from_numpy(jpeg(levels, quality)).permute(2, 0, 1) / 255 for quality in range(60, 96)]
+        known = [torch.from_numpy(jpeg_round_trip(levels, quality)).permute(2, 0, 1) / 255 for quality in range(60, 96)]
         assert min(float((changed[0] - coded).abs().amax()) for coded in known) < 1e-6
     assert torch.equal(outcome.candidate, run(clean, own, surrogates).candidate)
 
@@ -289,7 +291,7 @@ class Slow:
         self.now += 1
 
     def step(
-        self, candidate: int, on: Sequence[int], change: Change, space: int, moved: int, length: float
+        self, candidate: int, on: Sequence[int], change: SampledTransform, space: int, moved: int, length: float
     ) -> tuple[int, float]:
         self.now += 3 * len(on)
         return candidate + 1, 0.0
@@ -317,7 +319,7 @@ def test_nothing_is_late_and_no_time_is_wasted(deadline: float, surrogates: int,
     with pytest.MonkeyPatch.context() as patch:
         for each in (module, descent):
             patch.setattr(each, "time", SimpleNamespace(monotonic=lambda: photo.now))
-        outcome = refine(photo, own, deadline=deadline)
+        outcome = optimise_photo(photo, own, deadline=deadline)
     a_step = 3 * {"one": 1, "all": surrogates, "beside": min(2, surrogates)}[mode]
     assert photo.now <= max(deadline, float(deadline >= 0))  # what a pass takes is known after the first one
     assert outcome.candidate == outcome.steps
@@ -340,7 +342,7 @@ def test_a_recipe_takes_the_steps_of_its_algorithm(clean: torch.Tensor, surrogat
     """The paper's dual space, on one surrogate: `optimise` by hand, with the recipe's numbers."""
     own = recipe(spaces=["lab", "dct"], algorithm="adam", steps=6, step=2.0, final_step=0.3)
     outcome = run(clean, own, surrogates[:1])
-    loss_fn = bind({Displacement(): 1.0}, surrogates[0], clean)
+    loss_fn = bind_objectives({LatentShift(): 1.0}, surrogates[0], clean)
     expected = adam(
         loss_fn,
         clean,
@@ -348,7 +350,7 @@ def test_a_recipe_takes_the_steps_of_its_algorithm(clean: torch.Tensor, surrogat
         steps=6,
         step=2 / 255,
         final_step=0.3,
-        spaces=[Lab.of(), LowDct.of(64, 64)],
+        spaces=[Lab.from_shares(), LowDct.for_size(64, 64)],
         start=draft(clean),
         score_fn=loss_fn,
     )
@@ -359,11 +361,11 @@ def test_a_recipe_takes_the_steps_of_its_algorithm(clean: torch.Tensor, surrogat
 def test_a_recipe_meets_the_draws_of_its_seed(clean: torch.Tensor, surrogates: list[Autoencoder]) -> None:
     own = recipe(eot={"noise": 1.0, "resize": 1.0, "crop": 1.0}, steps=5)
     outcome = run(clean, own, surrogates[:1], seed=3)
-    loss_fn, generator = bind({Displacement(): 1.0}, surrogates[0], clean), np.random.default_rng(3)
-    transform = sampler({"noise": 1.0, "resize": 1.0, "crop": 1.0})
+    loss_fn, generator = bind_objectives({LatentShift(): 1.0}, surrogates[0], clean), np.random.default_rng(3)
+    transform = weighted_choice({"noise": 1.0, "resize": 1.0, "crop": 1.0})
 
     def changed(pixels: torch.Tensor) -> torch.Tensor:
-        return loss_fn(apply_change(transform((1, 3, 64, 64), generator, pixels.numpy), pixels))
+        return loss_fn(apply_transform(transform((1, 3, 64, 64), generator, pixels.numpy), pixels))
 
     expected = sign_gradient(
         changed, clean, budget=8 / 255, steps=5, step=2 / 255, start=draft(clean), score_fn=loss_fn
@@ -372,7 +374,7 @@ def test_a_recipe_meets_the_draws_of_its_seed(clean: torch.Tensor, surrogates: l
 
 
 def test_all_surrogates_in_every_step_is_their_ensemble(clean: torch.Tensor, surrogates: list[Autoencoder]) -> None:
-    losses = [bind({Displacement(): 1.0}, model, clean) for model in surrogates]
+    losses = [bind_objectives({LatentShift(): 1.0}, model, clean) for model in surrogates]
 
     def loss_fn(pixels: torch.Tensor) -> torch.Tensor:
         return (losses[0](pixels) + losses[1](pixels)) / 2
@@ -408,7 +410,7 @@ def test_an_anchor_is_pulled_to_the_target_that_is_given(clean: torch.Tensor, su
     default, towards = (opened(clean, own, surrogates, target=given) for given in (None, target))
     distances = []
     for photo in (default, towards):
-        candidate = refine(photo, own).candidate
+        candidate = optimise_photo(photo, own).candidate
         latents = [model.features(torch.cat([candidate, target]))["latent"] for model in surrogates]
         distances.append(sum(float((latent[0] - latent[1]).square().mean()) for latent in latents))
     assert distances[1] < distances[0]
@@ -427,7 +429,7 @@ def test_the_default_anchor_is_a_checkerboard_of_mid_greys(height: int, width: i
 def test_a_recipes_own_video_model_joins_every_turn() -> None:
     recipe = Recipe(name="own", summary="Mine.", turn_weights={"taesd": 2}, video_models=("dit-taef1",))
     names = ["taesd", "taef1", "dit-taef1"]
-    assert turns(names, recipe) == [[0, 2], [1, 2], [0, 2]]
-    assert turns(names[:2], recipe) == [[0], [1], [0]]
-    assert turns(names[2:], recipe) == [[0]]
-    assert turns(names, load_recipe(recipe, turns="all")) == [[0, 1, 2]]
+    assert surrogate_schedule(names, recipe) == [[0, 2], [1, 2], [0, 2]]
+    assert surrogate_schedule(names[:2], recipe) == [[0], [1], [0]]
+    assert surrogate_schedule(names[2:], recipe) == [[0]]
+    assert surrogate_schedule(names, load_recipe(recipe, turns="all")) == [[0, 1, 2]]

@@ -10,7 +10,7 @@ import pytest
 
 from anti_i2v.errors import Cancelled, RecipeError
 from anti_i2v.optim import pgd as descent
-from anti_i2v.optim.pgd import Step, descend
+from anti_i2v.optim.pgd import Step, run
 
 
 class Walk:
@@ -46,7 +46,7 @@ class Walk:
 
 def test_steps_shorten_along_a_cosine_to_their_last_share() -> None:
     walk = Walk()
-    outcome = descend(walk, 0.0, steps=5, step=4.0, final_step=0.25)
+    outcome = run(walk, 0.0, steps=5, step=4.0, final_step=0.25)
     shares = [0.25 + 0.75 * 0.5 * (1 + math.cos(math.pi * turn / 4)) for turn in range(5)]
     assert walk.lengths == pytest.approx([4 * share for share in shares])
     assert (walk.lengths[0], walk.lengths[-1]) == (4, 1)
@@ -56,13 +56,13 @@ def test_steps_shorten_along_a_cosine_to_their_last_share() -> None:
 
 def test_one_step_is_a_whole_one() -> None:
     walk = Walk()
-    descend(walk, 0.0, steps=1, step=4.0, final_step=0.25)
+    run(walk, 0.0, steps=1, step=4.0, final_step=0.25)
     assert walk.lengths == [4]
 
 
 def test_a_schedule_that_the_deadline_would_cut_is_shortened(monkeypatch: pytest.MonkeyPatch) -> None:
     walk = Walk().clock(monkeypatch)
-    outcome = descend(walk, 0.0, steps=1000, step=4.0, final_step=0.1, deadline=13.0, step_seconds=2.0)
+    outcome = run(walk, 0.0, steps=1000, step=4.0, final_step=0.1, deadline=13.0, step_seconds=2.0)
     assert (outcome.steps, outcome.stopped) == (6, "deadline")
     assert walk.now <= 13
     assert walk.lengths == sorted(walk.lengths, reverse=True)
@@ -71,20 +71,18 @@ def test_a_schedule_that_the_deadline_would_cut_is_shortened(monkeypatch: pytest
 
 def test_the_device_is_waited_for_only_where_there_is_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     patient, hurried = Walk(), Walk().clock(monkeypatch)
-    descend(patient, 0.0, steps=3, step=1.0)
-    descend(hurried, 0.0, steps=3, step=1.0, deadline=1000.0)
+    run(patient, 0.0, steps=3, step=1.0)
+    run(hurried, 0.0, steps=3, step=1.0, deadline=1000.0)
     assert (patient.waited, hurried.waited) == (0, 3)
 
 
 @pytest.mark.parametrize("own_score", [False, True], ids=["the loss compares", "a score compares"])
 @pytest.mark.parametrize("final_step", [0.0, 1.0])
 def test_the_best_is_kept_when_steps_pass_the_goal(own_score: bool, final_step: float) -> None:
-    outcome = descend(
-        Walk(own_score, goal=3.1), 0.0, steps=8, step=1.0, final_step=final_step, score_every=int(own_score)
-    )
+    outcome = run(Walk(own_score, goal=3.1), 0.0, steps=8, step=1.0, final_step=final_step, score_every=int(own_score))
     visited = [0.0]
     walk = Walk(goal=3.1)
-    descend(walk, 0.0, steps=8, step=1.0, final_step=final_step)
+    run(walk, 0.0, steps=8, step=1.0, final_step=final_step)
     for length in walk.lengths:
         visited.append(visited[-1] + length)
     assert outcome.candidate == min(visited, key=lambda place: abs(place - 3.1))
@@ -94,7 +92,7 @@ def test_the_best_is_kept_when_steps_pass_the_goal(own_score: bool, final_step: 
 @pytest.mark.parametrize(("every", "scored"), [(0, [0, 6]), (2, [0, 2, 4, 6]), (4, [0, 4, 6]), (6, [0, 6])])
 def test_candidates_are_scored_as_often_as_asked_and_never_twice(every: int, scored: list[float]) -> None:
     walk = Walk(own_score=True)
-    descend(walk, 0.0, steps=6, step=1.0, final_step=1.0, score_every=every)
+    run(walk, 0.0, steps=6, step=1.0, final_step=1.0, score_every=every)
     assert walk.scored == scored
 
 
@@ -105,20 +103,20 @@ def test_a_loss_of_the_steps_is_never_mistaken_for_a_score() -> None:
         def step(self, candidate: float, taken: int, length: float) -> tuple[float, float]:
             return super().step(candidate, taken, length)[0], -1e9
 
-    outcome = descend(Lucky(own_score=True, goal=0.0), 0.0, steps=4, step=1.0)
+    outcome = run(Lucky(own_score=True, goal=0.0), 0.0, steps=4, step=1.0)
     assert (outcome.candidate, outcome.score) == (0.0, 0.0)
 
 
 def test_no_steps_give_the_start_with_its_score() -> None:
     walk = Walk()
-    outcome = descend(walk, 7.0, steps=0, step=1.0)
+    outcome = run(walk, 7.0, steps=0, step=1.0)
     assert (outcome.candidate, outcome.score, outcome.steps, outcome.stopped) == (7.0, 93.0, 0, "steps")
     assert walk.scored == [7.0]
 
 
 def test_the_callback_hears_the_loss_of_every_step() -> None:
     told: list[Step] = []
-    descend(Walk(), 0.0, steps=3, step=1.0, final_step=1.0, callback=told.append)
+    run(Walk(), 0.0, steps=3, step=1.0, final_step=1.0, callback=told.append)
     assert told == [Step(1, 3, 100.0), Step(2, 3, 99.0), Step(3, 3, 98.0)]
 
 
@@ -130,7 +128,7 @@ def test_cancelling_stops_before_the_next_step() -> None:
             cancel.set()
 
     with pytest.raises(Cancelled, match="cancelled after 2 of 9 steps"):
-        descend(walk, 0.0, steps=9, step=1.0, cancel=cancel, callback=stop_after_two)
+        run(walk, 0.0, steps=9, step=1.0, cancel=cancel, callback=stop_after_two)
     assert len(walk.lengths) == 2
 
 
@@ -139,4 +137,4 @@ def test_cancelling_stops_before_the_next_step() -> None:
 )
 def test_settings_out_of_range_are_refused(steps: int, step: float) -> None:
     with pytest.raises(RecipeError, match=f"steps >= 0 and a step above 0, got {steps} and {step}"):
-        descend(Walk(), 0.0, steps=steps, step=step)
+        run(Walk(), 0.0, steps=steps, step=step)

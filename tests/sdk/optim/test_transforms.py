@@ -19,12 +19,12 @@ from torch.nn import functional as F
 
 from anti_i2v.arrays import PixelArray, Rgb8
 from anti_i2v.errors import RecipeError
-from anti_i2v.images.jpeg import jpeg_with_tables
+from anti_i2v.images.jpeg import jpeg_round_trip_with_tables
 from anti_i2v.images.platforms import PRESETS, Preset
 from anti_i2v.optim.transforms import (
     PLATFORM_SHARE,
     TRANSFORMS,
-    Change,
+    SampledTransform,
     Transform,
     blur,
     crop,
@@ -33,8 +33,8 @@ from anti_i2v.optim.transforms import (
     noise,
     resampling_matrix,
     resize,
-    sampler,
-    through_platform,
+    weighted_choice,
+    with_platform_codec,
 )
 
 every_transform = pytest.mark.parametrize("make", TRANSFORMS.values(), ids=TRANSFORMS)
@@ -50,7 +50,7 @@ def pixels(size: tuple[int, int] = (48, 64), batch: int = 2) -> PixelArray:
     return np.random.default_rng(9).random((batch, 3, *size), np.float32)
 
 
-def drawn(transform: Transform, clean: PixelArray, seed: int | np.random.Generator = 0) -> Change:
+def drawn(transform: Transform, clean: PixelArray, seed: int | np.random.Generator = 0) -> SampledTransform:
     batch, channels, height, width = clean.shape
     generator = seeded(seed) if isinstance(seed, int) else seed
     return transform((batch, channels, height, width), generator, lambda: clean)
@@ -60,7 +60,7 @@ def changed(transform: Transform, clean: PixelArray, seed: int | np.random.Gener
     return drawn(transform, clean, seed)(clean)
 
 
-def parts(change: Change) -> list[bytes | None]:
+def parts(change: SampledTransform) -> list[bytes | None]:
     arrays = [change.rows, change.columns, change.offset]
     arrays += [None, None] if change.codec is None else [change.codec.luma, change.codec.chroma]
     return [None if part is None else part.tobytes() for part in arrays]
@@ -278,12 +278,14 @@ def through_blocks(planes: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
     return back.transpose(-2, -3).flatten(-2).flatten(-3, -2)
 
 
-def slopes(photos: list[Rgb8], quality: int, size: tuple[int, int]) -> tuple[Change, torch.Tensor, torch.Tensor]:
+def slopes(
+    photos: list[Rgb8], quality: int, size: tuple[int, int]
+) -> tuple[SampledTransform, torch.Tensor, torch.Tensor]:
     """A JPEG of candidates off the grid, what gradients are by its pixels, and their pull back by autograd."""
     cut = as_pixels(*(np.ascontiguousarray(photo[: size[0], : size[1]]) for photo in photos))
     candidate = cut + np.random.default_rng(1).uniform(-0.02, 0.02, cut.shape).astype(np.float32)
     change = drawn(jpeg(quality, quality), candidate)
-    _, tables = jpeg_with_tables(photos[0], quality)
+    _, tables = jpeg_round_trip_with_tables(photos[0], quality)
     leaf = torch.from_numpy(candidate).double().requires_grad_(True)
     weights = torch.randn(leaf.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     soft = soft_jpeg(leaf, torch.from_numpy(tables).double())
@@ -365,18 +367,18 @@ def test_a_change_is_affine() -> None:
     rows, columns = (generator.random((side, side), np.float32) for side in (5, 7))
     offset = generator.random((2, 3, 5, 7), np.float32)
     first, second = (generator.random((2, 3, 5, 7), np.float32) for _ in range(2))
-    change = Change(rows, columns, offset)
+    change = SampledTransform(rows, columns, offset)
     expected = np.einsum("hi,bcij,wj->bchw", rows, first, columns) + offset
     np.testing.assert_allclose(change(first), expected, rtol=1e-5)
     middle = change((first + second) / 2)
     np.testing.assert_allclose(middle, (change(first) + change(second)) / 2, rtol=1e-4)
     assert change(first).dtype == np.float32
-    assert np.array_equal(Change()(first), first)
+    assert np.array_equal(SampledTransform()(first), first)
 
 
 def test_a_sampler_draws_by_weight() -> None:
     generator = seeded()
-    mixed = sampler({"identity": 3.0, "noise": 1.0, "jpeg": 0.0})
+    mixed = weighted_choice({"identity": 3.0, "noise": 1.0, "jpeg": 0.0})
     draws = [drawn(mixed, pixels((16, 16)), generator) for _ in range(400)]
     unchanged = sum(change.offset is None for change in draws)
     assert 260 <= unchanged <= 340
@@ -387,7 +389,7 @@ def test_a_sampler_of_one_transform_draws_that_one(name: str, photos: list[Rgb8]
     clean = as_pixels(photos[0])
     generator = seeded(5)
     generator.choice(1, p=[1.0])  # what choosing among one takes from the generator
-    assert parts(drawn(sampler({name: 2.0}), clean, 5)) == parts(drawn(TRANSFORMS[name](), clean, generator))
+    assert parts(drawn(weighted_choice({name: 2.0}), clean, 5)) == parts(drawn(TRANSFORMS[name](), clean, generator))
 
 
 @pytest.mark.parametrize(
@@ -402,7 +404,7 @@ def test_a_sampler_of_one_transform_draws_that_one(name: str, photos: list[Rgb8]
 )
 def test_unfit_weights_are_refused(weights: dict[str, float], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
-        sampler(weights)
+        weighted_choice(weights)
 
 
 # A platform in the loop.
@@ -418,8 +420,8 @@ def platform(**settings: object) -> Preset:
     ids=["no preset", "no codec", "leaves good photos alone"],
 )
 def test_where_no_platform_encodes_draws_stay_as_they_are(preset: Preset | None) -> None:
-    own = sampler({"identity": 1.0})
-    assert through_platform(own, preset) is own
+    own = weighted_choice({"identity": 1.0})
+    assert with_platform_codec(own, preset) is own
 
 
 @pytest.mark.parametrize(
@@ -432,7 +434,7 @@ def test_a_preset_puts_its_codec_into_its_share_of_the_draws(
 ) -> None:
     photo = np.ascontiguousarray(photos[0][:48, :64])
     known = {true_jpeg(photo, quality).tobytes(): quality for quality in qualities}
-    mixed, generator, clean = through_platform(identity(), preset), seeded(), as_pixels(photo)
+    mixed, generator, clean = with_platform_codec(identity(), preset), seeded(), as_pixels(photo)
     found = []
     for _ in range(300):
         change = drawn(mixed, clean, generator)

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from anti_i2v.optim.initialisation import pattern
-from anti_i2v.optim.perceptual_mask import begin
-from anti_i2v.optim.universal_perturbation import TILE, blending_mask, draw_layout, embedded_tiles, lay
+from anti_i2v.optim.initialisation import initial_pattern
+from anti_i2v.optim.perceptual_mask import initial_candidate
+from anti_i2v.optim.universal_perturbation import TILE, blending_mask, load_tiles, sample_layout, tile_pattern
 
 
 def family(count: int = 3) -> NDArray[np.float32]:
@@ -26,8 +26,8 @@ def batched(photos: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
 
 def draft_deltas(clean: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
     """Draft minus clean, at 8 levels and without the visual weighting."""
-    laid = torch.from_numpy(pattern(clean, "draft", seed))
-    return begin(torch.from_numpy(clean), laid, 8 / 255, 1.0)[0].numpy() - clean
+    laid = torch.from_numpy(initial_pattern(clean, "draft", seed))
+    return initial_candidate(torch.from_numpy(clean), laid, 8 / 255, 1.0)[0].numpy() - clean
 
 
 sides = st.integers(1, 200)
@@ -36,13 +36,13 @@ sides = st.integers(1, 200)
 @given(seed=st.integers(0, 2**63 - 1), count=st.integers(1, 5), height=sides, width=sides)
 @settings(max_examples=40, deadline=None)
 def test_torch_lays_exactly_what_numpy_lays(seed: int, count: int, height: int, width: int) -> None:
-    tiles, layout = family(count), draw_layout(seed, count)
-    laid = lay(tiles, layout, height, width)
+    tiles, layout = family(count), sample_layout(seed, count)
+    laid = tile_pattern(tiles, layout, height, width)
     assert laid.shape == (3, height, width)
     assert laid.dtype == np.float32
     assert np.abs(laid).max() <= 1 + 1e-6
-    assert np.array_equal(lay(torch.from_numpy(tiles), layout, height, width).numpy(), laid)
-    assert np.array_equal(lay(tiles, draw_layout(seed, count), height, width), laid)
+    assert np.array_equal(tile_pattern(torch.from_numpy(tiles), layout, height, width).numpy(), laid)
+    assert np.array_equal(tile_pattern(tiles, sample_layout(seed, count), height, width), laid)
 
 
 @given(seed=st.integers(0, 2**62), height=sides, width=sides)
@@ -63,20 +63,20 @@ def test_the_blending_mask_of_a_larger_photo_is_mostly_near_its_ends() -> None:
 
 def test_every_place_shows_one_of_the_two_tiles_or_their_blend() -> None:
     tiles = np.stack([np.full((3, TILE, TILE), value, np.float32) for value in (-1, 1)])
-    layout = next(layout for seed in range(9) if (layout := draw_layout(seed, 2)).tiles == (0, 1))
-    laid = lay(tiles, layout, 96, 128)
+    layout = next(layout for seed in range(9) if (layout := sample_layout(seed, 2)).tiles == (0, 1))
+    laid = tile_pattern(tiles, layout, 96, 128)
     np.testing.assert_allclose(laid[0], 1 - 2 * blending_mask(layout.mask_seed, 96, 128), atol=1e-6)
 
 
 def test_layouts_use_all_tiles_and_phases() -> None:
-    layouts = [draw_layout(seed, 3) for seed in range(400)]
+    layouts = [sample_layout(seed, 3) for seed in range(400)]
     assert {index for layout in layouts for index in layout.tiles} == {0, 1, 2}
     assert len({phase for layout in layouts for phase in layout.phases}) == 64
     assert len({layout.mask_seed for layout in layouts}) == 400
 
 
 def test_the_shipped_tiles_fill_their_range() -> None:
-    tiles = embedded_tiles()
+    tiles = load_tiles()
     assert tiles.shape[1:] == (3, TILE, TILE)
     assert tiles.dtype == np.float32
     assert np.abs(tiles).max() <= 1

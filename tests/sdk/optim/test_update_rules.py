@@ -14,18 +14,18 @@ import torch
 from anti_i2v.errors import Cancelled, RecipeError
 from anti_i2v.optim import pgd as descent
 from anti_i2v.optim.eot import expectation
-from anti_i2v.optim.pgd import Outcome, Step
+from anti_i2v.optim.pgd import Result, Step
 from anti_i2v.optim.projection import project
 from anti_i2v.optim.spaces import Lab, LowDct, Rgb, Space
 from anti_i2v.optim.transforms import identity, noise
 from anti_i2v.optim.update_rules import (
-    ADAM_FLOOR,
+    ADAM_EPSILON,
     ALGORITHMS,
-    RULES,
+    UPDATE_RULES,
     adam,
-    advance,
-    better,
     momentum,
+    projected_step,
+    select_better,
     sign_gradient,
     value_and_gradient,
 )
@@ -55,7 +55,7 @@ def bumpy(pixels: torch.Tensor) -> torch.Tensor:
 
 @every_algorithm
 def test_a_convex_loss_reaches_its_known_optimum_on_the_ball(
-    algorithm: Callable[..., Outcome[torch.Tensor]], clean: torch.Tensor
+    algorithm: Callable[..., Result[torch.Tensor]], clean: torch.Tensor
 ) -> None:
     target = rand(2, 3, 16, 16, seed=1)
     loss_fn = towards(target)
@@ -69,11 +69,16 @@ def test_a_convex_loss_reaches_its_known_optimum_on_the_ball(
 @every_algorithm
 @pytest.mark.parametrize(
     "spaces",
-    [[Rgb()], [Lab.of(), LowDct.of(16, 16)], [Lab.of((0.5, 1, 1))], [LowDct.of(16, 16, block=8)]],
+    [
+        [Rgb()],
+        [Lab.from_shares(), LowDct.for_size(16, 16)],
+        [Lab.from_shares((0.5, 1, 1))],
+        [LowDct.for_size(16, 16, block=8)],
+    ],
     ids=["rgb", "the paper's dual space", "lab", "block dct"],
 )
 def test_every_space_descends_within_the_ball_and_the_range(
-    algorithm: Callable[..., Outcome[torch.Tensor]], spaces: list[Space], clean: torch.Tensor
+    algorithm: Callable[..., Result[torch.Tensor]], spaces: list[Space], clean: torch.Tensor
 ) -> None:
     outcome = algorithm(bumpy, clean, budget=BUDGET, steps=12, step=1 / 255, spaces=spaces)
     assert (outcome.score < bumpy(clean)).all()
@@ -93,7 +98,7 @@ def test_the_photos_ends_of_range_are_kept() -> None:
 @every_algorithm
 @pytest.mark.parametrize("levels", [0.5, 8.0], ids=["small steps", "steps that overshoot"])
 def test_more_steps_are_never_worse(
-    algorithm: Callable[..., Outcome[torch.Tensor]], levels: float, clean: torch.Tensor
+    algorithm: Callable[..., Result[torch.Tensor]], levels: float, clean: torch.Tensor
 ) -> None:
     # final_step=1: a constant step, so that each run is the beginning of the next.
     runs = [
@@ -139,7 +144,7 @@ def test_a_start_whose_loss_is_not_a_number_loses_to_any_that_has_one(clean: tor
 
 
 def test_photos_of_a_batch_do_not_influence_each_other(clean: torch.Tensor) -> None:
-    settings = {"budget": BUDGET, "steps": 5, "step": 1 / 255, "spaces": [Lab.of(), LowDct.of(16, 16)]}
+    settings = {"budget": BUDGET, "steps": 5, "step": 1 / 255, "spaces": [Lab.from_shares(), LowDct.for_size(16, 16)]}
     together = adam(bumpy, clean, **settings).candidate
     apart = torch.cat([adam(bumpy, photo[None], **settings).candidate for photo in clean])
     torch.testing.assert_close(together, apart, rtol=0, atol=1e-5)
@@ -148,7 +153,7 @@ def test_photos_of_a_batch_do_not_influence_each_other(clean: torch.Tensor) -> N
 def test_the_budget_map_is_honoured_at_every_pixel(clean: torch.Tensor) -> None:
     budget = BUDGET * rand(2, 1, 16, 16, seed=2)
     budget[:, :, :4] = 0
-    spaces = [Lab.of(), LowDct.of(16, 16)]
+    spaces = [Lab.from_shares(), LowDct.for_size(16, 16)]
     outcome = sign_gradient(bumpy, clean, budget=budget, steps=8, step=2 / 255, spaces=spaces)
     delta = (outcome.candidate - clean).abs()
     assert (delta <= budget + 1e-6).all()
@@ -228,7 +233,7 @@ def test_no_step_is_begun_that_would_pass_the_deadline(
 
 
 @every_algorithm
-def test_eot_with_identity_equals_plain(algorithm: Callable[..., Outcome[torch.Tensor]], clean: torch.Tensor) -> None:
+def test_eot_with_identity_equals_plain(algorithm: Callable[..., Result[torch.Tensor]], clean: torch.Tensor) -> None:
     settings = {"budget": BUDGET, "steps": 5, "step": 1 / 255}
     averaged = expectation(bumpy, [identity()], np.random.default_rng(0))
     assert torch.equal(algorithm(averaged, clean, **settings).candidate, algorithm(bumpy, clean, **settings).candidate)
@@ -280,7 +285,7 @@ def test_pixels_in_half_precision_are_refused(dtype: torch.dtype, clean: torch.T
 
 def test_odd_sides_are_fine_without_blocks() -> None:
     clean = rand(1, 3, 17, 31, seed=0)
-    spaces = [Rgb(), Lab.of(), LowDct.of(17, 31)]
+    spaces = [Rgb(), Lab.from_shares(), LowDct.for_size(17, 31)]
     outcome = sign_gradient(bumpy, clean, budget=BUDGET, steps=4, step=1 / 255, spaces=spaces)
     assert outcome.candidate.shape == clean.shape
     assert (outcome.score < bumpy(clean)).all()
@@ -305,14 +310,14 @@ def test_the_gradient_is_taken_where_gradients_are_off(clean: torch.Tensor) -> N
     assert torch.equal(gradient, value_and_gradient(bumpy, clean)[1])
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", UPDATE_RULES)
 def test_an_algorithm_is_its_rule_advanced_from_a_memory_of_zeros(name: str, clean: torch.Tensor) -> None:
-    rule, space = RULES[name], LowDct.of(16, 16, 0.5)
+    rule, space = UPDATE_RULES[name], LowDct.for_size(16, 16, 0.5)
     radius = torch.full((1, 1, 1, 1), BUDGET)
     candidate, memory = clean, tuple(torch.zeros_like(clean) for _ in rule.memory)
     for moved in range(3):
         _, gradient = value_and_gradient(bumpy, candidate)
-        candidate, memory = advance(rule, space, candidate, clean, radius, gradient, memory, moved, 1 / 255)
+        candidate, memory = projected_step(rule, space, candidate, clean, radius, gradient, memory, moved, 1 / 255)
         assert len(memory) == len(rule.memory)
     outcome = ALGORITHMS[name](
         bumpy,
@@ -349,8 +354,8 @@ def test_momentum_is_the_sign_of_the_accumulated_unit_gradients(clean: torch.Ten
 def test_adam_takes_the_direction_of_torchs(clean: torch.Tensor) -> None:
     """On unit gradients, with the rule's short memories and its floor."""
     leaf = torch.zeros_like(clean).requires_grad_(True)
-    reference = torch.optim.Adam([leaf], lr=1.0, betas=(0.8, 0.95), eps=ADAM_FLOOR)
-    rule, memory = RULES["adam"], (torch.zeros_like(clean), torch.zeros_like(clean))
+    reference = torch.optim.Adam([leaf], lr=1.0, betas=(0.8, 0.95), eps=ADAM_EPSILON)
+    rule, memory = UPDATE_RULES["adam"], (torch.zeros_like(clean), torch.zeros_like(clean))
     for moved in range(4):
         gradient = torch.randn(clean.shape, generator=torch.Generator().manual_seed(moved))
         unit = gradient / gradient.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
@@ -360,9 +365,9 @@ def test_adam_takes_the_direction_of_torchs(clean: torch.Tensor) -> None:
         torch.testing.assert_close(direction, before - leaf.detach(), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", UPDATE_RULES)
 def test_a_rule_does_not_see_the_scale_of_the_loss(name: str, clean: torch.Tensor) -> None:
-    rule = RULES[name]
+    rule = UPDATE_RULES[name]
     memory = tuple(torch.zeros_like(clean) for _ in rule.memory)
     gradient = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
     first, second = (rule.direction(scale * gradient, memory, 0)[0] for scale in (1.0, 1e-4))
@@ -378,7 +383,7 @@ def test_the_better_candidate_is_the_lower_one_photo_by_photo(
     score: float | str, loss: float | str, wins: bool, clean: torch.Tensor
 ) -> None:
     scores, losses = torch.tensor([float(score), 1.0]), torch.tensor([float(loss), 5.0])
-    best, kept = better(clean, scores, clean + 1, losses)
+    best, kept = select_better(clean, scores, clean + 1, losses)
     assert torch.equal(best[0], clean[0] + int(wins))
     assert torch.equal(best[1], clean[1])
     assert float(kept[0]) == (float(loss) if wins else float(score))

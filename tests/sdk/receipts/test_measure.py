@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from anti_i2v.engines import make_engine
-from anti_i2v.engines.torch_engine import TorchJudge
+from anti_i2v.engines.torch_engine import TorchFrozenEncoder
 from anti_i2v.receipts import measure as module
 from anti_i2v.receipts.effects import Instruments, decoded_windows
 from anti_i2v.receipts.measure import measure
@@ -27,12 +27,12 @@ def noisy(clean: NDArray[np.uint8], levels: int = 8, seed: int = 0) -> NDArray[n
 
 
 @pytest.fixture
-def toy(tiny_folder: Path) -> TorchJudge:
-    return TorchJudge(load_autoencoder(tiny_folder))
+def toy(tiny_folder: Path) -> TorchFrozenEncoder:
+    return TorchFrozenEncoder(load_autoencoder(tiny_folder))
 
 
 def test_a_shift_is_that_of_the_whole_photo_when_it_fits_the_window(
-    photos: list[NDArray[np.uint8]], toy: TorchJudge
+    photos: list[NDArray[np.uint8]], toy: TorchFrozenEncoder
 ) -> None:
     clean, protected = photos[0], noisy(photos[0])
     (effect,) = measure(clean, protected, Instruments([(toy, "surrogate")]), short_side=96, presets=()).effects
@@ -48,7 +48,7 @@ def test_a_shift_is_that_of_the_whole_photo_when_it_fits_the_window(
 def test_a_decoded_psnr_is_that_of_what_the_decoder_makes_of_both(
     photos: list[NDArray[np.uint8]], kl_folder: Path
 ) -> None:
-    judge, clean, protected = TorchJudge(load_autoencoder(kl_folder)), photos[0], noisy(photos[0], 40)
+    judge, clean, protected = TorchFrozenEncoder(load_autoencoder(kl_folder)), photos[0], noisy(photos[0], 40)
     (effect,) = measure(clean, protected, Instruments([(judge, "surrogate")]), short_side=96, presets=()).effects
     with torch.inference_mode():
         first, second = (
@@ -63,8 +63,10 @@ def test_a_decoded_psnr_is_that_of_what_the_decoder_makes_of_both(
     assert expected < 80
 
 
-def test_rows_come_for_every_surrogate_and_every_change(photos: list[NDArray[np.uint8]], toy: TorchJudge) -> None:
-    instruments = Instruments([(toy, "surrogate"), (TorchJudge(load_student()), "gauge")])
+def test_rows_come_for_every_surrogate_and_every_change(
+    photos: list[NDArray[np.uint8]], toy: TorchFrozenEncoder
+) -> None:
+    instruments = Instruments([(toy, "surrogate"), (TorchFrozenEncoder(load_student()), "gauge")])
     measured = measure(photos[1], noisy(photos[1]), instruments, short_side=64, presets=("instagram",))
     assert [(effect.surrogate, effect.role) for effect in measured.effects] == [
         ("toy-tiny", "surrogate"),
@@ -77,17 +79,17 @@ def test_rows_come_for_every_surrogate_and_every_change(photos: list[NDArray[np.
     assert encoded.decoded_psnr is None
     assert [row.change for row in measured.survival] == ["jpeg75", "half size", "blur", "instagram"]
     assert {row.surrogate for row in measured.survival} == {"toy-tiny"}
-    assert all(0 < row.left.protected < 3 for row in measured.survival)
+    assert all(0 < row.retained.protected < 3 for row in measured.survival)
     assert measured.skipped == []
 
 
-def test_equal_photos_show_no_effect(photos: list[NDArray[np.uint8]], toy: TorchJudge) -> None:
+def test_equal_photos_show_no_effect(photos: list[NDArray[np.uint8]], toy: TorchFrozenEncoder) -> None:
     measured = measure(photos[0], photos[0], Instruments([(toy, "surrogate")]), short_side=64, presets=())
     assert measured.effects[0].shift.protected == 0
     assert measured.effects[0].shift.random == 0
 
 
-def test_a_measurement_repeats_by_its_seed(photos: list[NDArray[np.uint8]], toy: TorchJudge) -> None:
+def test_a_measurement_repeats_by_its_seed(photos: list[NDArray[np.uint8]], toy: TorchFrozenEncoder) -> None:
     def run(seed: int) -> object:
         instruments = Instruments([(toy, "surrogate")])
         return measure(photos[0], noisy(photos[0]), instruments, short_side=64, presets=("any",), seed=seed)
@@ -97,7 +99,7 @@ def test_a_measurement_repeats_by_its_seed(photos: list[NDArray[np.uint8]], toy:
 
 
 def test_what_time_does_not_allow_is_left_out_and_named(
-    monkeypatch: pytest.MonkeyPatch, photos: list[NDArray[np.uint8]], toy: TorchJudge
+    monkeypatch: pytest.MonkeyPatch, photos: list[NDArray[np.uint8]], toy: TorchFrozenEncoder
 ) -> None:
     ticks = iter(range(1000))
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
@@ -109,7 +111,7 @@ def test_what_time_does_not_allow_is_left_out_and_named(
     assert measured.skipped == ["what is left after half size", "what is left after blur"]
 
 
-def test_nothing_is_begun_after_the_deadline(photos: list[NDArray[np.uint8]], toy: TorchJudge) -> None:
+def test_nothing_is_begun_after_the_deadline(photos: list[NDArray[np.uint8]], toy: TorchFrozenEncoder) -> None:
     measured = measure(photos[0], noisy(photos[0]), Instruments([(toy, "surrogate")]), short_side=64, until=-1e9)
     assert measured.effects == []
     assert measured.survival == []
@@ -122,7 +124,7 @@ def test_without_instruments_there_is_nothing_to_say(photos: list[NDArray[np.uin
 
 
 @pytest.mark.parametrize("size", [(300, 520), (520, 300), (96, 128)], ids=["wide", "tall", "small"])
-def test_decoded_windows_are_of_one_size_and_fit_the_photo(size: tuple[int, int], toy: TorchJudge) -> None:
+def test_decoded_windows_are_of_one_size_and_fit_the_photo(size: tuple[int, int], toy: TorchFrozenEncoder) -> None:
     clean = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     pair = decoded_windows(clean, noisy(clean), toy, 512, None)
     expected = tuple(min(256, side // 8 * 8) for side in size)
@@ -132,8 +134,8 @@ def test_decoded_windows_are_of_one_size_and_fit_the_photo(size: tuple[int, int]
 
 @pytest.mark.usefixtures("empty_home")
 def test_a_bare_machine_measures_with_the_gauge_alone() -> None:
-    instruments = Instruments.at_hand(make_engine("torch", [], None, "cpu"))
-    assert [(judge.info.name, role) for judge, role in instruments.judges] == [("embedded", "gauge")]
+    instruments = Instruments.available(make_engine("torch", [], None, "cpu"))
+    assert [(judge.info.name, role) for judge, role in instruments.encoders] == [("embedded", "gauge")]
     assert instruments.lpips is None
     assert instruments.faces is None
     assert instruments.missing == ()
@@ -142,8 +144,8 @@ def test_a_bare_machine_measures_with_the_gauge_alone() -> None:
 @pytest.mark.usefixtures("empty_home")
 def test_whatever_steps_were_taken_on_counts_as_a_surrogate_and_the_gauge_as_the_gauge(tiny_folder: Path) -> None:
     engine = make_engine("torch", [tiny_folder, "embedded"], load_recipe("balanced"), "cpu")
-    instruments = Instruments.at_hand(engine)
-    assert [(judge.info.name, role) for judge, role in instruments.judges] == [
+    instruments = Instruments.available(engine)
+    assert [(judge.info.name, role) for judge, role in instruments.encoders] == [
         ("toy-tiny", "surrogate"),
         ("embedded", "gauge"),
     ]
@@ -152,8 +154,8 @@ def test_whatever_steps_were_taken_on_counts_as_a_surrogate_and_the_gauge_as_the
 def test_a_judge_that_is_unfit_costs_its_row_and_is_named(empty_home: Path, tiny_folder: Path) -> None:
     """Here: another encoder's weights under a known name."""
     shutil.copytree(tiny_folder, empty_home / "surrogates" / "taesd")
-    instruments = Instruments.at_hand(make_engine("torch", [], None, "cpu"))
-    assert [judge.info.name for judge, _ in instruments.judges] == ["embedded"]
+    instruments = Instruments.available(make_engine("torch", [], None, "cpu"))
+    assert [judge.info.name for judge, _ in instruments.encoders] == ["embedded"]
     (missing,) = instruments.missing
     assert "is not the pinned file" in missing
 
@@ -162,7 +164,9 @@ def test_a_judge_that_is_unfit_costs_its_row_and_is_named(empty_home: Path, tiny
 @pytest.mark.usefixtures("weights_home")
 def test_a_held_out_encoder_that_was_optimised_on_no_longer_judges_as_one() -> None:
     engine = make_engine("torch", ["taesd3"], load_recipe("balanced"), "cpu")
-    roles = {judge.info.name: role for judge, role in Instruments.at_hand(engine).judges}
+    roles = {judge.info.name: role for judge, role in Instruments.available(engine).encoders}
     assert roles["taesd3"] == roles["taesd"] == "surrogate"
-    rest = {judge.info.name: role for judge, role in Instruments.at_hand(make_engine("torch", [], None, "cpu")).judges}
+    rest = {
+        judge.info.name: role for judge, role in Instruments.available(make_engine("torch", [], None, "cpu")).encoders
+    }
     assert rest["taesd3"] == "held-out"

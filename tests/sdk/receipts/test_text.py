@@ -9,21 +9,28 @@ import pytest
 
 from anti_i2v.metrics.imperceptibility import Imperceptibility
 from anti_i2v.receipts import text as report
-from anti_i2v.receipts.receipt import Effect, Encoding, Pair, Receipt, Survival
+from anti_i2v.receipts.receipt import Effect, Encoding, Receipt, Survival, VersusRandom
 from anti_i2v.receipts.text import COLUMNS, as_text
 
 SEEN = Imperceptibility(
-    psnr=38.4, ssim=0.964, de2000_mean=1.4, de2000_p95=2.9, relief=0.7, max_levels=8, mean_levels=2.4, sampled_share=1.0
+    psnr=38.4,
+    ssim=0.964,
+    de2000_mean=1.4,
+    de2000_p95=2.9,
+    smooth_area_rms=0.7,
+    max_levels=8,
+    mean_levels=2.4,
+    sampled_share=1.0,
 )
 TAESD = Effect(
     surrogate="taesd",
     role="surrogate",
-    shift=Pair(0.6, 0.3),
-    decoded_psnr=Pair(24.0, 31.0),
-    decoded_lpips=Pair(0.25, 0.06),
-    decoded_identity=Pair(0.41, 0.94),
+    shift=VersusRandom(0.6, 0.3),
+    decoded_psnr=VersusRandom(24.0, 31.0),
+    decoded_lpips=VersusRandom(0.25, 0.06),
+    decoded_identity=VersusRandom(0.41, 0.94),
 )
-GAUGE = Effect(surrogate="embedded", role="gauge", shift=Pair(0.5, 0.2))
+GAUGE = Effect(surrogate="embedded", role="gauge", shift=VersusRandom(0.5, 0.2))
 
 
 def a_receipt(**changes: Any) -> Receipt:
@@ -39,8 +46,8 @@ def a_receipt(**changes: Any) -> Receipt:
         imperceptibility=SEEN,
         effects=(TAESD, GAUGE),
         survival=(
-            Survival(change="jpeg75", surrogate="taesd", left=Pair(0.8, 0.7)),
-            Survival(change="instagram", surrogate="taesd", left=Pair(1.1, 1.2)),
+            Survival(change="jpeg75", surrogate="taesd", retained=VersusRandom(0.8, 0.7)),
+            Survival(change="instagram", surrogate="taesd", retained=VersusRandom(1.1, 1.2)),
         ),
         encoding=Encoding(format="JPEG", lossless=False, perturbation_kept=0.93, max_levels=11),
         working_size=(512, 768),
@@ -108,7 +115,7 @@ def test_what_is_left_after_a_change_is_shown_as_the_shift_then_too() -> None:
 
 
 def test_comparisons_that_were_won_are_counted_and_the_others_marked() -> None:
-    weak = msgspec.structs.replace(TAESD, shift=Pair(0.2, 0.3), decoded_psnr=Pair(33.0, 31.0))
+    weak = msgspec.structs.replace(TAESD, shift=VersusRandom(0.2, 0.3), decoded_psnr=VersusRandom(33.0, 31.0))
     text = as_text(a_receipt(effects=(weak, GAUGE), survival=()))
     assert "2 of 4 comparisons clearly beat a random change of the same size" in text
     assert "0.200 (0.300)*" in text
@@ -117,7 +124,7 @@ def test_comparisons_that_were_won_are_counted_and_the_others_marked() -> None:
 
 
 def test_a_difference_within_the_noise_of_one_control_is_no_win() -> None:
-    near = msgspec.structs.replace(TAESD, shift=Pair(0.31, 0.3), decoded_identity=Pair(0.93, 0.94))
+    near = msgspec.structs.replace(TAESD, shift=VersusRandom(0.31, 0.3), decoded_identity=VersusRandom(0.93, 0.94))
     text = as_text(a_receipt(effects=(near,), survival=()))
     assert "2 of 4 comparisons" in text
     assert "0.310 (0.300)*" in text
@@ -125,20 +132,20 @@ def test_a_difference_within_the_noise_of_one_control_is_no_win() -> None:
 
 
 def test_winning_half_or_fewer_is_called_no_protection() -> None:
-    weak = msgspec.structs.replace(GAUGE, shift=Pair(0.1, 0.2))
+    weak = msgspec.structs.replace(GAUGE, shift=VersusRandom(0.1, 0.2))
     assert "treat this photo as not protected" in as_text(a_receipt(effects=(weak,), survival=()))
     assert "treat this photo as not protected" not in as_text(a_receipt())
 
 
 @pytest.mark.parametrize(("score", "said"), [(0.95, True), (0.68, True), (0.3, False)])
 def test_a_face_that_is_still_the_same_person_is_said_to_be(score: float, said: bool) -> None:
-    effect = msgspec.structs.replace(TAESD, decoded_identity=Pair(score, 0.99))
+    effect = msgspec.structs.replace(TAESD, decoded_identity=VersusRandom(score, 0.99))
     assert ("still draws the same person" in as_text(a_receipt(effects=(effect,)))) is said
 
 
 def test_the_gauge_alone_is_an_estimate_with_its_known_error(monkeypatch: pytest.MonkeyPatch) -> None:
     known = {"shift_relative_error": 0.213, "shift_correlation": 0.91, "gradient_cosine": 0.42}
-    monkeypatch.setattr(report, "gauge_error", lambda: known)
+    monkeypatch.setattr(report, "student_error", lambda: known)
     text = " ".join(as_text(a_receipt(effects=(GAUGE,), survival=())).split())
     assert "an estimate" in text
     assert "relative error of the shift 21%" in text
@@ -147,7 +154,7 @@ def test_the_gauge_alone_is_an_estimate_with_its_known_error(monkeypatch: pytest
 
 
 def test_an_error_that_was_not_recorded_is_called_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report, "gauge_error", dict)
+    monkeypatch.setattr(report, "student_error", dict)
     assert "relative error of the shift unknown" in " ".join(as_text(a_receipt(effects=(GAUGE,))).split())
 
 
@@ -167,9 +174,9 @@ def test_what_was_not_measured_is_named_with_its_reason() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"relief": 0.3}, "0.3 levels              next to nothing for an eye to find"),
-        ({"relief": 1.9}, "1.9 levels              a relief that shows plainly"),
-        ({"relief": None}, "the photo has none that would show it"),
+        ({"smooth_area_rms": 0.3}, "0.3 levels              next to nothing for an eye to find"),
+        ({"smooth_area_rms": 1.9}, "1.9 levels              a relief that shows plainly"),
+        ({"smooth_area_rms": None}, "the photo has none that would show it"),
         ({"ssim": 0.8}, "fine structure changed"),
         ({"de2000_mean": 0.4}, "colours as they were"),
         ({"de2000_mean": 5.0}, "colours differ at a glance"),
@@ -193,14 +200,16 @@ def test_steps_that_were_not_taken_are_explained() -> None:
 
 
 def test_the_json_counts_as_the_checks_do_whatever_count_it_was_given() -> None:
-    receipt = a_receipt(effects=(TAESD, msgspec.structs.replace(TAESD, surrogate="taef1", shift=Pair(0.3, 0.3)), GAUGE))
+    receipt = a_receipt(
+        effects=(TAESD, msgspec.structs.replace(TAESD, surrogate="taef1", shift=VersusRandom(0.3, 0.3)), GAUGE)
+    )
     told = msgspec.json.decode(receipt.to_json())
     assert (told["beatsRandom"], told["checks"]) == (7, 8) == (sum(more for _, more in receipt.checks()), 8)
     assert Receipt.from_json(receipt.to_json().replace(b'"beatsRandom": 7', b'"beatsRandom": 8')) == receipt
 
 
 def test_a_decoder_that_lost_nothing_survives_json() -> None:
-    same = msgspec.structs.replace(TAESD, decoded_psnr=Pair(float("inf"), 30.0))
+    same = msgspec.structs.replace(TAESD, decoded_psnr=VersusRandom(float("inf"), 30.0))
     receipt = a_receipt(effects=(same,))
     assert b"Infinity" not in receipt.to_json()
     assert Receipt.from_json(receipt.to_json()) == receipt

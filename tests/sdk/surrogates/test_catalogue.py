@@ -16,8 +16,15 @@ from safetensors.torch import load_file, save_file
 from anti_i2v.errors import SurrogateError
 from anti_i2v.surrogates import catalogue as registry
 from anti_i2v.surrogates.autoencoders import WEIGHTS, Autoencoder, fingerprint, load_autoencoder
-from anti_i2v.surrogates.base import Draw, Features, Surrogate
-from anti_i2v.surrogates.catalogue import Entry, at_hand, entries, load_surrogate, pull, where
+from anti_i2v.surrogates.base import DenoiserInputs, Features, Surrogate
+from anti_i2v.surrogates.catalogue import (
+    EncoderEntry,
+    available_encoders,
+    encoder_folder,
+    encoders,
+    load_surrogate,
+    pull,
+)
 from anti_i2v.surrogates.info import Normalisation
 from anti_i2v.surrogates.student import HEADS, load_student
 
@@ -102,7 +109,7 @@ class Shifted(Surrogate):
 
     normalisation = Normalisation(mean=(0.1, 0.2, 0.3), deviation=(0.5, 0.25, 2.0))
 
-    def features(self, pixels: torch.Tensor, draw: Draw | None = None) -> Features:
+    def features(self, pixels: torch.Tensor, draw: DenoiserInputs | None = None) -> Features:
         return {"latent": self.normalised(pixels)}
 
 
@@ -246,15 +253,15 @@ def test_the_student_is_smooth_so_that_it_can_be_descended() -> None:
 
 
 def test_the_registry_knows_three_surrogates_and_one_that_is_held_out() -> None:
-    roles = {name: entry.role for name, entry in entries().items()}
+    roles = {name: entry.role for name, entry in encoders().items()}
     assert roles == {"taesd": "surrogate", "taesdxl": "surrogate", "taef1": "surrogate", "taesd3": "held-out"}
     assert set(HEADS) == {name for name, role in roles.items() if role == "surrogate"}
 
 
 @pytest.mark.usefixtures("empty_home")
 def test_a_bare_machine_has_no_real_encoder_but_the_embedded_one() -> None:
-    assert at_hand() == at_hand("held-out") == []
-    assert where("taesd") is None
+    assert available_encoders() == available_encoders("held-out") == []
+    assert encoder_folder("taesd") is None
     assert load_surrogate("embedded").info.name == "embedded"
     with pytest.raises(SurrogateError, match="taesd is not on this machine: run `anti-i2v surrogates pull taesd`"):
         load_surrogate("taesd")
@@ -277,9 +284,9 @@ def test_a_folder_is_loaded_by_its_path(tiny_folder: Path) -> None:
         assert load_surrogate(given).info.name == "toy-tiny"
 
 
-@pytest.mark.parametrize("name", list(entries()))
+@pytest.mark.parametrize("name", list(encoders()))
 def test_the_real_encoders_have_their_pinned_fingerprints(name: str, weights_home: Path) -> None:
-    assert fingerprint(weights_home / "surrogates" / name / WEIGHTS) == entries()[name].fingerprint
+    assert fingerprint(weights_home / "surrogates" / name / WEIGHTS) == encoders()[name].fingerprint
 
 
 class Hub:
@@ -299,7 +306,7 @@ class Hub:
 
 
 def know(monkeypatch: pytest.MonkeyPatch, pinned: str) -> None:
-    entry = Entry(name="toy", hub="toys/toy", role="surrogate", family="toy", licence="MIT", fingerprint=pinned)
+    entry = EncoderEntry(name="toy", hub="toys/toy", role="surrogate", family="toy", licence="MIT", fingerprint=pinned)
     monkeypatch.setattr(registry, "entries", lambda: {"toy": entry})
 
 
@@ -311,10 +318,10 @@ def test_what_is_pulled_is_kept_when_its_fingerprint_is_the_pinned_one(
     know(monkeypatch, pinned)
     kept = pull("toy")
     assert hub.asked == "toys/toy"
-    assert kept == empty_home / "surrogates" / "toy" == where("toy")
+    assert kept == empty_home / "surrogates" / "toy" == encoder_folder("toy")
     assert sorted(path.name for path in kept.iterdir()) == ["config.json", WEIGHTS]
     assert sorted(path.name for path in kept.parent.iterdir()) == ["toy"]
-    assert at_hand() == ["toy"]
+    assert available_encoders() == ["toy"]
     loaded = load_surrogate("toy")
     assert isinstance(loaded, Autoencoder)
     assert msgspec.to_builtins(loaded.info) == {

@@ -10,13 +10,13 @@ import torch
 from torch import nn
 
 from anti_i2v.engines.torch_engine import TorchPhoto
-from anti_i2v.objectives.binding import bind
-from anti_i2v.objectives.encoder_shift import Displacement
-from anti_i2v.optim.optimise import refine
+from anti_i2v.objectives.binding import bind_objectives
+from anti_i2v.objectives.encoder_shift import LatentShift
+from anti_i2v.optim.optimise import optimise_photo
 from anti_i2v.optim.update_rules import sign_gradient
 from anti_i2v.recipes import Recipe
 from anti_i2v.surrogates.base import Surrogate, SurrogateInfo
-from anti_i2v.surrogates.info import Random, draw_all
+from anti_i2v.surrogates.info import RandomInput, sample_inputs
 
 Draw = Mapping[str, torch.Tensor]
 
@@ -25,8 +25,8 @@ class Noisy(Surrogate):
     """One convolution with a denoiser's inputs: the photo, noise, a timestep that weighs it, a prompt's embedding."""
 
     draws = {  # noqa: RUF012  # as the base class has it: never changed
-        "noise": Random(kind="normal", shape=("B", 3, "H", "W")),
-        "timestep": Random(kind="integers", shape=("B",), low=20, high=980),
+        "noise": RandomInput(kind="normal", shape=("B", 3, "H", "W")),
+        "timestep": RandomInput(kind="integers", shape=("B",), low=20, high=980),
     }
 
     def __init__(self) -> None:
@@ -74,30 +74,30 @@ def same(first: Draw, second: Draw) -> bool:
 def test_a_draw_has_the_shape_that_its_words_say(
     kind: str, shape: tuple[int | str, ...], expected: tuple[int, ...]
 ) -> None:
-    drawn = np.asarray(Random(kind=kind, shape=shape).draw(2, 48, 64, np.random.default_rng(0)))  # type: ignore[arg-type]  # rows of a table
+    drawn = np.asarray(RandomInput(kind=kind, shape=shape).sample(2, 48, 64, np.random.default_rng(0)))  # type: ignore[arg-type]  # rows of a table
     assert drawn.shape == expected
     assert drawn.dtype == {"normal": np.float32, "integers": np.int64}[kind]
 
 
 def test_normal_draws_have_mean_0_and_deviation_1() -> None:
-    drawn = Random(kind="normal", shape=("B", "H", "W")).draw(8, 64, 64, np.random.default_rng(0))
+    drawn = RandomInput(kind="normal", shape=("B", "H", "W")).sample(8, 64, 64, np.random.default_rng(0))
     assert float(np.mean(drawn)) == pytest.approx(0, abs=0.02)
     assert float(np.std(drawn)) == pytest.approx(1, abs=0.02)
 
 
 def test_integers_are_drawn_from_their_whole_range() -> None:
-    drawn = Random(kind="integers", shape=("H", "W"), low=5, high=9).draw(1, 30, 30, np.random.default_rng(0))
+    drawn = RandomInput(kind="integers", shape=("H", "W"), low=5, high=9).sample(1, 30, 30, np.random.default_rng(0))
     assert set(drawn.ravel().tolist()) == {5, 6, 7, 8}
 
 
 def test_noise_levels_are_drawn_from_the_part_of_their_distribution_that_is_wanted() -> None:
     draws = {
-        "timestep": Random(kind="integers", shape=("B",), low=100, high=1100),
-        "level": Random(kind="normal", shape=("B",)),
-        "noise": Random(kind="normal", shape=("B",)),
-        "place": Random(kind="uniform", shape=("B",)),
+        "timestep": RandomInput(kind="integers", shape=("B",), low=100, high=1100),
+        "level": RandomInput(kind="normal", shape=("B",)),
+        "noise": RandomInput(kind="normal", shape=("B",)),
+        "place": RandomInput(kind="uniform", shape=("B",)),
     }
-    drawn = draw_all(draws, (4000, 3, 8, 8), np.random.default_rng(0), (0.6, 1.0))
+    drawn = sample_inputs(draws, (4000, 3, 8, 8), np.random.default_rng(0), (0.6, 1.0))
     timestep, level = drawn["timestep"], drawn["level"]
     assert (timestep.dtype, level.dtype) == (np.int64, np.float32)
     assert (timestep.min(), timestep.max()) == (700, 1099)
@@ -105,21 +105,21 @@ def test_noise_levels_are_drawn_from_the_part_of_their_distribution_that_is_want
     assert float(np.median(level)) == pytest.approx(0.8416, abs=0.05)  # and of .8
     assert float(np.mean(drawn["noise"])) == pytest.approx(0, abs=0.05)  # all else is drawn as ever
     assert float(np.min(drawn["place"])) < 0.01
-    lowest = draw_all(draws, (4000, 3, 8, 8), np.random.default_rng(0), (0.0, 0.1))
+    lowest = sample_inputs(draws, (4000, 3, 8, 8), np.random.default_rng(0), (0.0, 0.1))
     assert lowest["timestep"].max() < 200
     assert float(lowest["level"].max()) < -1.2
 
 
 def test_a_part_of_a_uniform_distribution_is_that_part() -> None:
-    values = Random(kind="uniform", shape=("B",)).draw_between(1000, 8, 8, np.random.default_rng(0), (0.25, 0.5))
+    values = RandomInput(kind="uniform", shape=("B",)).sample_between(1000, 8, 8, np.random.default_rng(0), (0.25, 0.5))
     assert values.dtype == np.float32
     assert (float(values.min()), float(values.max())) == pytest.approx((0.25, 0.5), abs=0.01)
 
 
 def test_steps_and_comparisons_draw_noise_levels_from_the_wanted_part_alone() -> None:
     surrogate = Noisy()
-    bound = bind({Displacement(): 1.0}, surrogate, photo(), noise_levels=(0.9, 1.0))
-    fresh = bound.with_fresh_draws(np.random.default_rng(2))
+    bound = bind_objectives({LatentShift(): 1.0}, surrogate, photo(), noise_levels=(0.9, 1.0))
+    fresh = bound.with_fresh_inputs(np.random.default_rng(2))
     for _ in range(8):
         fresh(near())
     seen = [int(draw["timestep"]) for draw in surrogate.seen]
@@ -129,7 +129,7 @@ def test_steps_and_comparisons_draw_noise_levels_from_the_wanted_part_alone() ->
 
 def test_one_generator_draws_everything_in_order_and_one_seed_the_same() -> None:
     shape = (2, 3, 16, 16)
-    first, again, other = (draw_all(Noisy.draws, shape, np.random.default_rng(seed)) for seed in (0, 0, 1))
+    first, again, other = (sample_inputs(Noisy.random_inputs, shape, np.random.default_rng(seed)) for seed in (0, 0, 1))
     assert list(first) == ["noise", "timestep"]
     assert all(np.array_equal(first[name], again[name]) for name in first)
     assert not np.array_equal(first["noise"], other["noise"])
@@ -139,7 +139,7 @@ def test_one_generator_draws_everything_in_order_and_one_seed_the_same() -> None
 
 
 def test_candidates_are_compared_with_one_fixed_draw() -> None:
-    loss_fn = bind({Displacement(): 1.0}, Noisy(), photo())
+    loss_fn = bind_objectives({LatentShift(): 1.0}, Noisy(), photo())
     candidate = (photo() + 0.02).clamp(0, 1)
     assert torch.equal(loss_fn(candidate), loss_fn(candidate))
     assert loss_fn(candidate) < loss_fn(photo())
@@ -147,14 +147,16 @@ def test_candidates_are_compared_with_one_fixed_draw() -> None:
 
 def test_the_fixed_draw_is_decided_by_the_seed() -> None:
     candidate = (photo() + 0.02).clamp(0, 1)
-    first, again, other = (bind({Displacement(): 1.0}, Noisy(), photo(), seed)(candidate) for seed in (0, 0, 1))
+    first, again, other = (
+        bind_objectives({LatentShift(): 1.0}, Noisy(), photo(), seed)(candidate) for seed in (0, 0, 1)
+    )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
 def test_steps_draw_anew_and_judge_clean_and_candidate_by_the_same_draw() -> None:
     surrogate = Noisy()
-    fresh = bind({Displacement(): 1.0}, surrogate, photo()).with_fresh_draws(np.random.default_rng(2))
+    fresh = bind_objectives({LatentShift(): 1.0}, surrogate, photo()).with_fresh_inputs(np.random.default_rng(2))
     candidate = (photo() + 0.02).clamp(0, 1)
     surrogate.seen.clear()
     assert not torch.equal(fresh(candidate), fresh(candidate))
@@ -162,23 +164,23 @@ def test_steps_draw_anew_and_judge_clean_and_candidate_by_the_same_draw() -> Non
     assert same(bound, stepped)
     assert same(bound_again, stepped_again)
     assert not same(bound, bound_again)
-    unmoved = bind({Displacement(): 1.0}, Noisy(), photo())(photo())
+    unmoved = bind_objectives({LatentShift(): 1.0}, Noisy(), photo())(photo())
     assert torch.equal(fresh(photo()), unmoved)  # the clean photo never moves, whatever is drawn
 
 
 def test_a_context_goes_with_every_draw_and_stays_the_same() -> None:
     surrogate = Noisy()
-    loss_fn = bind({Displacement(): 1.0}, surrogate, photo())
+    loss_fn = bind_objectives({LatentShift(): 1.0}, surrogate, photo())
     loss_fn(near())
-    loss_fn.with_fresh_draws(np.random.default_rng(0))(near())
+    loss_fn.with_fresh_inputs(np.random.default_rng(0))(near())
     assert len(surrogate.seen) == 4
     assert all(draw["prompt"] is surrogate.context["prompt"] for draw in surrogate.seen)
 
 
 def test_the_optimiser_runs_on_such_a_surrogate() -> None:
-    bound = bind({Displacement(): 1.0}, Noisy(), photo())
+    bound = bind_objectives({LatentShift(): 1.0}, Noisy(), photo())
     outcome = sign_gradient(
-        bound.with_fresh_draws(np.random.default_rng(4)),
+        bound.with_fresh_inputs(np.random.default_rng(4)),
         photo(),
         budget=8 / 255,
         steps=5,
@@ -194,7 +196,7 @@ def test_a_recipe_takes_its_steps_on_fresh_draws_and_compares_by_the_fixed_one()
         surrogate = Noisy()
         own = Recipe(name="own", summary="Of this test.", steps=5)
         opened = TorchPhoto([surrogate], photo(), near(), torch.full((1, 1, 1, 1), 8 / 255), own, seed=seed)
-        outcome = refine(opened, own, seed=seed)
+        outcome = optimise_photo(opened, own, seed=seed)
         return outcome.candidate, float(outcome.score), surrogate.seen
 
     candidate, score, seen = run(0)
@@ -206,19 +208,19 @@ def test_a_recipe_takes_its_steps_on_fresh_draws_and_compares_by_the_fixed_one()
     assert all(same(clean, moved) for clean, moved in zip(stepped[::2], stepped[1::2], strict=True))
     noises = [draw["noise"] for draw in [fixed, *stepped[::2]]]
     assert all(not torch.equal(first, second) for index, first in enumerate(noises) for second in noises[index + 1 :])
-    assert score < float(bind({Displacement(): 1.0}, Noisy(), photo(), 0)(near()))
-    assert score == pytest.approx(float(bind({Displacement(): 1.0}, Noisy(), photo(), 0)(candidate)))
+    assert score < float(bind_objectives({LatentShift(): 1.0}, Noisy(), photo(), 0)(near()))
+    assert score == pytest.approx(float(bind_objectives({LatentShift(): 1.0}, Noisy(), photo(), 0)(candidate)))
     assert torch.equal(candidate, run(0)[0])
     assert not torch.equal(candidate, run(1)[0])
 
 
 def test_a_bank_of_draws_is_bound_once_and_then_reused() -> None:
     surrogate = Noisy()
-    bound = bind({Displacement(): 1.0}, surrogate, photo(), draws=2)
-    loss_fn = bound.with_fresh_draws(np.random.default_rng(4))
+    bound = bind_objectives({LatentShift(): 1.0}, surrogate, photo(), draws=2)
+    loss_fn = bound.with_fresh_inputs(np.random.default_rng(4))
     surrogate.seen.clear()
     losses = [float(loss_fn(near())) for _ in range(12)]
     assert len(surrogate.seen) == 12 + 2  # the clean photo once for each of the two
     assert len(set(losses)) == 2
-    again = bind({Displacement(): 1.0}, Noisy(), photo(), draws=2).with_fresh_draws(np.random.default_rng(4))
+    again = bind_objectives({LatentShift(): 1.0}, Noisy(), photo(), draws=2).with_fresh_inputs(np.random.default_rng(4))
     assert [float(again(near())) for _ in range(12)] == losses

@@ -14,10 +14,10 @@ from anti_i2v import Protector
 from anti_i2v.engines.artifacts import read_artifact
 from anti_i2v.engines.torch_engine import TorchPhoto
 from anti_i2v.errors import SurrogateError
-from anti_i2v.optim.optimise import refine
-from anti_i2v.recipes import Recipe, Terms, for_encoders, hooks_of, terms_of
-from anti_i2v.surrogates.catalogue import load_surrogate, locate
-from anti_i2v.surrogates.info import Random, draw_all
+from anti_i2v.optim.optimise import optimise_photo
+from anti_i2v.recipes import Recipe, Terms, for_encoders, hook_points, weighted_terms
+from anti_i2v.surrogates.catalogue import load_surrogate, surrogate_folder
+from anti_i2v.surrogates.info import RandomInput, sample_inputs
 from anti_i2v.surrogates.trained_models import victims
 from anti_i2v.surrogates.windowed import Windowed, window
 
@@ -40,7 +40,7 @@ def noise(*shape: int) -> torch.Tensor:
 
 
 def drawn(surrogate: Any, clean: torch.Tensor, seed: int = 0) -> dict[str, torch.Tensor]:
-    arrays = draw_all(surrogate.draws, tuple(clean.shape), np.random.default_rng(seed))
+    arrays = sample_inputs(surrogate.draws, tuple(clean.shape), np.random.default_rng(seed))
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     return {**surrogate.context, **surrogate.settle(clean), **tensors}
 
@@ -128,7 +128,7 @@ def test_draws_have_the_size_of_the_window_whatever_the_photos_size(windowed: Wi
 
 
 def test_places_are_drawn_uniformly_between_0_and_1() -> None:
-    values = Random(kind="uniform", shape=("B", 3)).draw(1000, 8, 8, np.random.default_rng(0))
+    values = RandomInput(kind="uniform", shape=("B", 3)).sample(1000, 8, 8, np.random.default_rng(0))
     assert values.dtype == np.float32
     assert 0 <= values.min() < 0.01
     assert 0.99 < values.max() < 1
@@ -141,9 +141,9 @@ def test_places_are_drawn_uniformly_between_0_and_1() -> None:
 def test_encoders_are_spared_what_looks_at_a_denoiser() -> None:
     terms = Terms(displacement=2.0, collapse=1.0, denoising=1.0, distillation=1.0)
     recipe = Recipe(name="own", summary="Mine.", terms=terms, video_models=("dit-taef1",))
-    assert terms_of(for_encoders(recipe)) == {"displacement": 2.0}
-    assert hooks_of(recipe) == ("early", "late", "prediction")
-    assert hooks_of(for_encoders(recipe)) == ()
+    assert weighted_terms(for_encoders(recipe)) == {"displacement": 2.0}
+    assert hook_points(recipe) == ("early", "late", "prediction")
+    assert hook_points(for_encoders(recipe)) == ()
     assert not recipe.needs_denoiser
 
 
@@ -167,7 +167,7 @@ def test_an_anchor_pulls_what_an_encoder_has_of_its_layers(
         video_models=("dit-taef1",),
     )
     spared = for_encoders(recipe)
-    assert terms_of(spared) == terms
+    assert weighted_terms(spared) == terms
     assert spared.anchor_layers == left
     assert not recipe.needs_denoiser
 
@@ -202,7 +202,7 @@ def test_an_encoder_and_a_video_model_take_steps_together(tiny_folder: Path, win
         TorchPhoto(models, clean, clean + 0.01 * noise(1, 3, 64, 64).flip(-1), radius, recipe)
         for models in ([load_surrogate(tiny_folder), windowed], [load_surrogate(tiny_folder)], [windowed])
     ]
-    moved = [photo.look(refine(photo, recipe).candidate) for photo in together]
+    moved = [photo.to_numpy(optimise_photo(photo, recipe).candidate) for photo in together]
     assert np.abs(moved[0] - clean.numpy()).max() <= 8 / 255 + 1e-6
     assert not np.array_equal(moved[0], moved[1])
     assert not np.array_equal(moved[0], moved[2])
@@ -211,7 +211,7 @@ def test_an_encoder_and_a_video_model_take_steps_together(tiny_folder: Path, win
 @pytest.mark.parametrize("name", [victim.name for victim in victims().values() if victim.role != "white-box"])
 def test_steps_are_never_taken_on_a_victim_that_is_kept_for_evaluation(name: str) -> None:
     with pytest.raises(SurrogateError, match=f"{name} is kept for evaluation.*take dit-taef1"):
-        locate(name)
+        surrogate_folder(name)
 
 
 # Exported.
@@ -259,9 +259,9 @@ def test_exported_steps_pull_a_prediction_as_torchs_do(exported: Path, windowed:
     radius = np.full((1, 1, 48, 64), 8 / 255, np.float32)
     given = [torch.from_numpy(each) for each in (clean, start, radius)]
     on_torch = TorchPhoto([windowed], given[0], given[1], given[2], PULLED, seed=5)
-    on_onnx = OnnxEngine([exported], PULLED, "cpu").open(clean, start, radius, PULLED, None, 5)
-    expected, found = refine(on_torch, PULLED, seed=3), refine(on_onnx, PULLED, seed=3)
-    torchs, ours = on_torch.look(expected.candidate), on_onnx.look(found.candidate)
+    on_onnx = OnnxEngine([exported], PULLED, "cpu").open_photo(clean, start, radius, PULLED, None, 5)
+    expected, found = optimise_photo(on_torch, PULLED, seed=3), optimise_photo(on_onnx, PULLED, seed=3)
+    torchs, ours = on_torch.to_numpy(expected.candidate), on_onnx.to_numpy(found.candidate)
     assert np.mean(np.rint(255 * torchs) == np.rint(255 * ours)) >= 0.99
     np.testing.assert_allclose(found.score, expected.score, rtol=0.02)
     assert np.abs(ours - start).max() > 1 / 255

@@ -13,22 +13,22 @@ from functools import cache
 from anti_i2v.errors import RecipeError
 from anti_i2v.recipes import Recipe, read_recipes
 
-__all__ = ["competitor", "competitor_names"]
+__all__ = ["baseline_names", "load_baseline"]
 
 
-def competitor_names(*, denoisers: bool = True) -> list[str]:
+def baseline_names(*, denoisers: bool = True) -> list[str]:
     """The competitors by name; `denoisers`: those that need a whole video model as well."""
     return sorted(name for name, recipe in _shipped().items() if denoisers or not recipe.needs_denoiser)
 
 
-def competitor(name: str) -> Recipe:
+def load_baseline(name: str) -> Recipe:
     """A competitor's recipe; `load_recipe(competitor(name), budget=4)` replaces settings.
 
     Raises:
         RecipeError: there is none of this name.
     """
     if name not in _shipped():
-        raise RecipeError(f"unknown competitor {name!r}: choose from {', '.join(competitor_names())}")
+        raise RecipeError(f"unknown competitor {name!r}: choose from {', '.join(baseline_names())}")
     return _shipped()[name]
 
 

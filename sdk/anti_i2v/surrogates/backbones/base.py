@@ -15,7 +15,7 @@ from torch import nn
 
 from anti_i2v.errors import SurrogateError
 from anti_i2v.surrogates.backbones.sampling import generate
-from anti_i2v.surrogates.base import Draw, Features, Surrogate
+from anti_i2v.surrogates.base import DenoiserInputs, Features, Surrogate
 from anti_i2v.surrogates.info import SurrogateInfo
 from anti_i2v.tensors import Feature, Pixels
 
@@ -27,7 +27,7 @@ PREDICTION, TARGET = "prediction", "target"
 EARLY, LATE, ALL = "early", "late", "all"
 
 
-class _Enough(Exception):  # no error: how a forward pass ends once its last hook point was seen
+class StopForward(Exception):  # no error: how a forward pass ends once its last hook point was seen
     """The last watched block has run."""
 
 
@@ -89,7 +89,7 @@ class Backbone(Surrogate):
         self.caption, self._embed = "", embed
         blocks = named_layers(self.denoiser, self.block_lists)
         self.layers = tuple(blocks)
-        self.watched = self._resolved(hooks)
+        self.hooked_layers = self._resolved(hooks)
         self._predicts = PREDICTION in hooks
         self._captured: dict[str, torch.Tensor] = {}
         self._watching = True
@@ -98,9 +98,9 @@ class Backbone(Surrogate):
             for model in (self.autoencoder, self.denoiser):
                 if getattr(model, "_supports_gradient_checkpointing", False):
                     model.enable_gradient_checkpointing()
-        last = max((self.layers.index(name) for name in self.watched), default=-1)
+        last = max((self.layers.index(name) for name in self.hooked_layers), default=-1)
         for index, name in enumerate(self.layers):
-            if name in self.watched:
+            if name in self.hooked_layers:
                 blocks[name].register_forward_hook(self._keep(name, stop=index == last and not self._predicts))
 
     # What a family says -----------------------------------------------------------------------------------------------
@@ -114,15 +114,15 @@ class Backbone(Surrogate):
         """Pixels of a photo's latent: see `Surrogate.decode`."""
 
     @abstractmethod
-    def still(self, latent: Feature) -> Feature:
+    def static_video(self, latent: Feature) -> Feature:
         """The video latents of a photo that stands still: the reference where no video is given."""
 
     @abstractmethod
-    def diffuse(self, reference: Feature, draw: Draw) -> tuple[Feature, Feature]:
+    def add_noise(self, reference: Feature, draw: DenoiserInputs) -> tuple[Feature, Feature]:
         """The noisy video of the draw's noise and timestep, and what training asks the denoiser to say of it."""
 
     @abstractmethod
-    def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, draw: Draw) -> Feature:
+    def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, draw: DenoiserInputs) -> Feature:
         """What the denoiser says, shaped like the target of `diffuse`."""
 
     def encode_video(self, frames: torch.Tensor) -> Feature:
@@ -138,14 +138,14 @@ class Backbone(Surrogate):
         """The pixels of a video's latents, (B, T, 3, H, W) in [0, 1]: as many frames as `encode_video` reads."""
 
     @abstractmethod
-    def at(self, timestep: torch.Tensor) -> Draw:
+    def timestep_inputs(self, timestep: torch.Tensor) -> DenoiserInputs:
         """What a draw says where the denoiser is at the scheduler's timestep, (B,)."""
 
-    def tell(self, clean: Pixels) -> Draw:
+    def photo_conditioning(self, clean: Pixels) -> DenoiserInputs:
         """What the denoiser is told of a clean photo, computed once and constant, beside the reference."""
         return {}
 
-    def condition(self, pixels: Pixels, draw: Draw) -> tuple[Feature, Draw]:
+    def encode_condition(self, pixels: Pixels, draw: DenoiserInputs) -> tuple[Feature, DenoiserInputs]:
         """What `denoise` is told of the photo, which no noise level changes: its latent, and what goes to the draw."""
         return self.encode(pixels), draw
 
@@ -159,7 +159,7 @@ class Backbone(Surrogate):
         scheduler.set_timesteps(steps)
         return scheduler
 
-    def begin(self, noise: Feature, latent: Feature) -> Feature:
+    def initial_latents(self, noise: Feature, latent: Feature) -> Feature:
         """Where generation starts, on a scale of 1."""
         return noise
 
@@ -171,31 +171,33 @@ class Backbone(Surrogate):
             self.context = self._embed(caption)
         self.caption = caption
 
-    def features(self, pixels: Pixels, draw: Draw | None = None) -> Features:
+    def features(self, pixels: Pixels, draw: DenoiserInputs | None = None) -> Features:
         """ "latent", the watched blocks' outputs, and `PREDICTION` and `TARGET` where they are wanted.
 
         Without a draw: the latent alone, which is what judges compare.
         """
-        if draw is None or not (self.watched or self._predicts):
+        if draw is None or not (self.hooked_layers or self._predicts):
             return {"latent": self.encode(pixels)}
-        latent, draw = self.condition(pixels, draw)
-        reference = draw["reference"] if "reference" in draw else self.still(latent.detach())
-        noisy, target = self.diffuse(reference, draw)
+        latent, draw = self.encode_condition(pixels, draw)
+        reference = draw["reference"] if "reference" in draw else self.static_video(latent.detach())
+        noisy, target = self.add_noise(reference, draw)
         self._captured.clear()
         found: dict[str, torch.Tensor] = {"latent": latent}
         try:
             prediction = self.denoise(noisy, latent, pixels, draw)
             found |= {PREDICTION: prediction.to(pixels.dtype), TARGET: target.to(pixels.dtype)}
-        except _Enough:
+        except StopForward:
             pass
         captured, self._captured = self._captured, {}
-        return found | {name: _by_photo(captured[name], pixels.shape[0]).to(pixels.dtype) for name in self.watched}
+        return found | {
+            name: _by_photo(captured[name], pixels.shape[0]).to(pixels.dtype) for name in self.hooked_layers
+        }
 
-    def settle(self, clean: Pixels, *, seed: int = 0, on_step: Callable[[], None] | None = None) -> Draw:
+    def precompute(self, clean: Pixels, *, seed: int = 0, on_step: Callable[[], None] | None = None) -> DenoiserInputs:
         """The reference latents of a clean photo, and what `tell` says of it."""
-        told = self.tell(clean)
+        told = self.photo_conditioning(clean)
         if self.reference is None:
-            return {**told, "reference": self.still(self.encode(clean))}
+            return {**told, "reference": self.static_video(self.encode(clean))}
         if isinstance(self.reference, str):
             return {**told, "reference": generate(self, clean, seeds=seed, told=told, on_step=on_step)}
         frames = torch.nn.functional.interpolate(
@@ -214,7 +216,7 @@ class Backbone(Surrogate):
         return kind.from_config(dict(self._scheduler))
 
     @contextmanager
-    def unwatched(self) -> Iterator[None]:
+    def without_hooks(self) -> Iterator[None]:
         """Within, the denoiser runs to its end and no features are kept."""
         self._watching = False
         try:
@@ -222,7 +224,7 @@ class Backbone(Surrogate):
         finally:
             self._watching = True
 
-    def pairs(self) -> tuple[tuple[str, str], ...]:
+    def collapse_pairs(self) -> tuple[tuple[str, str], ...]:
         """The (late, early) blocks that collapse onto each other.
 
         The paper's rule for every backbone: the last three layers onto layer 3, here counted from 0; in models of
@@ -232,7 +234,7 @@ class Backbone(Surrogate):
         early = self.layers[min(3, max(0, len(self.layers) - 4))]
         return tuple((each, early) for each in late)
 
-    def resolve(self, layer: str) -> tuple[str, ...]:
+    def resolve_layers(self, layer: str) -> tuple[str, ...]:
         """The hook points that a name stands for: "late" and "early" are those of `pairs`, "all" is every block.
 
         Raises:
@@ -241,13 +243,13 @@ class Backbone(Surrogate):
         if layer == ALL:
             return self.layers
         if layer in (LATE, EARLY):
-            return tuple(dict.fromkeys(pair[layer == EARLY] for pair in self.pairs()))
+            return tuple(dict.fromkeys(pair[layer == EARLY] for pair in self.collapse_pairs()))
         if layer in self.layers or layer in ("latent", PREDICTION):
             return (layer,)
         raise SurrogateError(f"{self.info.name} has no layer {layer!r}: choose from {', '.join(self.layers)}")
 
     def _resolved(self, hooks: Sequence[str]) -> tuple[str, ...]:
-        wanted = {name for hook in hooks for name in self.resolve(hook)}
+        wanted = {name for hook in hooks for name in self.resolve_layers(hook)}
         return tuple(name for name in self.layers if name in wanted)
 
     def _keep(self, name: str, *, stop: bool) -> Any:
@@ -257,7 +259,7 @@ class Backbone(Surrogate):
             # Blocks with a second stream (text) or skip connections give the video's features first.
             self._captured[name] = output[0] if isinstance(output, tuple) else output
             if stop:
-                raise _Enough
+                raise StopForward
 
         return hook
 

@@ -13,9 +13,9 @@ from anti_i2v.surrogates.backbones.base import Backbone, as_batch
 from anti_i2v.surrogates.backbones.caption_embeddings import embedded_caption, t5_embedding
 from anti_i2v.surrogates.backbones.framewise import video_autoencoder
 from anti_i2v.surrogates.backbones.loading import Parts, settings_of
-from anti_i2v.surrogates.base import Draw
-from anti_i2v.surrogates.info import Random, SurrogateInfo
-from anti_i2v.surrogates.video_models import INDEX
+from anti_i2v.surrogates.base import DenoiserInputs
+from anti_i2v.surrogates.info import RandomInput, SurrogateInfo
+from anti_i2v.surrogates.video_models import MODEL_INDEX
 from anti_i2v.tensors import Feature, Pixels
 
 __all__ = ["COUNTED", "CogVideoX", "context", "load"]
@@ -69,9 +69,9 @@ class CogVideoX(Backbone):
         self._condition_scale = 1 / self.latent_scale if known.invert_scale_latents else self.latent_scale
         side = f"/{self._down}"
         shape = ("B", self.frames, known.latent_channels, f"H{side}", f"W{side}")
-        self.draws = {
-            "timestep": Random(kind="integers", shape=("B",), low=0, high=len(alphas)),
-            "noise": Random(kind="normal", shape=shape),
+        self.random_inputs = {
+            "timestep": RandomInput(kind="integers", shape=("B",), low=0, high=len(alphas)),
+            "noise": RandomInput(kind="normal", shape=shape),
         }
         self.register_buffer("alphas", alphas.float(), persistent=False)
         self._rotary: dict[tuple[int, int], Any] = {}
@@ -93,7 +93,7 @@ class CogVideoX(Backbone):
         pixels: Pixels = self.autoencoder.decode(given).sample[:, :, 0].to(latent.dtype).add(1).div(2)
         return pixels
 
-    def still(self, latent: Feature) -> Feature:
+    def static_video(self, latent: Feature) -> Feature:
         return latent.unsqueeze(1).expand(-1, self.frames, -1, -1, -1)
 
     def encode_video(self, frames: torch.Tensor) -> Feature:
@@ -110,15 +110,15 @@ class CogVideoX(Backbone):
         wanted = (latents.shape[1] - 1) * int(self.autoencoder.config.temporal_compression_ratio) + 1
         return video[:, -wanted:].add(1).div(2).clamp(0, 1)
 
-    def at(self, timestep: torch.Tensor) -> Draw:
+    def timestep_inputs(self, timestep: torch.Tensor) -> DenoiserInputs:
         return {"timestep": timestep}
 
-    def diffuse(self, reference: Feature, draw: Draw) -> tuple[Feature, Feature]:
+    def add_noise(self, reference: Feature, draw: DenoiserInputs) -> tuple[Feature, Feature]:
         level = self.alphas[draw["timestep"]].view(-1, 1, 1, 1, 1).to(reference.dtype)
         noise, signal, rest = draw["noise"].to(reference), level.sqrt(), (1 - level).sqrt()
         return signal * reference + rest * noise, signal * noise - rest * reference
 
-    def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, draw: Draw) -> Feature:
+    def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, draw: DenoiserInputs) -> Feature:
         dtype, batch = self.denoiser.dtype, pixels.shape[0]
         self._place(noisy.shape[-2], noisy.shape[-1])
         first = (latent * (self._condition_scale / self.latent_scale)).unsqueeze(1)
@@ -154,7 +154,7 @@ class CogVideoX(Backbone):
         embed.sample_frames = (self.frames - 1) * known.temporal_compression_ratio + 1
         self._placed = True
 
-    def _turning(self, height: int, width: int, draw: Draw) -> tuple[torch.Tensor, torch.Tensor] | None:
+    def _turning(self, height: int, width: int, draw: DenoiserInputs) -> tuple[torch.Tensor, torch.Tensor] | None:
         """The rotary tables of one size, made once; an exported graph is given them as inputs."""
         if not self._settings.use_rotary_positional_embeddings:
             return None
@@ -198,7 +198,7 @@ def load(parts: Parts) -> CogVideoX:
         denoiser,
         parts.info,
         alphas_of(scheduler),
-        counted=settings_of(parts.folder / INDEX).get(COUNTED[0]) == COUNTED[1],
+        counted=settings_of(parts.folder / MODEL_INDEX).get(COUNTED[0]) == COUNTED[1],
         scheduler=scheduler,
         **parts.options,
     )
@@ -208,7 +208,7 @@ def context(parts: Parts) -> dict[str, torch.Tensor]:
     """The caption through T5; zeros for a model whose model_index.json names no text encoder: it reads no caption."""
     settings = settings_of(parts.folder / "transformer" / "config.json")
     length = int(settings.get("max_text_seq_length", LENGTH))
-    if "text_encoder" not in settings_of(parts.folder / INDEX):
+    if "text_encoder" not in settings_of(parts.folder / MODEL_INDEX):
         return {"text": torch.zeros(1, length, int(settings["text_embed_dim"]))}
     return embedded_caption(
         parts.folder, parts.caption, lambda: {"text": t5_embedding(parts, length)}, kind=f"t5 {length}"

@@ -16,8 +16,8 @@ from anti_i2v.surrogates.backbones.base import Backbone, as_batch
 from anti_i2v.surrogates.backbones.caption_embeddings import embedded_caption, tokenized
 from anti_i2v.surrogates.backbones.clip_view import clip_view
 from anti_i2v.surrogates.backbones.loading import Parts, settings_of
-from anti_i2v.surrogates.base import Draw
-from anti_i2v.surrogates.info import Random, SurrogateInfo
+from anti_i2v.surrogates.base import DenoiserInputs
+from anti_i2v.surrogates.info import RandomInput, SurrogateInfo
 from anti_i2v.tensors import Feature, Pixels
 
 __all__ = ["HunyuanVideo", "context", "load"]
@@ -81,9 +81,9 @@ class HunyuanVideo(Backbone):
         self.latent_scale = float(known.scaling_factor)
         side = f"/{known.spatial_compression_ratio}"
         shape = ("B", known.latent_channels, self.frames, f"H{side}", f"W{side}")
-        self.draws = {
-            "level": Random(kind="normal", shape=("B",)),  # the logit of the noise level, before its shift
-            "noise": Random(kind="normal", shape=shape),
+        self.random_inputs = {
+            "level": RandomInput(kind="normal", shape=("B",)),  # the logit of the noise level, before its shift
+            "noise": RandomInput(kind="normal", shape=shape),
         }
 
     def encode(self, pixels: Pixels) -> Feature:
@@ -94,7 +94,7 @@ class HunyuanVideo(Backbone):
         pixels: Pixels = self.autoencoder.decode(given).sample[:, :, 0].to(latent.dtype).add(1).div(2)
         return pixels
 
-    def still(self, latent: Feature) -> Feature:
+    def static_video(self, latent: Feature) -> Feature:
         return latent.unsqueeze(2).expand(-1, -1, self.frames, -1, -1)
 
     def encode_video(self, frames: torch.Tensor) -> Feature:
@@ -107,11 +107,11 @@ class HunyuanVideo(Backbone):
         video: torch.Tensor = self.autoencoder.decode(given).sample
         return video.movedim(2, 1).to(latents.dtype).add(1).div(2).clamp(0, 1)
 
-    def tell(self, clean: Pixels) -> Draw:
+    def photo_conditioning(self, clean: Pixels) -> DenoiserInputs:
         """LLaVA's words on a clean photo."""
         return dict(self._describe(clean, self.caption))
 
-    def at(self, timestep: torch.Tensor) -> Draw:
+    def timestep_inputs(self, timestep: torch.Tensor) -> DenoiserInputs:
         return {"level": torch.logit(timestep / 1000) - math.log(self._shift)}  # the inverse of `_level`
 
     def sampler(self, steps: int, noise: Feature) -> Any:
@@ -119,15 +119,15 @@ class HunyuanVideo(Backbone):
         scheduler.set_timesteps(sigmas=torch.linspace(1, 0, steps + 1, dtype=torch.float64)[:-1].tolist())
         return scheduler
 
-    def begin(self, noise: Feature, latent: Feature) -> Feature:
+    def initial_latents(self, noise: Feature, latent: Feature) -> Feature:
         return torch.lerp(latent.unsqueeze(2).expand_as(noise), noise, PURE)
 
-    def diffuse(self, reference: Feature, draw: Draw) -> tuple[Feature, Feature]:
+    def add_noise(self, reference: Feature, draw: DenoiserInputs) -> tuple[Feature, Feature]:
         level = self._level(draw).view(-1, 1, 1, 1, 1).to(reference.dtype)
         noise = draw["noise"].to(reference)
         return (1 - level) * reference + level * noise, (noise - reference)[:, :, int(self.in_place) :]
 
-    def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, draw: Draw) -> Feature:
+    def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, draw: DenoiserInputs) -> Feature:
         dtype, batch = self.denoiser.dtype, len(pixels)
         first = latent.unsqueeze(2)
         if self.in_place:
@@ -155,7 +155,7 @@ class HunyuanVideo(Backbone):
         latents: torch.Tensor = self.autoencoder.encode(given).latent_dist.mode()
         return latents.to(video.dtype) * self.latent_scale
 
-    def _level(self, draw: Draw) -> torch.Tensor:
+    def _level(self, draw: DenoiserInputs) -> torch.Tensor:
         even = draw["level"].sigmoid()
         return self._shift * even / (1 + (self._shift - 1) * even)
 

@@ -16,8 +16,8 @@ from anti_i2v.surrogates.backbones.caption_embeddings import embedded_caption, t
 from anti_i2v.surrogates.backbones.clip_view import clip_view
 from anti_i2v.surrogates.backbones.loading import Parts, settings_of
 from anti_i2v.surrogates.backbones.unet_layers import BLOCKS, matching
-from anti_i2v.surrogates.base import Draw
-from anti_i2v.surrogates.info import Random, SurrogateInfo
+from anti_i2v.surrogates.base import DenoiserInputs
+from anti_i2v.surrogates.info import RandomInput, SurrogateInfo
 from anti_i2v.tensors import Feature, Pixels
 
 __all__ = ["I2VGenXL", "context", "load"]
@@ -72,9 +72,9 @@ class I2VGenXL(Backbone):
         self.latent_scale = float(known.scaling_factor)
         side = f"/{self.multiple}"
         shape = ("B", known.latent_channels, self.frames, f"H{side}", f"W{side}")
-        self.draws = {
-            "timestep": Random(kind="integers", shape=("B",), low=0, high=len(alphas)),
-            "noise": Random(kind="normal", shape=shape),
+        self.random_inputs = {
+            "timestep": RandomInput(kind="integers", shape=("B",), low=0, high=len(alphas)),
+            "noise": RandomInput(kind="normal", shape=shape),
         }
         self.register_buffer("alphas", alphas.float(), persistent=False)
         if options.get("checkpointing"):  # which diffusers does not offer for this U-Net
@@ -91,7 +91,7 @@ class I2VGenXL(Backbone):
         pixels: Pixels = decoded.to(latent.dtype).add(1).div(2)
         return pixels
 
-    def still(self, latent: Feature) -> Feature:
+    def static_video(self, latent: Feature) -> Feature:
         return latent.unsqueeze(2).expand(-1, -1, self.frames, -1, -1)
 
     def encode_video(self, frames: torch.Tensor) -> Feature:
@@ -104,19 +104,19 @@ class I2VGenXL(Backbone):
         # Frame by frame: no more memory than a photo takes.
         return torch.stack([self.decode(frame).clamp(0, 1) for frame in latents.unbind(2)], 1)
 
-    def condition(self, pixels: Pixels, draw: Draw) -> tuple[Feature, Draw]:
+    def encode_condition(self, pixels: Pixels, draw: DenoiserInputs) -> tuple[Feature, DenoiserInputs]:
         return self.encode(pixels), {**draw, "image": self._embedding(pixels)}
 
-    def at(self, timestep: torch.Tensor) -> Draw:
+    def timestep_inputs(self, timestep: torch.Tensor) -> DenoiserInputs:
         return {"timestep": timestep}
 
-    def diffuse(self, reference: Feature, draw: Draw) -> tuple[Feature, Feature]:
+    def add_noise(self, reference: Feature, draw: DenoiserInputs) -> tuple[Feature, Feature]:
         level = self.alphas[draw["timestep"]].view(-1, 1, 1, 1, 1).to(reference.dtype)
         noise, signal, rest = draw["noise"].to(reference), level.sqrt(), (1 - level).sqrt()
         target = signal * noise - rest * reference if self._asks_for_v else noise
         return signal * reference + rest * noise, target
 
-    def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, draw: Draw) -> Feature:
+    def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, draw: DenoiserInputs) -> Feature:
         dtype, batch = self.denoiser.dtype, len(pixels)
         places = torch.linspace(0, 1, self.frames, device=latent.device, dtype=latent.dtype)[1:]
         later = places.view(1, 1, -1, 1, 1).expand(*latent.shape[:2], -1, *latent.shape[2:])
@@ -131,7 +131,7 @@ class I2VGenXL(Backbone):
         )[0]
         return prediction
 
-    def pairs(self) -> tuple[tuple[str, str], ...]:
+    def collapse_pairs(self) -> tuple[tuple[str, str], ...]:
         return matching(self.layers)
 
     def _embedding(self, pixels: Pixels) -> torch.Tensor:

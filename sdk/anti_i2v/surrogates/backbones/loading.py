@@ -23,7 +23,7 @@ from anti_i2v.errors import SurrogateError
 from anti_i2v.surrogates.backbones.base import Backbone
 from anti_i2v.surrogates.backbones.hub_lock import check_lock
 from anti_i2v.surrogates.info import SurrogateInfo
-from anti_i2v.surrogates.video_models import INDEX
+from anti_i2v.surrogates.video_models import MODEL_INDEX
 
 __all__ = ["FAMILIES", "Parts", "architecture", "load_backbone", "pretrained", "settings_of", "trained_frames"]
 
@@ -114,7 +114,7 @@ def load_backbone(
             what was pulled; the family is not read; there is no such stage; the GPU is too small. The message says what
             to do.
     """
-    index = settings_of(folder / INDEX)
+    index = settings_of(folder / MODEL_INDEX)
     kind = str(index.get("_class_name", ""))
     if kind not in FAMILIES:
         raise SurrogateError(

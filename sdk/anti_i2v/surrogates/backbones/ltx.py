@@ -11,8 +11,8 @@ from anti_i2v.errors import SurrogateError
 from anti_i2v.surrogates.backbones.base import Backbone, as_batch
 from anti_i2v.surrogates.backbones.caption_embeddings import embedded_caption, tokenized
 from anti_i2v.surrogates.backbones.loading import Parts
-from anti_i2v.surrogates.base import Draw
-from anti_i2v.surrogates.info import Random, SurrogateInfo
+from anti_i2v.surrogates.base import DenoiserInputs
+from anti_i2v.surrogates.info import RandomInput, SurrogateInfo
 from anti_i2v.tensors import Feature, Pixels
 
 __all__ = ["LTXVideo", "context", "load"]
@@ -51,9 +51,9 @@ class LTXVideo(Backbone):
         self.multiple = self._space
         side = f"/{self._space}"
         shape = ("B", self.autoencoder.config.latent_channels, self.frames, f"H{side}", f"W{side}")
-        self.draws = {
-            "timestep": Random(kind="normal", shape=("B",)),  # the logit of the noise level, before its shift
-            "noise": Random(kind="normal", shape=shape),
+        self.random_inputs = {
+            "timestep": RandomInput(kind="normal", shape=("B",)),  # the logit of the noise level, before its shift
+            "noise": RandomInput(kind="normal", shape=shape),
         }
         for block in self.autoencoder.decoder.modules():
             if hasattr(block, "per_channel_scale1"):  # noise in the decoder: a photo would decode to another each time
@@ -69,7 +69,7 @@ class LTXVideo(Backbone):
         pixels: Pixels = self.autoencoder.decode(given, timestep).sample[:, :, 0].to(latent.dtype).add(1).div(2)
         return pixels
 
-    def still(self, latent: Feature) -> Feature:
+    def static_video(self, latent: Feature) -> Feature:
         return latent.unsqueeze(2).expand(-1, -1, self.frames, -1, -1)
 
     def encode_video(self, frames: torch.Tensor) -> Feature:
@@ -84,7 +84,7 @@ class LTXVideo(Backbone):
         video: torch.Tensor = self.autoencoder.decode(given, timestep).sample
         return video.movedim(2, 1).to(latents.dtype).add(1).div(2).clamp(0, 1)
 
-    def at(self, timestep: torch.Tensor) -> Draw:
+    def timestep_inputs(self, timestep: torch.Tensor) -> DenoiserInputs:
         return {"level": timestep / 1000}
 
     def sampler(self, steps: int, noise: Feature) -> Any:
@@ -97,12 +97,12 @@ class LTXVideo(Backbone):
         scheduler.set_timesteps(sigmas=torch.linspace(1, 1 / steps, steps, dtype=torch.float64).tolist(), mu=shift)
         return scheduler
 
-    def diffuse(self, reference: Feature, draw: Draw) -> tuple[Feature, Feature]:
+    def add_noise(self, reference: Feature, draw: DenoiserInputs) -> tuple[Feature, Feature]:
         noise = draw["noise"].to(reference)
         level = self._level(draw, noise).view(-1, 1, 1, 1, 1).to(reference.dtype)
         return (1 - level) * reference + level * noise, (noise - reference)[:, :, 1:]
 
-    def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, draw: Draw) -> Feature:
+    def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, draw: DenoiserInputs) -> Feature:
         dtype, batch = self.denoiser.dtype, len(pixels)
         _, _, frames, height, width = noisy.shape
         given = torch.cat([latent.unsqueeze(2), noisy[:, :, 1:]], 2)
@@ -121,7 +121,7 @@ class LTXVideo(Backbone):
         )[0]
         return prediction.mT.reshape(batch, -1, frames, height, width)[:, :, 1:]
 
-    def _level(self, draw: Draw, video: Feature) -> torch.Tensor:
+    def _level(self, draw: DenoiserInputs, video: Feature) -> torch.Tensor:
         """Noise levels in (0, 1], (B,)."""
         if "level" in draw:
             return draw["level"]

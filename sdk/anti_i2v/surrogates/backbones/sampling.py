@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from anti_i2v.surrogates.base import Draw
+from anti_i2v.surrogates.base import DenoiserInputs
 from anti_i2v.tensors import Feature, Pixels
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def generate(
     *,
     seeds: Sequence[int] | int,
     steps: int = STEPS,
-    told: Draw | None = None,
+    told: DenoiserInputs | None = None,
     on_step: Callable[[], None] | None = None,
 ) -> Feature:
     """The latents of a video of each photo, in the layout that `Backbone.diffuse` takes as "reference".
@@ -51,16 +51,20 @@ def generate(
         raise ValueError(f"one seed a photo: got {len(each)} for {len(pixels)}")
     if steps < 1:
         raise ValueError(f"steps must be 1 or more, got {steps}")
-    with torch.no_grad(), backbone.unwatched():
+    with torch.no_grad(), backbone.without_hooks():
         drawn = _drawn(backbone, pixels, each)
         scheduler = backbone.sampler(steps, drawn["noise"])
-        known: Draw = {**backbone.context, **(backbone.tell(pixels) if told is None else told), **drawn}
-        latent, known = backbone.condition(pixels, known)
-        video = backbone.begin(drawn["noise"], latent) * getattr(scheduler, "init_noise_sigma", 1.0)
+        known: DenoiserInputs = {
+            **backbone.context,
+            **(backbone.photo_conditioning(pixels) if told is None else told),
+            **drawn,
+        }
+        latent, known = backbone.encode_condition(pixels, known)
+        video = backbone.initial_latents(drawn["noise"], latent) * getattr(scheduler, "init_noise_sigma", 1.0)
         for timestep in scheduler.timesteps:
             if on_step is not None:
                 on_step()
-            draw = {**known, **backbone.at(timestep.to(video.device).expand(len(video)))}
+            draw = {**known, **backbone.timestep_inputs(timestep.to(video.device).expand(len(video)))}
             given = scheduler.scale_model_input(video, timestep) if hasattr(scheduler, "scale_model_input") else video
             said = backbone.denoise(given, latent, pixels, draw).to(video.dtype)
             if backbone.in_place:
@@ -74,7 +78,9 @@ def generate(
 def _drawn(backbone: Backbone, pixels: Pixels, seeds: Sequence[int]) -> dict[str, torch.Tensor]:
     """Noise, and what else is drawn in the size of a photo or video, but no noise level; (B, ...) each."""
     height, width = pixels.shape[-2:]
-    sizes = {name: random.size(1, height, width) for name, random in backbone.draws.items() if len(random.shape) > 1}
+    sizes = {
+        name: random.size(1, height, width) for name, random in backbone.random_inputs.items() if len(random.shape) > 1
+    }
     found: dict[str, list[torch.Tensor]] = {name: [] for name in sizes}
     for seed in seeds:
         generator = torch.Generator().manual_seed(seed)

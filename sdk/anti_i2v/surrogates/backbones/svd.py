@@ -15,8 +15,8 @@ from anti_i2v.surrogates.backbones.clip_view import clip_view
 from anti_i2v.surrogates.backbones.framewise import video_autoencoder
 from anti_i2v.surrogates.backbones.loading import Parts, settings_of
 from anti_i2v.surrogates.backbones.unet_layers import BLOCKS, matching
-from anti_i2v.surrogates.base import Draw
-from anti_i2v.surrogates.info import Random, SurrogateInfo
+from anti_i2v.surrogates.base import DenoiserInputs
+from anti_i2v.surrogates.info import RandomInput, SurrogateInfo
 from anti_i2v.tensors import Feature, Pixels
 
 __all__ = ["StableVideoDiffusion", "context", "load"]
@@ -70,13 +70,15 @@ class StableVideoDiffusion(Backbone):
         self.multiple = 2 ** (len(known.block_out_channels) - 1)
         self._video_scale = float(known.scaling_factor)
         side = f"/{self.multiple}"
-        self.draws = {
-            "level": Random(kind="normal", shape=("B",)),
-            "noise": Random(kind="normal", shape=("B", self.frames, known.latent_channels, f"H{side}", f"W{side}")),
-            "augmentation": Random(kind="normal", shape=("B", 3, "H", "W")),
+        self.random_inputs = {
+            "level": RandomInput(kind="normal", shape=("B",)),
+            "noise": RandomInput(
+                kind="normal", shape=("B", self.frames, known.latent_channels, f"H{side}", f"W{side}")
+            ),
+            "augmentation": RandomInput(kind="normal", shape=("B", 3, "H", "W")),
         }
 
-    def condition(self, pixels: Pixels, draw: Draw) -> tuple[Feature, Draw]:
+    def encode_condition(self, pixels: Pixels, draw: DenoiserInputs) -> tuple[Feature, DenoiserInputs]:
         noise = draw["augmentation"].to(pixels) * (AUGMENTATION / 2)
         return self.encode(pixels + noise), {**draw, "image": self.embedding(pixels)}  # CLIP sees no noise
 
@@ -90,7 +92,7 @@ class StableVideoDiffusion(Backbone):
         pixels: Pixels = decoded.to(latent.dtype).add(1).div(2)
         return pixels
 
-    def still(self, latent: Feature) -> Feature:
+    def static_video(self, latent: Feature) -> Feature:
         return (latent * self._video_scale).unsqueeze(1).expand(-1, self.frames, -1, -1, -1)
 
     def encode_video(self, frames: torch.Tensor) -> Feature:
@@ -104,15 +106,15 @@ class StableVideoDiffusion(Backbone):
         videos = [self.autoencoder.decode(video, num_frames=len(video)).sample for video in given]
         return torch.stack(videos).to(latents.dtype).add(1).div(2).clamp(0, 1)
 
-    def at(self, timestep: torch.Tensor) -> Draw:
+    def timestep_inputs(self, timestep: torch.Tensor) -> DenoiserInputs:
         return {"level": (timestep * 4 - LEVEL_MEAN) / LEVEL_DEVIATION}
 
-    def diffuse(self, reference: Feature, draw: Draw) -> tuple[Feature, Feature]:
+    def add_noise(self, reference: Feature, draw: DenoiserInputs) -> tuple[Feature, Feature]:
         sigma = _logarithm(draw).to(reference).exp().view(-1, 1, 1, 1, 1)
         noise, size = draw["noise"].to(reference), (sigma.square() + 1).sqrt()
         return (reference + sigma * noise) / size, (noise - sigma * reference) / size
 
-    def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, draw: Draw) -> Feature:
+    def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, draw: DenoiserInputs) -> Feature:
         dtype, batch = self.denoiser.dtype, len(pixels)
         given = torch.cat([noisy, latent.unsqueeze(1).expand(-1, self.frames, -1, -1, -1)], 2)
         wishes = pixels.new_tensor([FPS - 1, MOTION, AUGMENTATION])  # it was trained on one frame a second less
@@ -125,7 +127,7 @@ class StableVideoDiffusion(Backbone):
         )[0]
         return prediction
 
-    def pairs(self) -> tuple[tuple[str, str], ...]:
+    def collapse_pairs(self) -> tuple[tuple[str, str], ...]:
         return matching(self.layers)
 
     def embedding(self, pixels: Pixels) -> torch.Tensor:
@@ -139,7 +141,7 @@ class StableVideoDiffusion(Backbone):
         return embedding
 
 
-def _logarithm(draw: Draw) -> torch.Tensor:
+def _logarithm(draw: DenoiserInputs) -> torch.Tensor:
     return LEVEL_MEAN + LEVEL_DEVIATION * draw["level"]
 
 

@@ -15,9 +15,9 @@ from anti_i2v.surrogates.backbones.base import Backbone, as_batch
 from anti_i2v.surrogates.backbones.caption_embeddings import embedded_caption, tokenized
 from anti_i2v.surrogates.backbones.clip_view import clip_view
 from anti_i2v.surrogates.backbones.loading import Parts, settings_of
-from anti_i2v.surrogates.base import Draw
-from anti_i2v.surrogates.info import Random, SurrogateInfo
-from anti_i2v.surrogates.video_models import INDEX
+from anti_i2v.surrogates.base import DenoiserInputs
+from anti_i2v.surrogates.info import RandomInput, SurrogateInfo
+from anti_i2v.surrogates.video_models import MODEL_INDEX
 from anti_i2v.tensors import Feature, Pixels
 
 __all__ = ["Wan", "context", "levels_of", "load"]
@@ -90,9 +90,9 @@ class Wan(Backbone):
         self._time, self._patch = int(known.scale_factor_temporal), self._settings.patch_size[1]
         self.multiple = int(known.scale_factor_spatial) * self._patch
         side = f"/{known.scale_factor_spatial}"
-        self.draws = {
-            "timestep": Random(kind="integers", shape=("B",), low=0, high=len(levels)),
-            "noise": Random(kind="normal", shape=("B", known.z_dim, self.frames, f"H{side}", f"W{side}")),
+        self.random_inputs = {
+            "timestep": RandomInput(kind="integers", shape=("B",), low=0, high=len(levels)),
+            "noise": RandomInput(kind="normal", shape=("B", known.z_dim, self.frames, f"H{side}", f"W{side}")),
         }
         self.register_buffer("levels", levels.float(), persistent=False)
         for name, values in (("mean", known.latents_mean), ("deviation", known.latents_std)):
@@ -111,7 +111,7 @@ class Wan(Backbone):
         pixels: Pixels = unpatchify(decoded, self.autoencoder.config.patch_size or 1)  # type: ignore[no-untyped-call]  # diffusers
         return pixels[:, :, 0].to(latent.dtype).add(1).div(2)
 
-    def still(self, latent: Feature) -> Feature:
+    def static_video(self, latent: Feature) -> Feature:
         return latent.unsqueeze(2).expand(-1, -1, self.frames, -1, -1)
 
     def encode_video(self, frames: torch.Tensor) -> Feature:
@@ -124,7 +124,7 @@ class Wan(Backbone):
         video: torch.Tensor = self.autoencoder.decode(own.to(self.autoencoder.dtype)).sample
         return video.movedim(2, 1).to(latents.dtype).add(1).div(2).clamp(0, 1)
 
-    def condition(self, pixels: Pixels, draw: Draw) -> tuple[Feature, Draw]:
+    def encode_condition(self, pixels: Pixels, draw: DenoiserInputs) -> tuple[Feature, DenoiserInputs]:
         known = dict(draw)
         if not self.in_place:
             known["beside"] = self._condition(pixels)
@@ -132,7 +132,7 @@ class Wan(Backbone):
             known["seen"] = self._seen(pixels)
         return self.encode(pixels), known
 
-    def at(self, timestep: torch.Tensor) -> Draw:
+    def timestep_inputs(self, timestep: torch.Tensor) -> DenoiserInputs:
         return {"level": timestep / self._steps}
 
     def sampler(self, steps: int, noise: Feature) -> Any:
@@ -140,12 +140,12 @@ class Wan(Backbone):
             raise SurrogateError(HALF.format(self.info.name))
         return super().sampler(steps, noise)
 
-    def diffuse(self, reference: Feature, draw: Draw) -> tuple[Feature, Feature]:
+    def add_noise(self, reference: Feature, draw: DenoiserInputs) -> tuple[Feature, Feature]:
         level = self.levels[draw["timestep"]].view(-1, 1, 1, 1, 1).to(reference.dtype)
         noise = draw["noise"].to(reference)
         return (1 - level) * reference + level * noise, (noise - reference)[:, :, int(self.in_place) :]
 
-    def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, draw: Draw) -> Feature:
+    def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, draw: DenoiserInputs) -> Feature:
         dtype, batch = self.denoiser.dtype, len(pixels)
         timestep = (draw["level"] if "level" in draw else self.levels[draw["timestep"]]) * self._steps
         if self.in_place:
@@ -230,7 +230,7 @@ def load(parts: Parts) -> Wan:
     """
     if find_spec("accelerate") is None:  # diffusers keeps parts of this transformer in float32, and needs it for that
         raise SurrogateError(f'{parts.folder} needs accelerate: pip install "anti-i2v-sdk[backbones]"')
-    index, scheduler = settings_of(parts.folder / INDEX), parts.scheduler()
+    index, scheduler = settings_of(parts.folder / MODEL_INDEX), parts.scheduler()
     levels, boundary, stage = levels_of(scheduler), index.get("boundary_ratio"), parts.stage or "high"
     if stage not in STAGES:
         raise SurrogateError(f"{parts.folder} has no stage {stage!r}: choose from {', '.join(STAGES)}")

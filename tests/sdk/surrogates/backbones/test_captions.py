@@ -16,11 +16,11 @@ from PIL import Image
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from anti_i2v import Protector, RecipeError, SurrogateError, Video
+from anti_i2v import Protector, RecipeError, SurrogateError, VideoOptions
 from anti_i2v.images.decode import open_photo
 from anti_i2v.paths import home
 from anti_i2v.surrogates.backbones.loading import load_backbone
-from anti_i2v.surrogates.captioner import describe, locate_captioner
+from anti_i2v.surrogates.captioner import caption_photo, locate_captioner
 from anti_i2v_cli import app
 
 DATA = Path(__file__).parents[3] / "data"
@@ -74,7 +74,7 @@ def photo(name: str) -> np.ndarray:
 
 def full(model: Path, **told: Any) -> Protector:
     settings: dict[str, Any] = {"short_side": 64, "steps": 3, "draws": 2}
-    return Protector("full", surrogates=[model], device="cpu", video=Video(frames=2, **told), **settings)
+    return Protector("full", surrogates=[model], device="cpu", video=VideoOptions(frames=2, **told), **settings)
 
 
 def run(*arguments: object) -> Any:
@@ -84,9 +84,9 @@ def run(*arguments: object) -> Any:
 def test_a_caption_is_the_models_own_and_the_same_for_the_same_photo(captioner: Path) -> None:
     from transformers import AutoProcessor, BlipForConditionalGeneration
 
-    captions = {name: describe(photo(name), captioner) for name in ("chelsea", "rocket")}
+    captions = {name: caption_photo(photo(name), captioner) for name in ("chelsea", "rocket")}
     assert captions["chelsea"] != captions["rocket"]
-    assert describe(photo("chelsea"), captioner) == captions["chelsea"]
+    assert caption_photo(photo("chelsea"), captioner) == captions["chelsea"]
     processor: Any = AutoProcessor.from_pretrained(captioner)
     model: Any = BlipForConditionalGeneration.from_pretrained(captioner)
     theirs = model.generate(**processor(images=[photo("rocket")], return_tensors="pt"), num_beams=3, max_new_tokens=30)
@@ -100,7 +100,7 @@ def test_the_captioner_goes_once_the_photo_is_described(captioner: Path) -> None
 
     gc.disable()
     try:
-        describe(photo("chelsea"), captioner)
+        caption_photo(photo("chelsea"), captioner)
         assert not any(type(each) is BlipForConditionalGeneration for each in gc.get_objects())
     finally:
         gc.enable()
@@ -118,8 +118,8 @@ def test_another_caption_is_embedded_without_another_denoiser(family: str, reque
         assert torch.equal(value, other.context[name])
     assert any(not torch.equal(value, before[name]) for name, value in model.context.items())
     pixels = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    for name, value in model.settle(pixels).items():  # of HunyuanVideo, LLaVA's words on photo and caption
-        assert torch.equal(value, other.settle(pixels)[name])
+    for name, value in model.precompute(pixels).items():  # of HunyuanVideo, LLaVA's words on photo and caption
+        assert torch.equal(value, other.precompute(pixels)[name])
 
 
 def test_a_model_that_reads_no_caption_takes_one_without_harm(svd_folder: Path) -> None:
@@ -145,7 +145,7 @@ def context_of(protector: Protector) -> torch.Tensor:
 def test_a_made_caption_does_what_the_same_words_do(cogvideox_folder: Path, captioner: Path, photos: Path) -> None:
     captioned = full(cogvideox_folder, captioner=captioner)
     made = captioned.protect(photos / "rocket.png", effects=False)
-    assert made.caption == describe(photo("rocket"), captioner)  # nothing is scaled at this size
+    assert made.caption == caption_photo(photo("rocket"), captioner)  # nothing is scaled at this size
     written, silent = full(cogvideox_folder, caption=made.caption), full(cogvideox_folder)
     given, quiet = (each.protect(photos / "rocket.png", effects=False) for each in (written, silent))
     assert given.caption is None
@@ -165,7 +165,7 @@ def test_each_photo_of_a_folder_has_its_own_caption(
     results = protect_folder(photos, tmp_path / "out", protector, effects=False)
     assert [result.error for result in results] == [None, None]
     for result in results:
-        assert result.caption == describe(photo(result.path.stem), captioner)
+        assert result.caption == caption_photo(photo(result.path.stem), captioner)
         alone = full(cogvideox_folder, caption=result.caption).protect(result.path, effects=False)
         assert apart(alone, open_photo(result.target)) < ROUNDING
 
@@ -188,7 +188,7 @@ def test_the_command_line_shows_the_caption_and_no_file_holds_it(
     arguments += ["--captioner", captioner, "--no-effects", "--receipt"]
     result = run("protect", photos / "rocket.png", "-o", tmp_path / "out.png", *arguments, tmp_path / "receipt.json")
     assert result.exit_code == 0, result.output
-    caption = describe(photo("rocket"), captioner)
+    caption = caption_photo(photo("rocket"), captioner)
     assert f"Caption: {caption}\n" in result.output
     assert "a captioner made the caption" in result.output
     assert "a captioner made the caption" in (tmp_path / "receipt.json").read_text()
@@ -247,7 +247,7 @@ def test_an_unfit_captioner_is_refused_in_one_line(
     folder = Path(shutil.copytree(captioner, tmp_path / "captioner"))
     spoil(folder)
     with pytest.raises(SurrogateError, match=message) as refused:
-        describe(photo("chelsea"), locate_captioner(folder))
+        caption_photo(photo("chelsea"), locate_captioner(folder))
     assert "\n" not in str(refused.value)
 
 
@@ -259,7 +259,7 @@ def test_a_missing_package_names_the_extra(captioner: Path, monkeypatch: pytest.
 
 def test_a_caption_is_given_or_made(cogvideox_folder: Path, captioner: Path, photos: Path, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="a caption is given or made"):
-        Video(caption="a person", captioner=captioner)
+        VideoOptions(caption="a person", captioner=captioner)
     asked = ["--recipe", "full", "--surrogate", cogvideox_folder, "--caption", "a person", "--captioner", captioner]
     result = run("protect", photos / "rocket.png", "-o", tmp_path / "out.png", *asked)
     assert result.exit_code == 2

@@ -9,8 +9,8 @@ import torch
 
 from anti_i2v.errors import RecipeError, SurrogateError
 from anti_i2v.metrics.clip import Clip
-from anti_i2v.objectives.binding import bind, objectives_of
-from anti_i2v.objectives.perceptual import Semantics
+from anti_i2v.objectives.binding import bind_objectives, build_objectives
+from anti_i2v.objectives.perceptual import ClipDistance
 from anti_i2v.objectives.targets import anchor_target
 from anti_i2v.optim.update_rules import sign_gradient, value_and_gradient
 from anti_i2v.recipes import Terms, load_recipe
@@ -51,7 +51,7 @@ def test_the_embedding_is_that_of_the_square_photo_normalised_as_clip_was_traine
 
 def test_the_term_is_zero_at_the_clean_photo_and_falls_as_the_embedding_turns(folder: Path) -> None:
     clip, clean = Clip.load(folder).double(), photo()
-    loss_fn = bind({Semantics(clip): 1.0}, load_student().double(), clean)
+    loss_fn = bind_objectives({ClipDistance(clip): 1.0}, load_student().double(), clean)
     assert float(loss_fn(clean)) == pytest.approx(0, abs=1e-9)
     start = clean + torch.randn(clean.shape, generator=torch.Generator().manual_seed(1), dtype=clean.dtype) / 255
     outcome = sign_gradient(loss_fn, clean, budget=8 / 255, steps=10, step=2 / 255, start=start)
@@ -68,7 +68,7 @@ def test_a_recipe_with_the_term_says_what_is_missing(folder: Path, tmp_path: Pat
     recipe = load_recipe("strong", terms=Terms(displacement=1.0, clip=0.5))
     target = torch.from_numpy(anchor_target(32, 32))
     with pytest.raises(RecipeError, match="needs a CLIP image encoder: put its folder"):
-        objectives_of(recipe, None, target)
-    assert any(isinstance(each, Semantics) for each in objectives_of(recipe, None, target, Clip.load(folder)))
+        build_objectives(recipe, None, target)
+    assert any(isinstance(each, ClipDistance) for each in build_objectives(recipe, None, target, Clip.load(folder)))
     with pytest.raises(SurrogateError, match="cannot be loaded as a CLIP image encoder"):
         Clip.load(tmp_path)

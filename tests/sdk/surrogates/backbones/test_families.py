@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from anti_i2v.objectives.binding import bind
-from anti_i2v.objectives.denoising import Denoising
-from anti_i2v.objectives.representation_anchor import Anchor
-from anti_i2v.objectives.representation_collapse import Collapse
-from anti_i2v.objectives.score_distillation import Distillation
+from anti_i2v.objectives.binding import bind_objectives
+from anti_i2v.objectives.denoising import DenoisingError
+from anti_i2v.objectives.representation_anchor import RepresentationAnchor
+from anti_i2v.objectives.representation_collapse import RepresentationCollapse
+from anti_i2v.objectives.score_distillation import ScoreDistillation
 from anti_i2v.objectives.targets import anchor_target
 from anti_i2v.optim.update_rules import sign_gradient, value_and_gradient
 from anti_i2v.surrogates.backbones.base import Backbone
 from anti_i2v.surrogates.backbones.loading import load_backbone
-from anti_i2v.surrogates.info import draw_all
+from anti_i2v.surrogates.info import sample_inputs
 
 SIDE = 32
 HOOKS = ("early", "late", "prediction")
@@ -39,8 +39,8 @@ def load(folder: Path, dtype: torch.dtype = torch.float64, **options: object) ->
 
 
 def drawn(model: Backbone, pixels: torch.Tensor, seed: int = 0) -> dict[str, torch.Tensor]:
-    arrays = draw_all(model.draws, tuple(pixels.shape), np.random.default_rng(seed))
-    settled = model.settle(pixels)
+    arrays = sample_inputs(model.random_inputs, tuple(pixels.shape), np.random.default_rng(seed))
+    settled = model.precompute(pixels)
     return {**model.context, **settled, **{name: torch.from_numpy(value) for name, value in arrays.items()}}
 
 
@@ -48,13 +48,17 @@ def target() -> torch.Tensor:
     return torch.from_numpy(anchor_target(SIDE, SIDE)).double()
 
 
-OBJECTIVES = {"collapse": Collapse, "anchor": lambda: Anchor(target(), ("latent", "late")), "denoising": Denoising}
+OBJECTIVES = {
+    "collapse": RepresentationCollapse,
+    "anchor": lambda: RepresentationAnchor(target(), ("latent", "late")),
+    "denoising": DenoisingError,
+}
 
 
 @pytest.mark.parametrize("term", OBJECTIVES)
 def test_the_gradient_reaches_the_whole_photo_and_is_the_slope_of_the_loss(folder: Path, term: str) -> None:
     model, clean = load(folder), photo()
-    loss_fn = bind({OBJECTIVES[term](): 1.0}, model, clean)
+    loss_fn = bind_objectives({OBJECTIVES[term](): 1.0}, model, clean)
     near = clean + 0.02 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(1), dtype=clean.dtype)
     _, gradient = value_and_gradient(loss_fn, near)
     assert (gradient != 0).any(1).double().mean() >= 0.99
@@ -70,13 +74,13 @@ def test_the_gradient_reaches_the_whole_photo_and_is_the_slope_of_the_loss(folde
 def test_each_term_moves_the_way_its_name_says_over_ten_steps(folder: Path, term: str) -> None:
     model, clean = load(folder), photo()
     start = (clean + torch.randn(clean.shape, generator=torch.Generator().manual_seed(2)).sign() / 255).clamp(0, 1)
-    loss_fn = bind({OBJECTIVES[term](): 1.0}, model, clean)
+    loss_fn = bind_objectives({OBJECTIVES[term](): 1.0}, model, clean)
     outcome = sign_gradient(loss_fn, clean, budget=8 / 255, steps=10, step=2 / 255, start=start)
     draw = drawn(model, clean)
     with torch.no_grad():
         before, after = model.features(clean, draw), model.features(outcome.candidate, draw)
     if term == "collapse":
-        for late, early in model.pairs():
+        for late, early in model.collapse_pairs():
             shape = before[late].shape
             if before[early].shape == shape:
                 assert distance(after[late], after[early]) < distance(before[late], before[early])
@@ -93,7 +97,7 @@ def test_score_distillation_is_the_error_about_the_still_video_pulled_back_throu
     folder: Path, hooks: tuple[str, ...]
 ) -> None:
     model, clean = load(folder, hooks=hooks), photo()
-    draw, objective = drawn(model, clean), Distillation()
+    draw, objective = drawn(model, clean), ScoreDistillation()
     with torch.no_grad():
         bound = objective.bind(model, clean, draw)
     near = clean + 0.02 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(1), dtype=clean.dtype)
@@ -103,10 +107,10 @@ def test_score_distillation_is_the_error_about_the_still_video_pulled_back_throu
     whole, errors = load(folder), []  # the oracle: its own hooks, and a reference that is given
     for pixels in (clean, near):
         with torch.no_grad():
-            found = whole.features(pixels, {**draw, "reference": whole.still(whole.encode(pixels))})
+            found = whole.features(pixels, {**draw, "reference": whole.static_video(whole.encode(pixels))})
         errors.append(found["prediction"] - found["target"])
     leaf = near.clone().requires_grad_(True)
-    noisy, _ = whole.diffuse(whole.still(whole.encode(leaf)), draw)
+    noisy, _ = whole.add_noise(whole.static_video(whole.encode(leaf)), draw)
     noisy = noisy[:, :, -errors[1].shape[2] :]
     (expected,) = torch.autograd.grad(noisy, leaf, errors[1] / errors[1].numel() / errors[0].square().mean())
     torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-9)
@@ -125,7 +129,7 @@ def test_the_forward_pass_ends_at_the_last_watched_block_unless_a_prediction_is_
     features = short.features(clean, drawn(short, clean))
     assert "prediction" not in features
     assert not ran
-    assert set(features) == {"latent", *short.resolve("early")}
+    assert set(features) == {"latent", *short.resolve_layers("early")}
     whole = load(folder)
     for name, value in features.items():
         torch.testing.assert_close(value, whole.features(clean, drawn(whole, clean))[name])
@@ -135,7 +139,7 @@ def test_recomputing_blocks_changes_memory_and_not_the_gradient(folder: Path) ->
     clean = photo()
     near = clean + 0.01
     gradients = [
-        value_and_gradient(bind({Denoising(): 1.0}, load(folder, checkpointing=on), clean), near)[1]
+        value_and_gradient(bind_objectives({DenoisingError(): 1.0}, load(folder, checkpointing=on), clean), near)[1]
         for on in (False, True)
     ]
     torch.testing.assert_close(*gradients)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from anti_i2v import Protector, RecipeError, SurrogateError, Video
+from anti_i2v import Protector, RecipeError, SurrogateError, VideoOptions
 from anti_i2v_cli import app
 
 PHOTO = Path(__file__).parents[3] / "data" / "chelsea.jpg"
@@ -26,7 +26,7 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def full(folder: Path, **changes: object) -> Protector:
     settings: dict[str, object] = {"short_side": 64, "steps": 4, "draws": 2, **changes}
-    video = Video(caption="a person smiles", frames=2)
+    video = VideoOptions(caption="a person smiles", frames=2)
     return Protector("full", surrogates=[folder], device="cpu", video=video, **settings)
 
 
@@ -43,7 +43,7 @@ def test_the_saved_file_is_within_its_budget_and_the_same_for_the_same_seed(
 
 
 def test_a_low_memory_run_gives_the_same_photo(cogvideox_folder: Path, photo: Path) -> None:
-    told = Video(caption="a person smiles", frames=2, low_memory=True)
+    told = VideoOptions(caption="a person smiles", frames=2, low_memory=True)
     settings = {"short_side": 64, "steps": 4, "draws": 2}
     saving = Protector("full", surrogates=[cogvideox_folder], device="cpu", video=told, **settings)
     pixels = [each.protect(photo, seed=3, effects=False).photo.pixels for each in (full(cogvideox_folder), saving)]

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from anti_i2v.errors import SurrogateError
-from anti_i2v.objectives.binding import bind
-from anti_i2v.objectives.representation_collapse import Collapse
+from anti_i2v.objectives.binding import bind_objectives
+from anti_i2v.objectives.representation_collapse import RepresentationCollapse
 from anti_i2v.optim.update_rules import value_and_gradient
 from anti_i2v.paths import home
 from anti_i2v.surrogates.backbones.loading import Parts, load_backbone
-from anti_i2v.surrogates.info import SurrogateInfo, draw_all
+from anti_i2v.surrogates.info import SurrogateInfo, sample_inputs
 
 CAPTION = "a person smiles"
 
@@ -35,11 +35,11 @@ def photo(seed: int = 0) -> torch.Tensor:
 def test_llava_reads_the_photo_and_the_caption_and_nothing_of_it_stays(folder: Path) -> None:
     model = load_backbone(folder, caption=CAPTION)
     before = {path: path.stat().st_mtime_ns for path in home().rglob("*")}
-    one, other = model.settle(photo()), model.settle(photo(1))
+    one, other = model.precompute(photo()), model.precompute(photo(1))
     assert {path: path.stat().st_mtime_ns for path in home().rglob("*")} == before
     assert not torch.allclose(one["text"], other["text"])
     assert torch.equal(one["text_mask"], other["text_mask"])
-    told = load_backbone(folder, caption="the sun").settle(photo())
+    told = load_backbone(folder, caption="the sun").precompute(photo())
     assert one["text_mask"].sum() == told["text_mask"].sum() + 1
     assert not any(
         "text_encoder" in name or "llava" in type(part).__name__.lower() for name, part in model.named_modules()
@@ -50,7 +50,9 @@ def test_blocks_are_recomputed_where_the_pass_ends_early_too(folder: Path) -> No
     clean, gradients = photo(), []
     for on in (False, True):
         model = load_backbone(folder, caption=CAPTION, hooks=("early", "late"), frames=2, checkpointing=on)
-        gradients.append(value_and_gradient(bind({Collapse(): 1.0}, model, clean), clean + 0.01)[1])
+        gradients.append(
+            value_and_gradient(bind_objectives({RepresentationCollapse(): 1.0}, model, clean), clean + 0.01)[1]
+        )
     torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-6)
 
 
@@ -73,15 +75,21 @@ def test_a_photo_is_decoded_from_its_latent(folder: Path) -> None:
 
 def test_the_late_blocks_are_of_the_single_stream_and_the_early_one_is_of_the_double(folder: Path) -> None:
     singles = [f"single_transformer_blocks.{index}" for index in range(3)]
-    assert load_backbone(folder, caption=CAPTION).pairs() == tuple((each, "transformer_blocks.3") for each in singles)
+    assert load_backbone(folder, caption=CAPTION).collapse_pairs() == tuple(
+        (each, "transformer_blocks.3") for each in singles
+    )
 
 
 def test_a_photo_in_place_of_the_first_frame_needs_a_second(hunyuan_folder: Path, hunyuan33_folder: Path) -> None:
     with pytest.raises(SurrogateError, match="needs 2 latent frames or more: the first one is the photo itself"):
         load_backbone(hunyuan_folder, caption=CAPTION, frames=1)
     model, pixels = load_backbone(hunyuan33_folder, caption=CAPTION, frames=1, hooks=("prediction",)), photo()
-    arrays = draw_all(model.draws, tuple(pixels.shape), np.random.default_rng(0))
-    draw = {**model.context, **model.settle(pixels), **{name: torch.from_numpy(each) for name, each in arrays.items()}}
+    arrays = sample_inputs(model.random_inputs, tuple(pixels.shape), np.random.default_rng(0))
+    draw = {
+        **model.context,
+        **model.precompute(pixels),
+        **{name: torch.from_numpy(each) for name, each in arrays.items()},
+    }
     assert model.features(pixels, draw)["prediction"].shape == (1, 4, 1, 8, 8)
 
 

@@ -18,7 +18,7 @@ from anti_i2v.surrogates.backbones.hub_lock import LOCK, check_lock, read_lock, 
 from anti_i2v.surrogates.backbones.loading import load_backbone
 from anti_i2v.surrogates.catalogue import load_surrogate
 from anti_i2v.surrogates.info import SurrogateInfo
-from anti_i2v.surrogates.video_models import models, pull_model
+from anti_i2v.surrogates.video_models import pull_model, video_models
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def test_a_pulled_model_is_found_by_name_with_its_revision(
         load_surrogate("cogvideox-5b")
     kept = pull_model("cogvideox-5b")
     assert asked["revision"] == "0123abc"
-    assert asked["repository"] == models()["cogvideox-5b"].hub
+    assert asked["repository"] == video_models()["cogvideox-5b"].hub
     lock = read_lock(kept)
     assert lock is not None
     assert lock.revision == "0123abc"
@@ -186,7 +186,7 @@ def test_a_pulled_model_is_found_by_name_with_its_revision(
     assert model.info == SurrogateInfo(
         name="cogvideox-5b",
         kind="CogVideoXImageToVideoPipeline",
-        source=models()["cogvideox-5b"].hub,
+        source=video_models()["cogvideox-5b"].hub,
         fingerprint=check_lock(kept),
         licence="CogVideoX licence",
     )

@@ -46,7 +46,7 @@ def test_longer_videos_are_noisier_as_in_training(ltx_folder: Path) -> None:
 def test_the_loss_leaves_out_the_given_frame(ltx_folder: Path, photo: torch.Tensor) -> None:
     model = load(ltx_folder, hooks=("prediction",))
     noise = torch.randn(1, 4, 3, 4, 4, dtype=torch.float64)
-    draw = {**model.context, **model.settle(photo), "timestep": torch.zeros(1), "noise": noise}
+    draw = {**model.context, **model.precompute(photo), "timestep": torch.zeros(1), "noise": noise}
     features = model.features(photo, draw)
     torch.testing.assert_close(features["target"], (noise - draw["reference"])[:, :, 1:])
     assert features["prediction"].shape == features["target"].shape

@@ -75,7 +75,7 @@ def pipeline_of(name: str, folder: Path) -> Any:
 
 def ours(model: Backbone, noisy: torch.Tensor, photo: Image.Image, timestep: torch.Tensor) -> dict[str, Any]:
     pixels = pixels_of(photo)
-    latent, draw = model.condition(pixels, {**model.context, "timestep": timestep})
+    latent, draw = model.encode_condition(pixels, {**model.context, "timestep": timestep})
     return told(model.denoiser, lambda: model.denoise(noisy, latent, pixels, draw))
 
 
@@ -176,7 +176,7 @@ def test_hunyuan_conditions_as_its_pipeline_does(
         ),
     )
     pixels, level = pixels_of(photo), torch.tensor([0.6]).logit()
-    draw = {**model.context, **model.settle(pixels), "level": level}
+    draw = {**model.context, **model.precompute(pixels), "level": level}
     noisy = theirs["hidden_states"][:, :4]
     given = told(model.denoiser, lambda: model.denoise(noisy, model.encode(pixels), pixels, draw))
     assert ("guidance" in theirs) == (version == "hunyuan")
@@ -201,7 +201,7 @@ def test_svd_conditions_as_its_pipeline_does(svd_folder: Path, photo: Image.Imag
         lambda: pipeline(photo, latents=noise(1, 3, 4, 8, 16), generator=generator, **settings),
     )
     pixels, sigma = pixels_of(photo), theirs["timestep"].mul(4).exp()
-    settled = model.settle(pixels)
+    settled = model.precompute(pixels)
     drawn = theirs["sample"][:, :, :4] * (1 + sigma.square()).sqrt() - settled["reference"]
     draw = {"noise": drawn / sigma, "level": ((sigma.log() - 0.7) / 1.6).view(1), "augmentation": augmentation}
     given = told(model.denoiser, lambda: model.features(pixels, {**settled, **draw}))
@@ -267,7 +267,7 @@ def test_noise_and_target_are_such_that_the_schedulers_step_leads_back_to_the_vi
         draw["level"] = (timestep * 4 - 0.7) / 1.6
     elif scheduler == "DDIMScheduler":
         draw["timestep"] = timestep
-    noisy, target = model.diffuse(video, {**draw, "noise": drawn})
+    noisy, target = model.add_noise(video, {**draw, "noise": drawn})
     add = getattr(made, "scale_noise", None) or made.add_noise
     arguments = (video, timestep, drawn) if scheduler.startswith("Flow") else (video, drawn, timestep)
     expected = add(*arguments)

@@ -16,13 +16,13 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from anti_i2v import Cancelled, Protector, SurrogateError, Video
+from anti_i2v import Cancelled, Protector, SurrogateError, VideoOptions
 from anti_i2v.surrogates.backbones import base
 from anti_i2v.surrogates.backbones.base import Backbone
 from anti_i2v.surrogates.backbones.cogvideox import CogVideoX
 from anti_i2v.surrogates.backbones.loading import load_backbone
 from anti_i2v.surrogates.backbones.sampling import _drawn, generate
-from anti_i2v.surrogates.info import draw_all
+from anti_i2v.surrogates.info import sample_inputs
 from anti_i2v_cli import app
 
 CAPTION = "a person smiles"
@@ -272,9 +272,12 @@ def test_hooks_change_no_video_and_work_again_afterwards(
 
     with pytest.raises(InterruptedError):
         generate(hooked, clean, seeds=1, steps=2, on_step=stopped)
-    drawn = {name: torch.from_numpy(each) for name, each in draw_all(hooked.draws, (1, 3, HEIGHT, WIDTH), RNG).items()}
-    seen = hooked.features(clean, {**hooked.context, **hooked.settle(clean), **drawn})
-    assert set(hooked.watched) <= set(seen)
+    drawn = {
+        name: torch.from_numpy(each)
+        for name, each in sample_inputs(hooked.random_inputs, (1, 3, HEIGHT, WIDTH), RNG).items()
+    }
+    seen = hooked.features(clean, {**hooked.context, **hooked.precompute(clean), **drawn})
+    assert set(hooked.hooked_layers) <= set(seen)
 
 
 @pytest.mark.parametrize("version", FAMILIES)
@@ -294,7 +297,7 @@ def test_a_clip_that_was_encoded_is_decoded_to_as_many_frames(version: str, requ
 @pytest.mark.parametrize("version", ["cogvideox", "svd"])
 def test_the_first_frame_decodes_as_the_photo_does(version: str, request: pytest.FixtureRequest) -> None:
     model, clean = load_backbone(request.getfixturevalue(f"{version}_folder"), frames=1), photos(1)
-    still = model.still(model.encode(clean))
+    still = model.static_video(model.encode(clean))
     torch.testing.assert_close(model.decode_video(still)[:, 0], model.decode(model.encode(clean)).clamp(0, 1))
 
 
@@ -335,11 +338,14 @@ def test_a_scheduler_of_another_kind_is_replaced_by_the_familys_own(cogvideox_fo
 def test_a_generated_reference_is_the_video_of_its_seed(version: str, request: pytest.FixtureRequest) -> None:
     model, clean = load(version, request, hooks=("late", "prediction"), reference="generated"), photos(2)
     calls: list[None] = []
-    settled = model.settle(clean, seed=5, on_step=lambda: calls.append(None))
+    settled = model.precompute(clean, seed=5, on_step=lambda: calls.append(None))
     assert len(calls) == 20
     assert torch.equal(settled["reference"], generate(model, clean, seeds=5))
-    assert settled["reference"].shape == model.still(model.encode(clean)).shape
-    drawn = {name: torch.from_numpy(each) for name, each in draw_all(model.draws, (2, 3, HEIGHT, WIDTH), RNG).items()}
+    assert settled["reference"].shape == model.static_video(model.encode(clean)).shape
+    drawn = {
+        name: torch.from_numpy(each)
+        for name, each in sample_inputs(model.random_inputs, (2, 3, HEIGHT, WIDTH), RNG).items()
+    }
     seen = model.features(clean, {**model.context, **settled, **drawn})
     assert all(feature.isfinite().all() for feature in seen.values())
 
@@ -367,7 +373,7 @@ def test_a_protection_generates_its_reference_once_and_says_so(
     monkeypatch.setattr(base, "generate", counted)
     found = {}
     for reference in (None, "generated"):
-        told = Video(frames=2, reference=reference)
+        told = VideoOptions(frames=2, reference=reference)
         protector = Protector("full", surrogates=[cogvideox_folder], device="cpu", video=told, **SETTINGS)
         found[reference] = [protector.protect(cat, seed=3, effects=False) for _ in range(2)]
     assert len(made) == 2  # once a photo
@@ -400,7 +406,7 @@ def test_the_command_line_tells_generated_from_a_file_of_that_name(
 def test_a_deadline_and_a_cancellation_end_a_video_that_is_being_generated(
     cogvideox_folder: Path, cat: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = Video(frames=2, reference="generated")
+    told = VideoOptions(frames=2, reference="generated")
     protector = Protector("full", surrogates=[cogvideox_folder], device="cpu", video=told, **SETTINGS)
     protector.protect(cat, effects=False)  # loads the model
     done, cancel = [], threading.Event()

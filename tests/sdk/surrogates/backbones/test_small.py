@@ -137,7 +137,7 @@ def test_a_known_encoder_that_is_named_is_loaded_from_the_home_folder(
 
     tiny.save_pretrained(tmp_path / "home" / "surrogates" / "toy")
     digest = fingerprint(tmp_path / "home" / "surrogates" / "toy" / WEIGHTS)
-    entry = registry.Entry("toy", "nobody/toy", "surrogate", "test", "MIT", digest)
+    entry = registry.EncoderEntry("toy", "nobody/toy", "surrogate", "test", "MIT", digest)
     monkeypatch.setenv("ANTI_I2V_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(registry, "entries", lambda: {"toy": entry})
     folder = tmp_path / "named"

@@ -12,13 +12,13 @@ import pytest
 import torch
 
 from anti_i2v.errors import SurrogateError
-from anti_i2v.objectives.binding import bind
-from anti_i2v.objectives.representation_collapse import Collapse
+from anti_i2v.objectives.binding import bind_objectives
+from anti_i2v.objectives.representation_collapse import RepresentationCollapse
 from anti_i2v.optim.update_rules import sign_gradient, value_and_gradient
 from anti_i2v.surrogates.backbones.base import Backbone
 from anti_i2v.surrogates.backbones.loading import load_backbone
 from anti_i2v.surrogates.backbones.unet_layers import matching
-from anti_i2v.surrogates.info import draw_all
+from anti_i2v.surrogates.info import sample_inputs
 
 
 @pytest.fixture(params=["svd", "i2vgenxl"])
@@ -33,10 +33,10 @@ def photo(height: int = 32, width: int = 32) -> torch.Tensor:
 
 
 def drawn(model: Backbone, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
-    arrays = draw_all(model.draws, tuple(pixels.shape), np.random.default_rng(0))
+    arrays = sample_inputs(model.random_inputs, tuple(pixels.shape), np.random.default_rng(0))
     return {
         **model.context,
-        **model.settle(pixels),
+        **model.precompute(pixels),
         **{name: torch.from_numpy(value) for name, value in arrays.items()},
     }
 
@@ -48,7 +48,7 @@ def changed(folder: Path, copy: Path, file: str, **settings: Any) -> Path:
 
 
 def test_up_blocks_match_the_down_blocks_whose_skip_connections_they_read(folder: Path) -> None:
-    assert load_backbone(folder).pairs() == (
+    assert load_backbone(folder).collapse_pairs() == (
         ("up_blocks.0", "down_blocks.2"),
         ("up_blocks.1", "down_blocks.1"),
         ("up_blocks.2", "down_blocks.0"),
@@ -61,8 +61,8 @@ def test_up_blocks_match_the_down_blocks_whose_skip_connections_they_read(folder
 def test_late_blocks_fall_back_onto_early_ones_of_another_size(folder: Path) -> None:
     model, clean = load_backbone(folder, hooks=("early", "late"), frames=2), photo()
     features = model.features(clean, drawn(model, clean))
-    assert any(features[late].shape != features[early].shape for late, early in model.pairs())
-    loss_fn = bind({Collapse(): 1.0}, model, clean)
+    assert any(features[late].shape != features[early].shape for late, early in model.collapse_pairs())
+    loss_fn = bind_objectives({RepresentationCollapse(): 1.0}, model, clean)
     start = (clean + torch.randn(clean.shape, generator=torch.Generator().manual_seed(2)).sign() / 255).clamp(0, 1)
     outcome = sign_gradient(loss_fn, clean, budget=8 / 255, steps=8, step=2 / 255, start=start)
     with torch.no_grad():
@@ -73,9 +73,9 @@ def test_frames_come_as_an_axis_of_their_own(folder: Path) -> None:
     for frames in (1, 3):
         model, pixels = load_backbone(folder, hooks=("early", "late", "prediction"), frames=frames), photo(40, 24)
         features = model.features(pixels, drawn(model, pixels))
-        assert all(features[name].shape[0] == 1 for name in model.watched)
+        assert all(features[name].shape[0] == 1 for name in model.hooked_layers)
         if frames > 1:
-            assert all(features[name].shape[1] == frames for name in model.watched)
+            assert all(features[name].shape[1] == frames for name in model.hooked_layers)
         assert features["prediction"].shape == features["target"].shape
 
 
@@ -84,16 +84,18 @@ def test_blocks_are_recomputed_where_the_pass_ends_early_too(folder: Path) -> No
     gradients = []
     for on in (False, True):
         model = load_backbone(folder, hooks=("early", "late"), frames=2, checkpointing=on)
-        gradients.append(value_and_gradient(bind({Collapse(): 1.0}, model, clean), clean + 0.01)[1])
+        gradients.append(
+            value_and_gradient(bind_objectives({RepresentationCollapse(): 1.0}, model, clean), clean + 0.01)[1]
+        )
     torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-6)
 
 
 def test_a_clip_is_encoded_frame_by_frame_and_stands_still_at_its_end(folder: Path) -> None:
     clip = torch.cat([photo(), photo().flip(-1)])
     model = load_backbone(folder, frames=3, reference=clip)
-    axis = model.draws["noise"].shape.index(3)
-    video = model.settle(photo())["reference"].movedim(axis, 0)
-    still = [model.still(model.encode(frame)).movedim(axis, 0)[0] for frame in (clip[:1], clip[1:], clip[1:])]
+    axis = model.random_inputs["noise"].shape.index(3)
+    video = model.precompute(photo())["reference"].movedim(axis, 0)
+    still = [model.static_video(model.encode(frame)).movedim(axis, 0)[0] for frame in (clip[:1], clip[1:], clip[1:])]
     torch.testing.assert_close(video, torch.stack(still))
 
 
@@ -136,7 +138,7 @@ def test_i2vgenxl_asks_for_noise_or_for_v(i2vgenxl_folder: Path, tmp_path: Path)
     file = "scheduler/scheduler_config.json"
     model = load_backbone(changed(i2vgenxl_folder, tmp_path / "noise", file, prediction_type="epsilon"), frames=2)
     noise = torch.randn(1, 4, 2, 8, 8)
-    _, target = model.diffuse(torch.zeros_like(noise), {"timestep": torch.tensor([400]), "noise": noise})
+    _, target = model.add_noise(torch.zeros_like(noise), {"timestep": torch.tensor([400]), "noise": noise})
     assert torch.equal(target, noise)
     with pytest.raises(SurrogateError, match="was trained to predict sample, which is not read"):
         load_backbone(changed(i2vgenxl_folder, tmp_path / "sample", file, prediction_type="sample"))

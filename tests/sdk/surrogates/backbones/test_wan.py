@@ -72,7 +72,7 @@ def test_each_denoiser_is_asked_at_the_levels_that_the_pipeline_gives_it(wan22_f
     assert high.levels.min() >= 0.9 > low.levels.max()
     scheduler = json.loads((wan22_folder / "scheduler" / "scheduler_config.json").read_text())
     torch.testing.assert_close(torch.cat([low.levels, high.levels]), levels_of(scheduler).float())
-    assert high.draws["timestep"].high == len(high.levels)
+    assert high.random_inputs["timestep"].high == len(high.levels)
 
 
 def test_a_stage_needs_its_own_denoiser_alone(wan22_folder: Path, tmp_path: Path) -> None:
@@ -87,11 +87,11 @@ def test_a_stage_needs_its_own_denoiser_alone(wan22_folder: Path, tmp_path: Path
     ("stage", "denoiser"), [(None, "transformer"), ("high", "transformer"), ("low", "transformer_2")]
 )
 def test_a_stage_is_asked_for_in_what_models_are_told(wan22_folder: Path, stage: str | None, denoiser: str) -> None:
-    from anti_i2v import Video
+    from anti_i2v import VideoOptions
     from anti_i2v.engines.torch_engine import TorchEngine
     from anti_i2v.recipes import load_recipe
 
-    engine = TorchEngine([wan22_folder], load_recipe("full"), "cpu", Video(frames=3, stage=stage))
+    engine = TorchEngine([wan22_folder], load_recipe("full"), "cpu", VideoOptions(frames=3, stage=stage))
     engine.prepare()
     (model,) = engine._models
     assert torch.equal(model.levels, load(wan22_folder, stage=stage).levels)
