@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from anti_i2v_cli.delivery import Delivery
 from anti_i2v_cli.options import Device, EngineName, Overwrite, PreviewFile, Quiet, ReceiptFile, check_device
+from anti_i2v_cli.output import Delivery
 
 __all__ = ["check"]
 
@@ -38,7 +38,7 @@ def check(
     """Measure what any tool's protection of a photo did."""
     from anti_i2v.checking import check as measured
     from anti_i2v.images.decode import open_photo
-    from anti_i2v.progress import stepper
+    from anti_i2v_cli.progress import stepper
 
     delivery = Delivery(ctx.obj, receipt, preview, overwrite, quiet)
     check_device(device)

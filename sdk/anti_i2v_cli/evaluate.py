@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from anti_i2v.errors import OutputError, RecipeError, SurrogateError
-from anti_i2v_cli.delivery import Delivery
 from anti_i2v_cli.options import Device, Overwrite, check_device
+from anti_i2v_cli.output import Delivery
 
 if TYPE_CHECKING:
     from anti_i2v.evaluation.results import Evidence
@@ -113,7 +113,7 @@ def evaluate(
     from anti_i2v.evaluation.samples import sample
     from anti_i2v.evaluation.text_report import as_text
     from anti_i2v.files import write_atomic
-    from anti_i2v.progress import narrator
+    from anti_i2v_cli.progress import narrator
 
     # Whatever can be refused is refused here, before the minutes of work.
     delivery = Delivery(ctx.obj, None, None, overwrite, quiet)

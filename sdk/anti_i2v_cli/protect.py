@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from anti_i2v.errors import RecipeError
-from anti_i2v_cli.delivery import Delivery
-from anti_i2v_cli.folder import protect_all
 from anti_i2v_cli.options import Device, EngineName, Overwrite, PreviewFile, Quiet, ReceiptFile, check_device
+from anti_i2v_cli.output import Delivery
+from anti_i2v_cli.protect_folder import protect_all
 
 if TYPE_CHECKING:
     from anti_i2v.protector import Protector
@@ -173,7 +173,7 @@ def _protect_one(
     from anti_i2v.images.decode import open_photo
     from anti_i2v.images.encode import check_holds
     from anti_i2v.images.formats import format_of
-    from anti_i2v.progress import stepper
+    from anti_i2v_cli.progress import stepper
 
     # Whatever can be refused is refused here, before the minutes of work.
     photo = open_photo(source)

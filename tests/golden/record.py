@@ -76,6 +76,7 @@ def checked() -> dict[str, Any]:
 def commands() -> dict[str, list[str]]:
     """Every command with its parameters, by the names that a person types."""
     import typer
+
     from anti_i2v_cli import app
 
     def walk(command: Any, path: str) -> Iterator[tuple[str, list[str]]]:

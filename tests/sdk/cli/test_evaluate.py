@@ -20,8 +20,8 @@ from anti_i2v.evaluation import runner as evidence_module
 from anti_i2v.evaluation.degradations import QUICK_DEGRADATIONS
 from anti_i2v.evaluation.html_report import LARGEST
 from anti_i2v.evaluation.results import CONDITIONS, Evidence
-from anti_i2v.progress import narrator
 from anti_i2v_cli import app
+from anti_i2v_cli.progress import narrator
 
 PHOTOS = Path(__file__).parents[2] / "data"
 TINY = ("--seeds", "2", "--steps", "1")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from anti_i2v.errors import OutputError, RecipeError
-from anti_i2v_cli.delivery import Delivery
 from anti_i2v_cli.errors import FAILED, complain, readable, reason
+from anti_i2v_cli.output import Delivery
 
 if TYPE_CHECKING:
     from anti_i2v.batch import Result
@@ -55,7 +55,7 @@ def _run(
     protector: Protector, source: Path, target: Path, options: Mapping[str, Any], delivery: Delivery
 ) -> list[Result]:
     from anti_i2v.batch import photos_in, protect_folder
-    from anti_i2v.progress import counter
+    from anti_i2v_cli.progress import counter
 
     paths = photos_in(source, target, recursive=options["recursive"])
     width = max(len(_name(path, source)) for path in paths)
