@@ -291,7 +291,7 @@ def test_a_graph_that_computes_something_else_is_noticed(
 def test_a_graph_of_no_recipe_is_not_verified_by_guessing(
     exported: Callable[..., Path], folder_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("anti_i2v_export.exporting.surrogate_drafts", lambda *given: iter(()))
+    monkeypatch.setattr("anti_i2v_export.exporting.surrogate_graphs", lambda *given: iter(()))
     with pytest.raises(
         SurrogateError, match=r"encode.onnx is no graph of the recipes that were named: name its recipe"
     ):
@@ -418,7 +418,7 @@ def test_several_layers_are_hooked_for_an_anchor(folder_of: Callable[[str], Path
 class Drawing(Surrogate):
     """A convolution of the photo and noise at half its size, weighed by a timestep, beside a prompt."""
 
-    draws = {  # noqa: RUF012  # as the base class has it: never changed
+    random_inputs = {  # noqa: RUF012  # as the base class has it: never changed
         "noise": RandomInput(kind="normal", shape=("B", 2, "H/2", "W/2")),
         "timestep": RandomInput(kind="integers", shape=("B",), low=20, high=980),
     }

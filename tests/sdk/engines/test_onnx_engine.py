@@ -23,8 +23,7 @@ from anti_i2v.engines.torch_engine import TorchPhoto
 from anti_i2v.errors import Cancelled, RecipeError, SurrogateError
 from anti_i2v.images.platforms import PRESETS
 from anti_i2v.images.resize import resize_to_working, working_size
-from anti_i2v.optim import optimise as refining
-from anti_i2v.optim import pgd as descent
+from anti_i2v.optim import optimise, pgd
 from anti_i2v.optim.initialisation import initial_pattern
 from anti_i2v.optim.optimise import optimise_photo
 from anti_i2v.optim.pgd import Result, Step
@@ -72,7 +71,7 @@ def refined(engine: str, photo: Rgb8, own: Recipe, names: list[str | Path], **op
     """The best candidate, (1, 3, H, W), and its score."""
     on = opened(engine, photo, own, names)
     outcome: Result[Any] = optimise_photo(on, own, **options)
-    return on.look(outcome.candidate), float(outcome.score[0])
+    return on.to_numpy(outcome.candidate), float(outcome.score[0])
 
 
 def equal_levels(one: NDArray[Any], other: NDArray[Any]) -> float:
@@ -218,11 +217,11 @@ def test_a_deadline_ends_the_steps_and_the_best_candidate_is_given(
         now += 1
 
     clock = SimpleNamespace(monotonic=lambda: now)
-    for module in (descent, refining):
+    for module in (optimise, pgd):
         monkeypatch.setattr(module, "time", clock)
     own = recipe(steps=40)
     photo = opened("onnx", photos[0], own, ["embedded"])
-    monkeypatch.setattr(photo, "wait", tick)
+    monkeypatch.setattr(photo, "synchronize", tick)
     outcome = optimise_photo(photo, own, deadline=12.5)  # binding and each step take a second
     assert outcome.stopped == "deadline"
     assert 5 < outcome.steps <= 11
@@ -235,7 +234,7 @@ def test_a_deadline_ends_the_steps_and_the_best_candidate_is_given(
 def test_pixels_outlive_the_photo_that_they_were_looked_at_in(photos: list[Rgb8]) -> None:
     own = recipe(steps=0)
     photo = opened("onnx", photos[0], own, ["embedded"])
-    start = photo.look(photo.start)
+    start = photo.to_numpy(photo.start)
     kept = start.copy()
     del photo
     _ = [np.full(start.shape, index, np.float32) for index in range(64)]  # whoever gets that memory next
@@ -280,7 +279,7 @@ def test_where_nothing_is_exported_the_draft_is_delivered(photos: list[Rgb8]) ->
 class Noisy(Surrogate):
     """One convolution with a denoiser's inputs: the photo, noise, a timestep that weighs it, a prompt's embedding."""
 
-    draws = {  # noqa: RUF012  # as the base class has it: never changed
+    random_inputs = {  # noqa: RUF012  # as the base class has it: never changed
         "noise": RandomInput(kind="normal", shape=("B", 3, "H", "W")),
         "timestep": RandomInput(kind="integers", shape=("B",), low=20, high=980),
     }
@@ -350,7 +349,7 @@ def test_a_surrogate_that_draws_gets_torchs_draws(
     assert equal_levels(on_torch.to_numpy(expected.candidate), on_onnx.to_numpy(found.candidate)) >= 0.99
     np.testing.assert_allclose(found.score, expected.score, rtol=0.02)
     banked = load_recipe(own, noise_samples=2)
-    with pytest.raises(RecipeError, match="draws noise and timestep anew in every step: set draws to 0"):
+    with pytest.raises(RecipeError, match="draws noise and timestep anew in every step: set noise_samples to 0"):
         OnnxEngine([noisy_folder], own, "cpu").open_photo(clean, start, radius, banked, None, 5)
     again = OnnxEngine([noisy_folder] * times, own, "cpu").open_photo(clean, start, radius, own, None, 6)
     other = optimise_photo(again, own, seed=3)

@@ -22,8 +22,7 @@ from anti_i2v.metrics.perceptual import Lpips
 from anti_i2v.objectives.binding import bind_objectives
 from anti_i2v.objectives.encoder_shift import LatentShift
 from anti_i2v.objectives.targets import anchor_target
-from anti_i2v.optim import optimise as module
-from anti_i2v.optim import pgd as descent
+from anti_i2v.optim import optimise, pgd
 from anti_i2v.optim.eot import apply_transform
 from anti_i2v.optim.initialisation import initial_pattern
 from anti_i2v.optim.optimise import optimise_photo
@@ -234,7 +233,7 @@ def test_a_preset_puts_its_codec_into_the_loop(
         qualities.append(quality)
         return jpeg_round_trip_with_tables(photo, quality)
 
-    monkeypatch.setattr("anti_i2v.images.jpeg.jpeg_with_tables", watched)
+    monkeypatch.setattr("anti_i2v.optim.transforms.jpeg_round_trip_with_tables", watched)
     plain = run(clean, recipe(steps=12), surrogates).candidate
     assert qualities == []
     preset = run(clean, recipe(steps=12), surrogates, preset=PRESETS["instagram"]).candidate
@@ -284,7 +283,7 @@ class Slow:
         self.shape, self.start = (1, 3, 8, 8), 0
         self.now = 0.0
 
-    def settle(self, index: int, watch: Callable[[], None]) -> None:
+    def precompute(self, index: int, watch: Callable[[], None]) -> None:
         pass
 
     def bind(self, index: int) -> None:
@@ -303,11 +302,11 @@ class Slow:
     def keep_better(self, best: int, score: float, candidate: int, loss: float) -> tuple[int, float]:
         return (candidate, loss) if loss < score else (best, score)
 
-    def wait(self) -> None:
+    def synchronize(self) -> None:
         pass
 
-    def look(self, candidate: int) -> np.ndarray:
-        raise AssertionError("nothing here looks")
+    def to_numpy(self, candidate: int) -> np.ndarray:
+        raise AssertionError("no transform here reads pixels")
 
 
 @given(deadline=st.floats(-5, 120), surrogates=st.integers(1, 4), mode=st.sampled_from(["one", "all", "beside"]))
@@ -317,8 +316,8 @@ def test_nothing_is_late_and_no_time_is_wasted(deadline: float, surrogates: int,
     joins = photo.surrogates[-1:] if mode == "beside" else []  # a video model of the recipe's own is in every turn
     own = recipe(steps=20, turns="all" if mode == "all" else "one", video_models=joins)
     with pytest.MonkeyPatch.context() as patch:
-        for each in (module, descent):
-            patch.setattr(each, "time", SimpleNamespace(monotonic=lambda: photo.now))
+        for module in (optimise, pgd):
+            patch.setattr(module, "time", SimpleNamespace(monotonic=lambda: photo.now))
         outcome = optimise_photo(photo, own, deadline=deadline)
     a_step = 3 * {"one": 1, "all": surrogates, "beside": min(2, surrogates)}[mode]
     assert photo.now <= max(deadline, float(deadline >= 0))  # what a pass takes is known after the first one

@@ -9,22 +9,22 @@ from types import SimpleNamespace
 import pytest
 
 from anti_i2v.errors import Cancelled, RecipeError
-from anti_i2v.optim import pgd as descent
+from anti_i2v.optim import pgd
 from anti_i2v.optim.pgd import Step, run
 
 
 class Walk:
     """Candidates are numbers; the loss is the distance to a goal; a step takes two seconds where a clock is given."""
 
-    def __init__(self, own_score: bool = False, goal: float = 100.0) -> None:
-        self.own_score, self.goal = own_score, goal
+    def __init__(self, scores_separately: bool = False, goal: float = 100.0) -> None:
+        self.scores_separately, self.goal = scores_separately, goal
         self.lengths: list[float] = []
         self.scored: list[float] = []
-        self.waited = 0
+        self.synchronized = 0
         self.now = 0.0
 
     def clock(self, monkeypatch: pytest.MonkeyPatch) -> Walk:
-        monkeypatch.setattr(descent, "time", SimpleNamespace(monotonic=lambda: self.now))
+        monkeypatch.setattr(pgd, "time", SimpleNamespace(monotonic=lambda: self.now))
         return self
 
     def step(self, candidate: float, taken: int, length: float) -> tuple[float, float]:
@@ -40,8 +40,8 @@ class Walk:
     def keep_better(self, best: float, score: float, candidate: float, loss: float) -> tuple[float, float]:
         return (candidate, loss) if loss < score else (best, score)
 
-    def wait(self) -> None:
-        self.waited += 1
+    def synchronize(self) -> None:
+        self.synchronized += 1
 
 
 def test_steps_shorten_along_a_cosine_to_their_last_share() -> None:
@@ -69,17 +69,17 @@ def test_a_schedule_that_the_deadline_would_cut_is_shortened(monkeypatch: pytest
     assert walk.lengths[-1] == pytest.approx(0.4)  # the last that fits is a short one, as if 6 had been asked for
 
 
-def test_the_device_is_waited_for_only_where_there_is_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_device_is_synchronized_for_only_where_there_is_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     patient, hurried = Walk(), Walk().clock(monkeypatch)
     run(patient, 0.0, steps=3, step=1.0)
     run(hurried, 0.0, steps=3, step=1.0, deadline=1000.0)
-    assert (patient.waited, hurried.waited) == (0, 3)
+    assert (patient.synchronized, hurried.synchronized) == (0, 3)
 
 
-@pytest.mark.parametrize("own_score", [False, True], ids=["the loss compares", "a score compares"])
+@pytest.mark.parametrize("scores_separately", [False, True], ids=["the loss compares", "a score compares"])
 @pytest.mark.parametrize("final_step", [0.0, 1.0])
-def test_the_best_is_kept_when_steps_pass_the_goal(own_score: bool, final_step: float) -> None:
-    outcome = run(Walk(own_score, goal=3.1), 0.0, steps=8, step=1.0, final_step=final_step, score_every=int(own_score))
+def test_the_best_is_kept_when_steps_pass_the_goal(scores_separately: bool, final_step: float) -> None:
+    outcome = run(Walk(scores_separately, goal=3.1), 0.0, steps=8, step=1.0, final_step=final_step, score_every=int(scores_separately))
     visited = [0.0]
     walk = Walk(goal=3.1)
     run(walk, 0.0, steps=8, step=1.0, final_step=final_step)
@@ -91,7 +91,7 @@ def test_the_best_is_kept_when_steps_pass_the_goal(own_score: bool, final_step: 
 
 @pytest.mark.parametrize(("every", "scored"), [(0, [0, 6]), (2, [0, 2, 4, 6]), (4, [0, 4, 6]), (6, [0, 6])])
 def test_candidates_are_scored_as_often_as_asked_and_never_twice(every: int, scored: list[float]) -> None:
-    walk = Walk(own_score=True)
+    walk = Walk(scores_separately=True)
     run(walk, 0.0, steps=6, step=1.0, final_step=1.0, score_every=every)
     assert walk.scored == scored
 
@@ -103,7 +103,7 @@ def test_a_loss_of_the_steps_is_never_mistaken_for_a_score() -> None:
         def step(self, candidate: float, taken: int, length: float) -> tuple[float, float]:
             return super().step(candidate, taken, length)[0], -1e9
 
-    outcome = run(Lucky(own_score=True, goal=0.0), 0.0, steps=4, step=1.0)
+    outcome = run(Lucky(scores_separately=True, goal=0.0), 0.0, steps=4, step=1.0)
     assert (outcome.candidate, outcome.score) == (0.0, 0.0)
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from anti_i2v.errors import Cancelled, RecipeError
-from anti_i2v.optim import pgd as descent
+from anti_i2v.optim import pgd
 from anti_i2v.optim.eot import expectation
 from anti_i2v.optim.pgd import Result, Step
 from anti_i2v.optim.projection import project
@@ -166,13 +166,13 @@ def test_spaces_take_turns(clean: torch.Tensor) -> None:
         def __init__(self, name: str) -> None:
             self.name = name
 
-        def enter(self, pixels: torch.Tensor) -> torch.Tensor:
+        def to_coordinates(self, pixels: torch.Tensor) -> torch.Tensor:
             return pixels
 
-        def leave(self, coordinates: torch.Tensor) -> torch.Tensor:
+        def to_pixels(self, coordinates: torch.Tensor) -> torch.Tensor:
             return coordinates
 
-        def share(self, direction: torch.Tensor) -> torch.Tensor:
+        def scale_direction(self, direction: torch.Tensor) -> torch.Tensor:
             moved.append(self.name)
             return direction
 
@@ -206,7 +206,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
-        monkeypatch.setattr(descent, "time", SimpleNamespace(monotonic=lambda: self.now))
+        monkeypatch.setattr(pgd, "time", SimpleNamespace(monotonic=lambda: self.now))
 
     def slow(self, pixels: torch.Tensor) -> torch.Tensor:
         self.now += 2.0 * torch.is_grad_enabled()
