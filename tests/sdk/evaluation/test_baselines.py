@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -31,7 +32,7 @@ INFO = SurrogateInfo(name="toy", kind="Toy", source="here", fingerprint="none", 
 SIDE = 32
 LEVEL = 1 / 255
 NAMES = ["advdm", "dct-shield", "i2vguard-latent", "mist", "photoguard", "sds", "sds-ascent"]
-DATA = Path(load_baseline.__code__.co_filename).parent.parent / "data" / "competitors"
+DATA = Path(str(resources.files("anti_i2v").joinpath("data", "baselines")))
 
 
 class Linear(Surrogate):
@@ -102,20 +103,20 @@ class LinearVideo(Backbone):
     def decode_video(self, latents: torch.Tensor) -> torch.Tensor:
         raise NotImplementedError
 
-    def at(self, timestep: torch.Tensor) -> DenoiserInputs:
+    def timestep_inputs(self, timestep: torch.Tensor) -> DenoiserInputs:
         raise NotImplementedError
 
-    def still(self, latent: torch.Tensor) -> torch.Tensor:
+    def static_video(self, latent: torch.Tensor) -> torch.Tensor:
         return latent.unsqueeze(1).expand(-1, self.frames, -1, -1, -1)
 
-    def diffuse(self, reference: torch.Tensor, draw: DenoiserInputs) -> tuple[torch.Tensor, torch.Tensor]:
+    def add_noise(self, reference: torch.Tensor, draw: DenoiserInputs) -> tuple[torch.Tensor, torch.Tensor]:
         noise = draw["noise"].to(reference)
         return SIGNAL * reference + REST * noise, SIGNAL * noise - REST * reference
 
     def denoise(
         self, noisy: torch.Tensor, latent: torch.Tensor, pixels: torch.Tensor, draw: DenoiserInputs
     ) -> torch.Tensor:
-        prediction: torch.Tensor = self.denoiser(noisy, self.still(latent))
+        prediction: torch.Tensor = self.denoiser(noisy, self.static_video(latent))
         return prediction
 
 

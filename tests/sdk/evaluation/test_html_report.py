@@ -150,8 +150,8 @@ def test_bars_are_as_long_as_their_numbers(said: str) -> None:
 def test_a_bar_below_nothing_is_empty_and_one_beyond_the_scale_is_full(evaluation: Evaluation) -> None:
     row = evaluation.evidence.survival[0]
     odd = (
-        msgspec.structs.replace(row, left=Estimate(-0.3, -0.6, 0.1, 2)),
-        msgspec.structs.replace(row, left=Estimate(5.0, 4.0, 9.0, 2)),
+        msgspec.structs.replace(row, retained=Estimate(-0.3, -0.6, 0.1, 2)),
+        msgspec.structs.replace(row, retained=Estimate(5.0, 4.0, 9.0, 2)),
     )
     reader = Reader(page(changed(evaluation, survival=odd)))
     assert [each["style"] for each in bars(reader)][::2] == ["width: 0.0%", "width: 100.0%"]

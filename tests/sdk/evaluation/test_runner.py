@@ -83,9 +83,9 @@ def wandering(
 
 @pytest.fixture
 def known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("anti_i2v.evaluation.generation.animate", wandering)
+    monkeypatch.setattr("anti_i2v.evaluation.generation.generate_videos", wandering)
     monkeypatch.setattr(module, "load_victim", lambda name, device: object())
-    monkeypatch.setattr(module, "describe", lambda name: msgspec.structs.replace(KNOWN, name=str(name)))
+    monkeypatch.setattr(module, "describe_victim", lambda name: msgspec.structs.replace(KNOWN, name=str(name)))
 
 
 def spoiled(clean: Rgb8, levels: int = 8, seed: int = 3) -> Rgb8:
@@ -215,7 +215,7 @@ def test_the_headline_is_of_the_hardest_victim_and_survival_too(monkeypatch: pyt
     roles = {"easy": "white-box", "hard": "untouched", "middle": "encoder"}
     monkeypatch.setattr(
         module,
-        "describe",
+        "describe_victim",
         lambda name: msgspec.structs.replace(KNOWN, name=name, role=roles[name]),
     )
     settings = {**SETTINGS, "victims": ["middle", "hard", "easy"], "changes": ("jpeg75",)}

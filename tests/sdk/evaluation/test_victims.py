@@ -79,7 +79,7 @@ def test_a_home_without_encoders_has_no_victims_at_hand(empty_home: Path) -> Non
 def test_a_victim_without_its_encoder_says_what_to_pull(
     empty_home: Path, dit_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("anti_i2v.evaluation.victims.where", lambda name: dit_folder)
+    monkeypatch.setattr("anti_i2v.evaluation.victims.victim_folder", lambda name: dit_folder)
     with pytest.raises(SurrogateError, match="surrogates pull taesd3"):
         load_victim("dit-taesd3")
 
@@ -100,7 +100,7 @@ def test_an_unknown_victim_is_refused_with_the_known_ones(tmp_path: Path) -> Non
 def test_a_victim_that_is_not_on_this_machine_says_how_to_train_it(
     empty_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("anti_i2v.evaluation.victims.where", lambda name: None)
+    monkeypatch.setattr("anti_i2v.evaluation.victims.victim_folder", lambda name: None)
     with pytest.raises(SurrogateError, match=r"train it with sdk/training/victims\.py"):
         load_victim("dit-taesd3")
 
