@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from anti_i2v.receipts import receipt as receipts
-from anti_i2v.receipts import text as report
+from anti_i2v.receipts.tables import MARGINS, TABLES
 from anti_i2v.recipes import load_recipe
 from anti_i2v_server.tokens import Tokens
 
@@ -381,13 +380,15 @@ def test_the_page_says_what_the_terminal_says(page: Any, process: Any) -> None:
                    MEASURES: words.MEASURES.map((each) => each.slice(0, 3)) };
         }"""
     )
-    assert said["RELIEF"] == [[None if end == float("inf") else end, text] for end, text in report._RELIEF]
-    assert said["DELTA_E"] == [[None if end == float("inf") else end, text] for end, text in report._DELTA_E]
-    assert said["MARGINS"] == {camel(name): margin for name, margin in receipts.MARGINS.items()}
-    assert said["MEASURES"] == [[camel(field), title, decimals] for title, field, decimals in report._MEASURES]
-    assert said["NOTHING_SMOOTH"] == report._NOTHING_SMOOTH
-    for name in ("SAME_PERSON", "MEASURED_ON", "VIDEO_MODELS", "PLATFORMS"):
-        assert said[name] == getattr(report, name)
+    bands, sentences = TABLES.bands, TABLES.sentences
+    assert said["RELIEF"] == [[None if end == float("inf") else end, text] for end, text in bands.smooth_areas]
+    assert said["DELTA_E"] == [[None if end == float("inf") else end, text] for end, text in bands.colour]
+    assert said["MARGINS"] == {camel(name): margin for name, margin in MARGINS.items()}
+    assert said["MEASURES"] == [[camel(row.field), row.title, row.decimals] for row in TABLES.measures]
+    assert said["NOTHING_SMOOTH"] == bands.no_smooth_areas
+    assert said["SAME_PERSON"] == TABLES.same_person
+    for name in ("measured_on", "video_models", "platforms"):
+        assert said[name.upper()] == getattr(sentences, name)
 
 
 def camel(name: str) -> str:

@@ -19,7 +19,8 @@ from anti_i2v.evaluation.statistics import Estimate
 from anti_i2v.evaluation.validity_checks import ValidityIssue
 from anti_i2v.evaluation.victims import Role, victims
 from anti_i2v.evaluation.video_metrics import MEASURES
-from anti_i2v.receipts.text import SAME_PERSON, describe_smooth_areas
+from anti_i2v.receipts.tables import TABLES
+from anti_i2v.receipts.text import describe_smooth_areas
 
 __all__ = [
     "CONDITION_WORDS",
@@ -221,9 +222,9 @@ def _enough(evidence: Evidence, headline: Headline) -> Iterator[str]:
     }
     if not {"clean", "protected"} <= set(means):
         yield "Whether the person is still recognised was not measured."
-    elif means["clean"] < SAME_PERSON:
+    elif means["clean"] < TABLES.same_person:
         yield "This model does not keep the person well even without protection."
-    elif means["protected"] >= SAME_PERSON:
+    elif means["protected"] >= TABLES.same_person:
         yield f"{'And' if little else 'But'} the videos still show the same person."
     elif not little:
         yield "The videos no longer pass for the same person."

@@ -58,6 +58,11 @@ class Imperceptibility(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     mean_levels: float
     sampled_share: float
 
+    @property
+    def relief(self) -> float | None:
+        """Earlier name of `smooth_area_rms`, until 0.3."""
+        return self.smooth_area_rms
+
 
 def compare(clean: Rgb8, protected: Rgb8) -> Imperceptibility:
     """All numbers of a pair of (H, W, 3) photos. Raises ValueError for unequal sizes or sides below 11 pixels."""

@@ -158,7 +158,8 @@ def effect_on(
         lpips = _pair(instruments.lpips(decoded[1:], clean))
     if instruments.faces is not None and face is not None:
         first, *others = (as_uint8(photo) for photo in decoded)
-        identity = VersusRandom(*(instruments.faces.identity(first, other, face) for other in others))
+        protected, random = (instruments.faces.identity(first, other, face) for other in others)
+        identity = VersusRandom(protected, random)
     return Effect(
         surrogate=name,
         role=role,
