@@ -307,7 +307,7 @@ class Hub:
 
 def know(monkeypatch: pytest.MonkeyPatch, pinned: str) -> None:
     entry = EncoderEntry(name="toy", hub="toys/toy", role="surrogate", family="toy", licence="MIT", fingerprint=pinned)
-    monkeypatch.setattr(registry, "entries", lambda: {"toy": entry})
+    monkeypatch.setattr(registry, "encoders", lambda: {"toy": entry})
 
 
 def test_what_is_pulled_is_kept_when_its_fingerprint_is_the_pinned_one(

@@ -24,7 +24,7 @@ Draw = Mapping[str, torch.Tensor]
 class Noisy(Surrogate):
     """One convolution with a denoiser's inputs: the photo, noise, a timestep that weighs it, a prompt's embedding."""
 
-    draws = {  # noqa: RUF012  # as the base class has it: never changed
+    random_inputs = {  # noqa: RUF012  # as the base class has it: never changed
         "noise": RandomInput(kind="normal", shape=("B", 3, "H", "W")),
         "timestep": RandomInput(kind="integers", shape=("B",), low=20, high=980),
     }

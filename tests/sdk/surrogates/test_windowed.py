@@ -40,9 +40,9 @@ def noise(*shape: int) -> torch.Tensor:
 
 
 def drawn(surrogate: Any, clean: torch.Tensor, seed: int = 0) -> dict[str, torch.Tensor]:
-    arrays = sample_inputs(surrogate.draws, tuple(clean.shape), np.random.default_rng(seed))
+    arrays = sample_inputs(surrogate.random_inputs, tuple(clean.shape), np.random.default_rng(seed))
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    return {**surrogate.context, **surrogate.settle(clean), **tensors}
+    return {**surrogate.context, **surrogate.precompute(clean), **tensors}
 
 
 # What it sees.
@@ -92,7 +92,7 @@ def test_on_photos_of_its_own_size_it_is_the_model_itself(windowed: Windowed, mo
     clean, candidate = noise(2, 3, SIDE, SIDE), noise(2, 3, SIDE, SIDE).flip(0)
     draw = drawn(windowed, clean)
     seen = windowed.features(candidate, draw)
-    settled = model.settle(clean)
+    settled = model.precompute(clean)
     expected = model.features(candidate, {**draw, **settled})
     assert seen.keys() == expected.keys()
     for name in seen:

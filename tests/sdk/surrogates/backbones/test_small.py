@@ -139,7 +139,7 @@ def test_a_known_encoder_that_is_named_is_loaded_from_the_home_folder(
     digest = fingerprint(tmp_path / "home" / "surrogates" / "toy" / WEIGHTS)
     entry = registry.EncoderEntry("toy", "nobody/toy", "surrogate", "test", "MIT", digest)
     monkeypatch.setenv("ANTI_I2V_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(registry, "entries", lambda: {"toy": entry})
+    monkeypatch.setattr(registry, "encoders", lambda: {"toy": entry})
     folder = tmp_path / "named"
     shutil.copytree(small_folder, folder, ignore=shutil.ignore_patterns("vae"))
     (folder / "vae").mkdir()
