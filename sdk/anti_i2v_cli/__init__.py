@@ -1,12 +1,12 @@
-"""The command `anti-i2v`. It starts fast: whatever can be refused without torch is refused before torch is loaded.
+"""The command line `anti-i2v`: a module per command, registered here.
 
-Exit codes: 0 done, 1 failed, 2 asked for something that does not exist, 130 stopped by Ctrl-C.
+Exit codes: 0 success, 1 failure, 2 wrong usage, 130 stopped by Ctrl-C.
 
-A command is a plain function in a module here, registered below. Such a module imports what is heavy, or belongs to an
-extra, inside its functions: all of them are imported at every start.
+Every start imports all command modules. They therefore import torch, optional packages and other slow modules inside
+their functions, after they have checked the options.
 """
 
-from anti_i2v_cli import check, evaluate, export, layers, lists, protect, serve, surrogates, tokens
+from anti_i2v_cli import check, evaluate, export, layers, presets, protect, recipes, serve, surrogates, tokens
 from anti_i2v_cli.app import app, main
 
 __all__ = ["app", "main"]
@@ -15,8 +15,8 @@ __all__ = ["app", "main"]
 app.command()(protect.protect)
 app.command()(check.check)
 app.command()(evaluate.evaluate)
-app.command()(lists.recipes)
-app.command()(lists.presets)
+app.command()(recipes.recipes)
+app.command()(presets.presets)
 app.command()(export.export)
 app.command()(layers.layers)
 app.command()(serve.serve)

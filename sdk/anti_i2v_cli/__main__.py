@@ -1,4 +1,4 @@
-"""Run `anti-i2v`, as `python -m anti_i2v_cli`."""
+"""Run `anti-i2v` as `python -m anti_i2v_cli`."""
 
 from anti_i2v_cli import main
 

@@ -1,4 +1,4 @@
-"""The application that commands are registered on, and the process it runs in."""
+"""The application that commands are registered on, and its entry point."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Annotated
 
 import typer
 
-from anti_i2v_cli.errors import Commands
+from anti_i2v_cli.errors import CommandGroup
 
 __all__ = ["app", "main"]
 
-# What torch, diffusers and the hub's client say while they load concerns their users, not ours.
-QUIET = {
+LIBRARY_LOGGING = {
     "DIFFUSERS_VERBOSITY": "error",
     "TRANSFORMERS_VERBOSITY": "error",
     "HF_HUB_VERBOSITY": "error",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TORCH_CPP_LOG_LEVEL": "ERROR",
 }
+"""Environment variables that silence torch, diffusers and the hub's client; a value that is set already stays."""
 
 app = typer.Typer(
-    cls=Commands,
+    cls=CommandGroup,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -34,20 +34,20 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """The entry point."""
-    # Before they are loaded; a person who sets one of these sees what they asked for.
-    for name, value in QUIET.items():
+    """Run the command line."""
+    # These libraries read the variables when they are imported.
+    for name, value in LIBRARY_LOGGING.items():
         os.environ.setdefault(name, value)
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
-    # A file name may hold what the terminal or the pipe cannot show: that must not end a batch.
+    # A file name that the terminal or the pipe cannot show must not end a batch.
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     app()
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _print_version(requested: bool) -> None:
+    if requested:
         from anti_i2v.receipts.receipt import versions
 
         typer.echo(f"anti-i2v {versions()['anti-i2v-sdk']}")
@@ -58,9 +58,9 @@ def _version(asked: bool) -> None:
 def _start(
     ctx: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    ctx.obj = []  # the files that the command wrote so far: whoever presses Ctrl-C wants to know
+    ctx.obj = []  # the files that the command has written, which the message after Ctrl-C counts
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())

@@ -1,4 +1,4 @@
-"""What went wrong, as one line on stderr and an exit code."""
+"""Errors on the command line: one line on stderr and an exit code."""
 
 from __future__ import annotations
 
@@ -12,68 +12,86 @@ from typer.core import TyperGroup
 
 from anti_i2v.errors import AntiI2VError, RecipeError
 
-__all__ = ["FAILED", "INTERRUPTED", "USAGE", "Commands", "complain", "readable", "reason"]
+__all__ = [
+    "FAILED",
+    "INTERRUPTED",
+    "USAGE",
+    "CommandGroup",
+    "describe_system_error",
+    "escape_undecodable",
+    "report_error",
+]
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 
-class Commands(TyperGroup):
-    """Turns every error that a person can cause into one line on stderr and an exit code."""
+class CommandGroup(TyperGroup):
+    """A group of commands that reports expected errors in one line and exits with their code."""
 
     def main(self, *args: Any, **options: Any) -> Any:
+        """Run a command, report usage errors and exit."""
         try:
             code = super().main(*args, **{**options, "standalone_mode": False})
-        except Exception as problem:
-            # typer's usage errors, by what they can do: the module of their class changed between its versions.
-            if not hasattr(problem, "format_message"):
+        except Exception as error:
+            # Recognise typer's usage errors by their method: their class moved between modules in its versions.
+            if not hasattr(error, "format_message"):
                 raise
-            message, where = " ".join(problem.format_message().split()), getattr(problem, "ctx", None)
-            complain(message if where is None else f"{message.rstrip('.')}: see {where.command_path} --help")
+            message, context = " ".join(error.format_message().split()), getattr(error, "ctx", None)
+            report_error(message if context is None else f"{message.rstrip('.')}: see {context.command_path} --help")
             sys.exit(USAGE)
         sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: Any) -> Any:
+        """Run a command and report what it raises; unexpected exceptions keep their traceback."""
         try:
             return super().invoke(ctx)
-        except (KeyboardInterrupt, typer.Abort):
-            complain(_interrupted(ctx.obj))
-            raise typer.Exit(INTERRUPTED) from None
-        except AntiI2VError as problem:
-            complain(str(problem))
-            raise typer.Exit(USAGE if isinstance(problem, RecipeError) else FAILED) from None
-        except Exception as problem:
-            refusal = reason(problem)
-            if refusal is None:
+        except (KeyboardInterrupt, Exception) as error:
+            report = _message_and_code(error, ctx.obj)
+            if report is None:
                 raise
-            complain(refusal)
-            raise typer.Exit(FAILED) from None
+            message, code = report
+            report_error(message)
+            raise typer.Exit(code) from None
 
 
-def complain(message: str) -> None:
-    """One line on stderr that says whose it is."""
-    typer.echo(f"anti-i2v: {readable(message)}", err=True)
+def report_error(message: str) -> None:
+    """Print one line on stderr, after the program's name."""
+    typer.echo(f"anti-i2v: {escape_undecodable(message)}", err=True)
 
 
-def readable(text: str) -> str:
-    """Bytes of a file name that are not UTF-8 come as lone surrogates, which neither a terminal nor JSON can hold."""
+def escape_undecodable(text: str) -> str:
+    """Escape lone surrogates, by which Python keeps bytes of file names that are not UTF-8: JSON cannot hold them."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def reason(problem: BaseException | None) -> str | None:
-    """One line about what the machine refused: a file, or memory. None for anything else, which is a fault of ours."""
-    if isinstance(problem, OSError) and not isinstance(problem, BrokenPipeError):
-        why = problem.strerror or type(problem).__name__
-        return f"{problem.filename or 'a file'} cannot be used ({why}): check the path and your permissions"
-    # By name and words: torch must not be loaded to ask, and its CPU raises a plain RuntimeError.
-    words = ("DefaultCPUAllocator", "out of memory")
-    named = type(problem).__name__ == "OutOfMemoryError"
-    worded = isinstance(problem, RuntimeError) and any(word in str(problem) for word in words)
-    if isinstance(problem, MemoryError) or named or worded:
+def describe_system_error(error: BaseException | None) -> str | None:
+    """Describe in one line why the system refused a file or memory; None for any other exception, which is a bug."""
+    if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+        reason = error.strerror or type(error).__name__
+        return f"{error.filename or 'a file'} cannot be used ({reason}): check the path and your permissions"
+    if _is_out_of_memory(error):
         return "not enough memory: give a smaller photo, close other programs, or pass --device cpu"
     return None
 
 
-def _interrupted(written: Sequence[Path] | None) -> str:
+def _is_out_of_memory(error: BaseException | None) -> bool:
+    # By name and text: torch must not be loaded for this, and its CPU allocator raises a plain RuntimeError.
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    texts = ("DefaultCPUAllocator", "out of memory")
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in texts)
+
+
+def _message_and_code(error: BaseException, written: Sequence[Path] | None) -> tuple[str, int] | None:
+    if isinstance(error, KeyboardInterrupt | typer.Abort):
+        return _cancellation(written or ()), INTERRUPTED
+    if isinstance(error, AntiI2VError):
+        return str(error), USAGE if isinstance(error, RecipeError) else FAILED
+    message = describe_system_error(error)
+    return None if message is None else (message, FAILED)
+
+
+def _cancellation(written: Sequence[Path]) -> str:
     if not written:
         return "cancelled, nothing was written"
     files = "1 file was" if len(written) == 1 else f"{len(written)} files were"

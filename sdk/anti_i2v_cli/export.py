@@ -1,4 +1,4 @@
-"""`anti-i2v export`: surrogates as ONNX graphs, verified."""
+"""`anti-i2v export`: export surrogates as verified ONNX graphs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anti_i2v.errors import RecipeError, SurrogateError
+from anti_i2v.errors import RecipeError
 from anti_i2v_cli.options import Overwrite, Quiet
+from anti_i2v_cli.packages import require_packages
 
 if TYPE_CHECKING:
     from anti_i2v.engines.artifacts import Graph, Verification
@@ -24,86 +25,93 @@ def export(
         typer.Argument(
             metavar="[SURROGATE]...",
             show_default=False,
-            help="Names or folders, as in `anti-i2v surrogates`; `lpips` for receipts.",
+            help="The models to export: names from `anti-i2v surrogates` or folders; `lpips` for receipts.",
         ),
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="DIR", help="The directory to make; by default where the ONNX engine looks."
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            help="Write the artifact into this new folder; default: where the ONNX engine looks.",
         ),
     ] = None,
     recipe: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Export what this recipe needs; may be repeated. By default all of them."),
+        typer.Option(metavar="NAME", help="Export only what this recipe needs; repeatable. Default: all recipes."),
     ] = None,
-    half: Annotated[bool, typer.Option("--half", help="Store the weights as fp16: half the size.")] = False,
+    half: Annotated[bool, typer.Option("--half", help="Store the weights as fp16, at half the size.")] = False,
     check: Annotated[
-        Path | None, typer.Option("--check", metavar="DIR", help="Verify an artifact again instead of making one.")
+        Path | None, typer.Option("--check", metavar="FOLDER", help="Verify an existing artifact instead.")
     ] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Export surrogates to ONNX, gradients included, for `--engine onnx`, which needs no torch."""
+    """Export surrogates with their gradients to ONNX, for `--engine onnx`, which needs no torch."""
     from anti_i2v.recipes import load_recipe
 
     for name in recipe or []:
         load_recipe(name)
     if check is not None:
-        _check(check, surrogates or [], recipe or [], output, quiet)
+        _check_artifact(check, surrogates or [], recipe or [], output, quiet)
         return
     if not surrogates:
         raise RecipeError("name what to export, such as taesd, or an artifact to --check")
     if output is not None and len(surrogates) > 1:
-        raise RecipeError("one directory holds one artifact: name one surrogate, or leave -o out")
-    _need_tools()
+        raise RecipeError("one folder holds one artifact: name one surrogate, or leave -o out")
+    _require_export_packages()
+    for name in surrogates:
+        ctx.obj.append(_export_one(name, output, recipe, half, overwrite, quiet))
+
+
+def _export_one(
+    name: str, output: Path | None, recipes: Sequence[str] | None, half: bool, overwrite: bool, quiet: bool
+) -> Path:
     from anti_i2v_export import export_surrogate
     from anti_i2v_export.exporting import default_folder
 
-    for name in surrogates:
-        folder = default_folder(name) if output is None else output
-        progress = None if quiet else _tell
-        artifact = export_surrogate(name, folder, recipes=recipe, half=half, overwrite=overwrite, progress=progress)
-        ctx.obj.append(folder)
-        if not quiet:
-            size = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
-            typer.echo(f"{artifact.surrogate.name}: {len(artifact.graphs)} graphs, {size:.1f} MB, in {folder}\n")
+    folder = output or default_folder(name)
+    progress = None if quiet else _print_graph
+    artifact = export_surrogate(name, folder, recipes=recipes, half=half, overwrite=overwrite, progress=progress)
+    if not quiet:
+        size = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
+        typer.echo(f"{artifact.surrogate.name}: {len(artifact.graphs)} graphs, {size:.1f} MB, in {folder}\n")
+    return folder
 
 
-def _check(folder: Path, surrogates: Sequence[str], recipes: Sequence[str], output: Path | None, quiet: bool) -> None:
+def _check_artifact(
+    folder: Path, surrogates: Sequence[str], recipes: Sequence[str], output: Path | None, quiet: bool
+) -> None:
     if output is not None or len(surrogates) > 1:
-        raise RecipeError("--check takes a directory, and at most one surrogate to compare it with")
+        raise RecipeError("--check takes a folder, and at most one surrogate to compare it with")
     from anti_i2v.engines.artifacts import read_artifact
 
-    read_artifact(folder)  # what is wrong with its files shows before torch is loaded
-    _need_tools()
+    read_artifact(folder)  # refuses bad files before torch is loaded
+    _require_export_packages()
     from anti_i2v_export import check_export
 
     artifact = check_export(folder, surrogates[0] if surrogates else None, recipes)
     if not quiet:
         for graph in artifact.graphs:
-            _tell(graph)
-        typer.echo(f"{folder}: its files are those it names, and every graph agrees with torch")
+            _print_graph(graph)
+        typer.echo(f"{folder}: every file has its recorded hash, and every graph agrees with torch")
 
 
-def _need_tools() -> None:
-    from importlib.util import find_spec
-
-    for package, extra in (("torch", "sdk"), ("onnx", "export"), ("onnxscript", "export"), ("onnxruntime", "cpu")):
-        if find_spec(package) is None:
-            how = "pip install torch" if extra == "sdk" else 'pip install "anti-i2v-sdk[export,cpu]"'
-            raise SurrogateError(f"exporting needs {package}, which is not installed: {how}")
+def _require_export_packages() -> None:
+    require_packages("exporting", ["torch"], "pip install torch")
+    require_packages("exporting", ["onnx", "onnxscript", "onnxruntime"], 'pip install "anti-i2v-sdk[export,cpu]"')
 
 
-def _tell(graph: Graph) -> None:
-    typer.echo(f"  {graph.file:<48}{graph.nodes:>5} nodes  {_figures(graph.verification)}")
+def _print_graph(graph: Graph) -> None:
+    typer.echo(f"  {graph.file:<48}{graph.nodes:>5} nodes  {_agreement(graph.verification)}")
 
 
-def _figures(found: Verification) -> str:
-    """What was found when the graph was compared with torch."""
-    said = [f"differs by {found.value_error:.0e}"]
-    if found.gradient_cosine is not None and found.sign_agreement is not None:
-        said.append(f"gradient cosine {found.gradient_cosine:.6f}, signs {found.sign_agreement:.2%}")
-    if found.equal_levels is not None:
-        said.append(f"equal levels {found.equal_levels:.2%}")
-    return ", ".join(said)
+def _agreement(verification: Verification) -> str:
+    """Describe how far a graph agrees with torch."""
+    parts = [f"differs by {verification.value_error:.0e}"]
+    if verification.gradient_cosine is not None and verification.sign_agreement is not None:
+        parts.append(f"gradient cosine {verification.gradient_cosine:.6f}, signs {verification.sign_agreement:.2%}")
+    if verification.equal_levels is not None:
+        parts.append(f"equal levels {verification.equal_levels:.2%}")
+    return ", ".join(parts)

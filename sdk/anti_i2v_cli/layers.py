@@ -1,42 +1,47 @@
-"""`anti-i2v layers`: what each block of a video model knows of a photo."""
+"""`anti-i2v layers`: analyse what each block of a video model represents of a photo."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from anti_i2v.errors import SurrogateError
-from anti_i2v_cli.options import Device, Overwrite, check_device
+from anti_i2v_cli.options import Device, Overwrite, Stage, check_device
+
+if TYPE_CHECKING:
+    from anti_i2v.surrogates.layer_analysis import Layer
 
 __all__ = ["layers"]
 
 
 def layers(
-    backbone: Annotated[str, typer.Argument(metavar="MODEL", show_default=False, help="A name or folder.")],
+    backbone: Annotated[
+        str, typer.Argument(metavar="MODEL", show_default=False, help="The video model: a name or a folder.")
+    ],
     source: Annotated[
-        Path, typer.Argument(metavar="PHOTO", show_default=False, readable=False, help="What it is to look at.")
+        Path, typer.Argument(metavar="PHOTO", show_default=False, readable=False, help="The photo to analyse.")
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="PNG", show_default=False, help="Where to draw the blocks.")
+        Path, typer.Option("--output", "-o", metavar="FILE.png", show_default=False, help="Write the picture here.")
     ],
-    caption: Annotated[str, typer.Option(metavar="TEXT", help="What the video would show.")] = "",
-    stage: Annotated[
-        str | None,
-        typer.Option(metavar="STAGE", help="Of Wan 2.2 A14B: its denoiser of high noise (the default), or low."),
-    ] = None,
-    frames: Annotated[int, typer.Option(min=1, max=64, metavar="N", help="Latent frames.")] = 4,
+    caption: Annotated[str, typer.Option(metavar="TEXT", help="Describe what the video would show.")] = "",
+    stage: Stage = None,
+    frames: Annotated[int, typer.Option(min=1, max=64, metavar="N", help="Use this many latent frames.")] = 4,
     timestep: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="Of the noise; by default one is drawn.")
+        int | None, typer.Option(min=0, metavar="N", help="Add noise of this timestep; default: a random one.")
     ] = None,
-    short_side: Annotated[int, typer.Option(min=32, max=2048, metavar="PIXELS", help="Of the photo.")] = 256,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of the noise.")] = 0,
+    short_side: Annotated[
+        int, typer.Option(min=32, max=2048, metavar="PIXELS", help="Scale the photo's shorter side to this.")
+    ] = 256,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Draw the noise from this seed.")] = 0,
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw what each block of a video model makes of a photo, and mark the layers that the recipe `full` picks."""
+    """Draw what each block of a video model represents of a photo, and mark the layers that the recipe `full` uses."""
     check_device(device)
     import torch
 
@@ -56,12 +61,16 @@ def layers(
         raise SurrogateError(f"{backbone} is an encoder: name a whole video model, see `anti-i2v surrogates list`")
     size = working_size(photo.pixels.shape[0], photo.pixels.shape[1], short_side, model.multiple)
     pixels = torch.from_numpy(resize_to_working(photo.pixels, size)).to(where)
-    found = analyse_layers(model, pixels, timestep=timestep, seed=seed)
-    width = max(len(layer.name) for layer in found)
-    typer.echo(f"{'block':<{width}}  {'picked':<6}  like the early one (CKA)  in 3 components")
-    for layer in found:
-        typer.echo(f"{layer.name:<{width}}  {layer.mark:<6}  {layer.likeness:>24.2f}  {layer.explained:>15.0%}")
-    drawn = io.BytesIO()
-    layers_picture(found).save(drawn, "PNG")
-    write_atomic(output, drawn.getvalue(), overwrite=overwrite)
+    analysed = analyse_layers(model, pixels, timestep=timestep, seed=seed)
+    _print_table(analysed)
+    picture = io.BytesIO()
+    layers_picture(analysed).save(picture, "PNG")
+    write_atomic(output, picture.getvalue(), overwrite=overwrite)
     typer.echo(f"\nWritten: {output}")
+
+
+def _print_table(analysed: Sequence[Layer]) -> None:
+    width = max(len(layer.name) for layer in analysed)
+    typer.echo(f"{'block':<{width}}  {'used':<6}  similarity to early (CKA)  in 3 components")
+    for layer in analysed:
+        typer.echo(f"{layer.name:<{width}}  {layer.mark:<6}  {layer.likeness:>25.2f}  {layer.explained:>15.0%}")

@@ -1,4 +1,4 @@
-"""What a command writes and shows about a pair of photos: the receipt and the preview."""
+"""The files that a command writes beside the photo: receipt and preview."""
 
 from __future__ import annotations
 
@@ -14,29 +14,32 @@ from anti_i2v.errors import OutputError
 if TYPE_CHECKING:
     from anti_i2v.arrays import Rgb8
     from anti_i2v.protector import Protection
-    from anti_i2v.receipts.receipt import Receipt
 
-__all__ = ["Delivery"]
+__all__ = ["OutputFiles"]
 
 
 @dataclass(frozen=True)
-class Delivery:
-    """Which files were asked for beside the photo, whether files may be replaced, and whether anything is shown.
+class OutputFiles:
+    """The output options of a command, and the files it has written so far.
 
-    `done` collects the files that were written, in their order.
+    Attributes:
+        written: every file, in the order of writing.
+        receipt, preview: where to write them; None leaves them out.
+        overwrite: replace files that exist.
+        quiet: print nothing.
     """
 
-    done: list[Path]
+    written: list[Path]
     receipt: Path | None
     preview: Path | None
     overwrite: bool
     quiet: bool
 
     def check(self, sources: Sequence[Path], targets: Sequence[Path] = ()) -> None:
-        """Whether every file that will be written can be: none is an input, none is written twice.
+        """Check that every file can be written, is not an input, and is not written twice.
 
         Raises:
-            OutputError: the first that cannot.
+            OutputError: the first file that fails.
         """
         from anti_i2v.files import check_target
 
@@ -44,35 +47,42 @@ class Delivery:
             raise OutputError(f"{self.preview} must end in .png: a preview is a PNG")
         taken = list(sources)
         for path in [*targets, *(extra for extra in (self.receipt, self.preview) if extra is not None)]:
-            if any(_same(path, other) for other in sources):
+            if any(_is_same_file(path, source) for source in sources):
                 raise OutputError(f"{path} is the photo itself: choose another name, originals are never replaced")
-            if any(_same(path, other) for other in taken):
+            if any(_is_same_file(path, other) for other in taken):
                 raise OutputError(f"{path} was given for two files: choose another name for one of them")
             check_target(path, overwrite=self.overwrite)
             taken.append(path)
 
-    def write_receipt(self, text: bytes) -> None:
-        """Write the receipt, if it was asked for."""
+    def write(self, path: Path, data: bytes) -> None:
+        """Write a file whole or not at all. Raises OutputError."""
+        from anti_i2v.files import write_atomic
+
+        write_atomic(path, data, overwrite=self.overwrite)
+        self.written.append(path)
+
+    def write_receipt(self, data: bytes) -> None:
+        """Write the receipt where `--receipt` names a file. Raises OutputError."""
         if self.receipt is not None:
-            from anti_i2v.files import write_atomic
+            self.write(self.receipt, data)
 
-            write_atomic(self.receipt, text, overwrite=self.overwrite)
-            self.done.append(self.receipt)
-
-    def show(self, receipt: Receipt) -> None:
-        """Write the receipt and print its table, as far as each was asked for."""
-        self.write_receipt(receipt.to_json())
-        if not self.quiet:
-            typer.echo(receipt)
-
-    def draw(self, pair: Protection | tuple[Rgb8, Rgb8], *, short_side: int, engine: str, device: str) -> None:
-        """Write the preview, if it was asked for. The arguments are those of `preview`."""
+    def write_preview(self, pair: Protection | tuple[Rgb8, Rgb8], *, short_side: int, engine: str, device: str) -> None:
+        """Draw the preview where `--preview` names a file; the arguments are those of `preview`. Raises OutputError."""
         if self.preview is not None:
             from anti_i2v.preview import preview
 
             preview(pair, self.preview, short_side=short_side, engine=engine, device=device, overwrite=self.overwrite)
-            self.done.append(self.preview)
+            self.written.append(self.preview)
+
+    def show(self, text: object) -> None:
+        """Print a text, except with `--quiet`."""
+        if not self.quiet:
+            typer.echo(text)
+
+    def show_written(self) -> None:
+        """Print the files that were written."""
+        self.show(f"\nWritten: {', '.join(map(str, self.written))}")
 
 
-def _same(path: Path, other: Path) -> bool:
+def _is_same_file(path: Path, other: Path) -> bool:
     return path.resolve() == other.resolve() or (path.exists() and other.exists() and path.samefile(other))

@@ -1,4 +1,4 @@
-"""Progress bars for the terminal, on stderr. Where stderr is not a terminal, nothing is drawn."""
+"""Progress bars on stderr. Nothing is drawn where stderr is not a terminal."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from rich.text import Text
 if TYPE_CHECKING:
     from anti_i2v.optim.pgd import Step
 
-__all__ = ["counter", "narrator", "stepper"]
+__all__ = ["folder_progress", "stage_progress", "step_progress"]
 
 MINUTE = 60
 
 
 class _TimeLeft(ProgressColumn):
-    """By the pace so far, and never beyond the deadline, which is when the result is delivered."""
+    """Show the remaining time, estimated from the pace so far and limited by the deadline."""
 
     def __init__(self, deadline: float | None) -> None:
         super().__init__()
         self.until = None if deadline is None else time.monotonic() + deadline
 
     def render(self, task: Task) -> Text:
-        known = [] if task.time_remaining is None else [task.time_remaining]
+        estimates = [] if task.time_remaining is None else [task.time_remaining]
         if self.until is not None:
-            known.append(max(0.0, self.until - time.monotonic()))
-        if not known:
+            estimates.append(max(0.0, self.until - time.monotonic()))
+        if not estimates:
             return Text("")
-        left = min(known)
+        left = min(estimates)
         return Text(f"{left:.0f} s left" if left < 2 * MINUTE else f"{left / MINUTE:.0f} min left")
 
 
-def _bar(deadline: float | None, quiet: bool, pace: float = 30) -> Progress:
-    """`pace`: seconds over which the pace is taken."""
+def _progress_bar(deadline: float | None, quiet: bool, pace_window: float = 30) -> Progress:
+    """Create a bar whose pace is averaged over a window of seconds."""
     console = Console(stderr=True)
     return Progress(
         SpinnerColumn("line"),
@@ -48,8 +48,8 @@ def _bar(deadline: float | None, quiet: bool, pace: float = 30) -> Progress:
         _TimeLeft(deadline),
         console=console,
         transient=True,
-        speed_estimate_period=pace,
-        # What is printed goes where it was sent: a bar on stderr must not pull the table out of a pipe.
+        speed_estimate_period=pace_window,
+        # Output stays where the person sent it: a bar on stderr must not pull the table out of a pipe.
         redirect_stdout=False,
         redirect_stderr=False,
         disable=quiet or not console.is_terminal,
@@ -57,9 +57,9 @@ def _bar(deadline: float | None, quiet: bool, pace: float = 30) -> Progress:
 
 
 @contextmanager
-def stepper(deadline: float | None, quiet: bool) -> Iterator[Callable[[Step], None]]:
-    """While one photo is protected: gives the callback for each step. Before and after the steps it only spins."""
-    with _bar(deadline, quiet) as bar:
+def step_progress(deadline: float | None, quiet: bool) -> Iterator[Callable[[Step], None]]:
+    """Show a bar for one photo; yields the callback for each step. Before and after the steps it only spins."""
+    with _progress_bar(deadline, quiet) as bar:
         task = bar.add_task("working", total=None, detail="")
 
         def on_step(step: Step) -> None:
@@ -74,12 +74,12 @@ def stepper(deadline: float | None, quiet: bool) -> Iterator[Callable[[Step], No
 
 
 @contextmanager
-def counter(total: int, quiet: bool) -> Iterator[Callable[[str], None]]:
-    """While a folder is protected: gives a function that counts one photo and prints its line on stdout."""
-    with _bar(None, quiet) as bar:
+def folder_progress(total: int, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Show a bar for a folder; yields a function that prints one photo's line on stdout and advances the bar."""
+    with _progress_bar(None, quiet) as bar:
         task = bar.add_task("protecting", total=total, detail=f"0/{total}")
 
-        def count(line: str) -> None:
+        def print_line(line: str) -> None:
             if not quiet:
                 bar.stop()  # it is drawn again below the line
                 typer.echo(line)
@@ -87,13 +87,13 @@ def counter(total: int, quiet: bool) -> Iterator[Callable[[str], None]]:
             bar.advance(task)
             bar.update(task, detail=f"{int(bar.tasks[0].completed)}/{total}")
 
-        yield count
+        yield print_line
 
 
 @contextmanager
-def narrator(quiet: bool) -> Iterator[Callable[[str, float], None]]:
-    """While a long work goes on: gives a function that is told what is being done, and how much of it is (0 to 1)."""
-    # Between two steps a model may be loaded or a filter run for a minute: a short memory would forget the pace.
-    with _bar(None, quiet, pace=60 * MINUTE) as bar:
+def stage_progress(quiet: bool) -> Iterator[Callable[[str, float], None]]:
+    """Show a bar for an evaluation; yields a function of the current stage and the share that is done, 0 to 1."""
+    # Loading a model or running a filter may take a minute between two reports, so the pace needs a long window.
+    with _progress_bar(None, quiet, pace_window=60 * MINUTE) as bar:
         task = bar.add_task("evaluating", total=1.0, detail="")
-        yield lambda what, done: bar.update(task, detail=what, completed=done)
+        yield lambda stage, done: bar.update(task, detail=stage, completed=done)

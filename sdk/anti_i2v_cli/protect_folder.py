@@ -1,4 +1,4 @@
-"""All photos of a folder: a line for each, its failures at the end, and one file with every receipt."""
+"""Protect the photos of a folder: one line per photo, failures at the end, one file of receipts."""
 
 from __future__ import annotations
 
@@ -9,92 +9,95 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from anti_i2v.errors import OutputError, RecipeError
-from anti_i2v_cli.errors import FAILED, complain, readable, reason
-from anti_i2v_cli.output import Delivery
+from anti_i2v_cli.errors import FAILED, describe_system_error, escape_undecodable, report_error
+from anti_i2v_cli.output import OutputFiles
 
 if TYPE_CHECKING:
     from anti_i2v.batch import Result
     from anti_i2v.protector import Protector
 
-__all__ = ["protect_all"]
+__all__ = ["protect_folder"]
 
 
-def protect_all(
-    protector: Protector, source: Path, output: Path | None, options: Mapping[str, Any], delivery: Delivery
+def protect_folder(
+    protector: Protector, source: Path, output: Path | None, options: Mapping[str, Any], files: OutputFiles
 ) -> None:
-    """Protect a folder's photos into another folder; `options` are those of `protect_folder`.
+    """Protect a folder's photos into another folder; `options` are those of `anti_i2v.batch.protect_folder`.
 
     Raises:
-        OutputError, RecipeError: it cannot be done as it was asked for; nothing was written.
-        typer.Exit: some photos could not be protected, which was said.
+        OutputError, RecipeError: the options cannot be met; nothing was written.
+        typer.Exit: some photos could not be protected; each was reported.
     """
-    if delivery.preview is not None:
+    if files.preview is not None:
         raise RecipeError("a preview shows one photo: leave --preview out for a folder")
-    target = output or _beside(source)
-    delivery.check([source])
-    results = _run(protector, source, target, options, delivery)
-    delivery.write_receipt(_receipts(results, source))
+    target = output or _default_target(source)
+    files.check([source])
+    results = _protect_photos(protector, source, target, options, files)
+    files.write_receipt(_receipts_json(results, source))
     failures = [result for result in results if result.error is not None]
-    if not delivery.quiet:
-        typer.echo(f"{len(results) - len(failures)} of {len(results)} photos protected, in {target}")
+    files.show(f"{len(results) - len(failures)} of {len(results)} photos protected, in {target}")
     for result in failures:
-        name, message = _name(result.path, source), _failure(result)
-        complain(message if name in message else f"{name}: {message}")
+        name, message = _relative_name(result.path, source), _error_message(result)
+        report_error(message if name in message else f"{name}: {message}")
     if failures:
         raise typer.Exit(FAILED)
 
 
-def _beside(source: Path) -> Path:
+def _default_target(source: Path) -> Path:
     folder = source.resolve()
     if not folder.name:
-        raise OutputError(f"{folder} has no name to call another folder after: name one with --output")
+        raise OutputError(f"{folder} has no name to derive a folder from: name one with --output")
     return folder.with_name(f"{folder.name}-protected")
 
 
-def _run(
-    protector: Protector, source: Path, target: Path, options: Mapping[str, Any], delivery: Delivery
+def _protect_photos(
+    protector: Protector, source: Path, target: Path, options: Mapping[str, Any], files: OutputFiles
 ) -> list[Result]:
-    from anti_i2v.batch import photos_in, protect_folder
-    from anti_i2v_cli.progress import counter
+    from anti_i2v import batch
+    from anti_i2v_cli.progress import folder_progress
 
-    paths = photos_in(source, target, recursive=options["recursive"])
-    width = max(len(_name(path, source)) for path in paths)
-    with counter(len(paths), delivery.quiet) as count:
+    paths = batch.photos_in(source, target, recursive=options["recursive"])
+    width = max(len(_relative_name(path, source)) for path in paths)
+    with folder_progress(len(paths), files.quiet) as print_line:
 
         def on_result(result: Result) -> None:
             if result.receipt is not None:
-                delivery.done.append(result.target)
-            count(f"{_name(result.path, source):<{width}}  {_outcome(result)}")
+                files.written.append(result.target)
+            print_line(f"{_relative_name(result.path, source):<{width}}  {_summary(result)}")
 
         protector.prepare()
-        return protect_folder(source, target, protector, on_result=on_result, **options)
+        return batch.protect_folder(source, target, protector, on_result=on_result, **options)
 
 
-def _name(path: Path, folder: Path) -> str:
-    return readable(path.relative_to(folder).as_posix())
+def _relative_name(path: Path, folder: Path) -> str:
+    return escape_undecodable(path.relative_to(folder).as_posix())
 
 
-def _outcome(result: Result) -> str:
-    if result.receipt is None:
+def _summary(result: Result) -> str:
+    receipt = result.receipt
+    if receipt is None:
         return "failed"
-    receipt, won = result.receipt, [more for _, more in result.receipt.checks()]
-    decibels = "infinite" if receipt.imperceptibility.psnr is None else f"{receipt.imperceptibility.psnr:.1f} dB"
-    compared = f", beats random in {sum(won)} of {len(won)}" if won else ""
-    shows = "" if result.caption is None else f", caption: {readable(result.caption)}"
-    return f"{receipt.budget_spent} levels, PSNR {decibels}{compared}, {sum(receipt.seconds.values()):.1f} s{shows}"
+    psnr = receipt.imperceptibility.psnr
+    parts = [f"{receipt.budget_spent} levels", f"PSNR {'infinite' if psnr is None else f'{psnr:.1f} dB'}"]
+    if receipt.compared:
+        parts.append(f"beats random in {receipt.beats_random} of {receipt.compared}")
+    parts.append(f"{sum(receipt.seconds.values()):.1f} s")
+    if result.caption is not None:
+        parts.append(f"caption: {escape_undecodable(result.caption)}")
+    return ", ".join(parts)
 
 
-def _failure(result: Result) -> str:
+def _error_message(result: Result) -> str:
     cause = None if result.error is None else result.error.__cause__
-    return readable(reason(cause) or str(result.error))
+    return escape_undecodable(describe_system_error(cause) or str(result.error))
 
 
-def _receipts(results: Sequence[Result], source: Path) -> bytes:
-    """One JSON object: file name -> its receipt, or {"error": why there is none}."""
+def _receipts_json(results: Sequence[Result], source: Path) -> bytes:
+    """Build one JSON object: file name -> its receipt, or {"error": message}."""
     import msgspec
 
     table = {
-        _name(result.path, source): {"error": _failure(result)}
+        _relative_name(result.path, source): {"error": _error_message(result)}
         if result.receipt is None
         else msgspec.Raw(result.receipt.to_json())
         for result in results

@@ -1,14 +1,16 @@
-"""`anti-i2v serve`: the protection server on this machine."""
+"""`anti-i2v serve`: run the protection server on this machine."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from anti_i2v.errors import RecipeError, SurrogateError
+from anti_i2v.errors import RecipeError
 from anti_i2v_cli.options import check_device
+from anti_i2v_cli.packages import require_packages
 
 __all__ = ["serve"]
 
@@ -18,50 +20,60 @@ PACKAGES = ("litestar", "uvicorn", "structlog", "prometheus_client", "onnxruntim
 
 
 def serve(
-    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen; elsewhere needs --token.")] = (
-        "127.0.0.1"
-    ),
-    port: Annotated[int, typer.Option(min=0, max=65535, metavar="PORT", help="0 takes a free one.")] = 8765,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Listen on this address; any but this machine's own needs --token.")
+    ] = ("127.0.0.1"),
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="Listen on this port; 0 takes a free one.")
+    ] = 8765,
     token: Annotated[
         str | None,
         typer.Option(
             metavar="TOKEN",
             envvar="ANTI_I2V_TOKEN",
             show_envvar=True,
-            help="A token for clients, beside those that are paired; better from the environment.",
+            help="Accept this token, besides those of paired clients. Prefer the environment variable.",
         ),
     ] = None,
     token_file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", readable=False, help="Holds the token: a container's or systemd's secret."),
+        typer.Option(
+            metavar="FILE", readable=False, help="Read the token from this file, such as a container's secret."
+        ),
     ] = None,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME:PORT", help="Another value of the Host header, of a proxy; may be repeated."),
+        typer.Option(metavar="NAME:PORT", help="Accept this Host header as well, such as a proxy's; repeatable."),
     ] = None,
     device: Annotated[
         list[str] | None,
-        typer.Option(metavar="DEVICE", help="One worker each: auto, cpu, cuda, cuda:1; may be repeated."),
+        typer.Option(metavar="DEVICE", help="Run a worker on auto, cpu, cuda or cuda:1; repeatable. Default: auto."),
     ] = None,
     surrogate: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME_OR_FOLDER", help="Optimise on this artifact; may be repeated. By default all."),
+        typer.Option(
+            metavar="NAME_OR_FOLDER", help="Optimise on this ONNX artifact; repeatable. Default: all installed."
+        ),
     ] = None,
-    queue: Annotated[int, typer.Option(min=1, metavar="N", help="Photos that may wait.")] = 32,
-    body_limit: Annotated[int, typer.Option(min=1, metavar="MB", help="Largest upload.")] = 64,
-    pixel_limit: Annotated[int, typer.Option(min=1, metavar="MP", help="Largest photo, in megapixels.")] = 64,
+    queue: Annotated[int, typer.Option(min=1, metavar="N", help="Let at most this many photos wait.")] = 32,
+    body_limit: Annotated[
+        int, typer.Option(min=1, metavar="MB", help="Refuse uploads above this size, in megabytes.")
+    ] = 64,
+    pixel_limit: Annotated[
+        int, typer.Option(min=1, metavar="MP", help="Refuse photos above this size, in megapixels.")
+    ] = 64,
     worker_memory: Annotated[
-        int, typer.Option(min=256, metavar="MIB", help="Memory at which a worker is replaced.")
+        int, typer.Option(min=256, metavar="MIB", help="Replace a worker that holds more memory than this.")
     ] = 4096,
     body_timeout: Annotated[
-        float, typer.Option(min=1, metavar="SECONDS", help="In which an upload has to arrive.")
+        float, typer.Option(min=1, metavar="SECONDS", help="Wait at most this long for an upload.")
     ] = 60.0,
     job_timeout: Annotated[
-        float, typer.Option(min=1, metavar="SECONDS", help="What one photo may take at most.")
+        float, typer.Option(min=1, metavar="SECONDS", help="Spend at most this long on one photo.")
     ] = 600.0,
 ) -> None:
     """Run the protection server: a private service for the browser extension and API clients."""
-    _need_packages()
+    require_packages("the server", PACKAGES, 'pip install "anti-i2v-sdk[server,cpu]"')
     from secrets import token_urlsafe
 
     from anti_i2v.engines import check_names
@@ -71,10 +83,7 @@ def serve(
 
     token = _read_token(token_file, token)
     check_binding(host, token, token_urlsafe(32))
-    for name in device or []:
-        check_device(name)
-        if name == "mps":
-            raise RecipeError("ONNX Runtime has no device 'mps': use auto, cpu or cuda")
+    _check_devices(device or [])
     check_names("onnx", surrogate or [])
     settings = Settings(
         host=host,
@@ -96,18 +105,15 @@ def _read_token(file: Path | None, token: str | None) -> str | None:
     if file is None:
         return token
     if token is not None:
-        raise RecipeError("a token comes from --token (or ANTI_I2V_TOKEN) or from --token-file, not from both")
+        raise RecipeError("take the token from --token (or ANTI_I2V_TOKEN) or from --token-file, not from both")
     try:
         return file.read_text(encoding="ascii").strip()
     except (OSError, ValueError):
-        raise RecipeError(f"{file} cannot be read as a token: it must be a file of one line of letters") from None
+        raise RecipeError(f"{file} cannot be read as a token: it must contain one line of ASCII letters") from None
 
 
-def _need_packages() -> None:
-    from importlib.util import find_spec
-
-    for package in PACKAGES:
-        if find_spec(package) is None:
-            raise SurrogateError(
-                f'the server needs {package}, which is not installed: pip install "anti-i2v-sdk[server,cpu]"'
-            )
+def _check_devices(devices: Sequence[str]) -> None:
+    for name in devices:
+        check_device(name)
+        if name == "mps":
+            raise RecipeError("ONNX Runtime has no device 'mps': use auto, cpu or cuda")

@@ -1,4 +1,4 @@
-"""`anti-i2v tokens`: who is paired with the server on this machine."""
+"""`anti-i2v tokens`: manage the clients that are paired with the server on this machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from anti_i2v.errors import RecipeError
 
 __all__ = ["group", "list_tokens", "revoke"]
 
-group = typer.Typer(rich_markup_mode=None, help="The clients that are paired with `anti-i2v serve`.")
+group = typer.Typer(rich_markup_mode=None, help="Manage the clients that are paired with `anti-i2v serve`.")
 
 
 @group.callback(invoke_without_command=True)
@@ -21,19 +21,23 @@ def _list_by_default(ctx: typer.Context) -> None:
 
 @group.command("list")
 def list_tokens() -> None:
-    """List the tokens that were given out: their ids, when, and to whom. The tokens themselves are kept nowhere."""
+    """List the tokens: id, date and client. The tokens themselves are not stored."""
     from anti_i2v_server.tokens import Tokens
 
     entries = Tokens().entries()
     for entry in entries:
         typer.echo(f"{entry.id:<12}{entry.created:<28}{entry.origin or 'a client without an origin'}")
     if not entries:
-        typer.echo("nothing is paired: `anti-i2v serve` shows a code to pair with")
+        typer.echo("no client is paired: `anti-i2v serve` shows a pairing code")
 
 
 @group.command()
-def revoke(token_id: Annotated[str, typer.Argument(metavar="ID", show_default=False, help="As in the list.")]) -> None:
-    """Make a token invalid, at once, also in a server that runs."""
+def revoke(
+    token_id: Annotated[
+        str, typer.Argument(metavar="ID", show_default=False, help="The token's id, from `anti-i2v tokens list`.")
+    ],
+) -> None:
+    """Revoke a token. A running server refuses it at once."""
     from anti_i2v_server.tokens import Tokens
 
     if not Tokens().revoke(token_id):
