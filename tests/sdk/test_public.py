@@ -40,8 +40,8 @@ BOTH_ENGINES = (
     "batch", "checking", "engines", "engines.artifacts", "engines.base", "images.decode", "images.encode",
     "images.perturbation", "images.platforms", "images.resize", "metrics.latents", "optim.initialisation",
     "optim.optimise", "optim.pgd", "optim.schedule", "optim.space_constants", "optim.transforms",
-    "optim.universal_perturbation", "preview", "protector", "receipts.fields", "receipts.measure", "receipts.receipt", "receipts.tables", "receipts.text",
-    "recipes", "surrogates.catalogue", "surrogates.info",
+    "optim.universal_perturbation", "preview", "protector", "receipts.fields", "receipts.measure", "receipts.receipt",
+    "receipts.tables", "receipts.text", "recipes", "surrogates.catalogue", "surrogates.info",
 )
 # fmt: on
 """Modules that a machine without torch runs."""

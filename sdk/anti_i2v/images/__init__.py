@@ -1,1 +1,1 @@
-"""Photos and files: decoding, encoding, metadata, sizes, and what platforms do to them."""
+"""Photos and files: decoding, encoding, metadata, sizes, and models of platforms."""

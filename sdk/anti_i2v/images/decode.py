@@ -1,10 +1,6 @@
-"""A photo as people have it, read into upright 8-bit sRGB pixels.
+"""Reading a photo into upright 8-bit sRGB pixels.
 
-Colours: a photo with an ICC profile is converted to sRGB (perceptual intent; for the matrix profiles of cameras and
-phones that is relative colorimetric) and saved without one. Surrogates, platforms and video models all read sRGB, so
-the perturbation is made in the colours that they will see; what a wide-gamut photo holds beyond sRGB is clipped. A
-photo without a profile is taken for sRGB, also where other tags (PNG gAMA, AVIF nclx) say otherwise.
-Only the picture itself is read: gain maps, depth maps, thumbnails and further frames stay behind.
+Only the main picture is read: gain maps, depth maps, thumbnails and further frames are left out.
 """
 
 from __future__ import annotations
@@ -13,7 +9,6 @@ import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
@@ -30,11 +25,11 @@ from anti_i2v.images.photo import Photo
 
 __all__ = ["open_photo"]
 
-SHORTEST_SIDE = 64
-"""Pixels below which nothing is left for a perturbation to work with."""
+MIN_SIDE = 64
+"""Pixels; smaller photos leave no room for a perturbation."""
 
 MAX_PIXELS = 64_000_000
-"""Pixels above which a file is taken for a decompression bomb unless the caller says otherwise."""
+"""Default limit of pixels; larger files are treated as decompression bombs."""
 
 
 def open_photo(
@@ -44,10 +39,10 @@ def open_photo(
 
     Args:
         source: a path, a file's bytes, a Pillow image (not changed), or a uint8 array (H, W), (H, W, 3) or (H, W, 4).
-        max_pixels: width times height above which nothing is decoded.
+        max_pixels: limit of width times height; larger files are not decoded.
 
     Raises:
-        PhotoError: there is no such file, or it is not a photo that can be protected; says why and what to do.
+        PhotoError: the file is missing, or is not a photo that can be protected.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source, max_pixels)
@@ -57,15 +52,15 @@ def open_photo(
             return _read(source, name, max_pixels)
         path = None if isinstance(source, bytes) else Path(source)
         name = "photo" if path is None else path.name or str(path)
-        data = source if isinstance(source, bytes) else _bytes_of(Path(source), name, max_pixels)
+        data = source if isinstance(source, bytes) else _read_bytes(Path(source), name, max_pixels)
         with _open(data, name, max_pixels) as image:
             return _read(image, name, max_pixels)
 
 
 class _QuietPillow:
-    """Silences Pillow's warnings (bombs, odd metadata) while any thread reads: what matters of them is an error here.
+    """Silences Pillow's warnings (bombs, odd metadata) while any thread reads; those that matter are errors here.
 
-    `warnings.catch_warnings` puts a global list back when it ends, so two threads inside it restore each other's list.
+    `warnings.catch_warnings` restores a global list when it ends, so two threads inside it restore each other's list.
     Here the first thread in sets the filter and the last one out removes it.
     """
 
@@ -105,14 +100,14 @@ def _from_array(source: npt.NDArray[np.uint8], max_pixels: int) -> Photo:
     return Photo(pixels=pixels, alpha=alpha, format="PNG", name="photo", exif=None, notes=notes)
 
 
-def _bytes_of(path: Path, name: str, max_pixels: int) -> bytes:
+def _read_bytes(path: Path, name: str, max_pixels: int) -> bytes:
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
             raise PhotoError(f"{name} is a folder: give the photo inside it")
         if not stat.S_ISREG(status.st_mode):
             raise PhotoError(f"{name} is not an ordinary file: save the photo to a file first")
-        # Uncompressed 16-bit RGBA is 8 bytes a pixel: whatever is larger needs no reading to be refused.
+        # Uncompressed 16-bit RGBA has 8 bytes a pixel: a larger file can be refused without reading it.
         if status.st_size > 8 * max_pixels + 2**26:
             raise PhotoError(f"{name} is larger than any photo of {max_pixels / 1e6:g} megapixels: make it smaller")
         return path.read_bytes()
@@ -128,18 +123,18 @@ def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
         raise PhotoError(f"{name} is empty: export or download it again")
     kind = sniff_format(data)
     if kind is None:
-        raise PhotoError(f"{name} is not an image: give a {_one_of(FORMATS)} photo")
+        raise PhotoError(f"{name} is not an image: give a {_one_of(tuple(FORMATS))} photo")
     if kind not in FORMATS:
-        raise PhotoError(f"{name} is not a photo format that this reads: it is {kind}, export it as JPEG or PNG")
-    with _plain_errors(name, max_pixels):
+        raise PhotoError(f"{name} is not in a photo format that is read here: it is {kind}, export it as JPEG or PNG")
+    with _decode_errors(name, max_pixels):
         if kind != "HEIF":
             return Image.open(BytesIO(data), formats=(kind,))
         try:
             from pillow_heif import HeifImageFile
         except ImportError:
             raise PhotoError(f"{name}: {NEEDS_HEIF}") from None
-        # By its class: registering it would change Pillow for the whole process. Its constructor has no annotations.
-        return HeifImageFile(BytesIO(data))  # type: ignore[no-untyped-call]
+        # Not registered with Pillow, which would change it for the whole process.
+        return HeifImageFile(BytesIO(data))  # type: ignore[no-untyped-call]  # pillow_heif has no annotations
 
 
 def _one_of(words: tuple[str, ...]) -> str:
@@ -147,8 +142,8 @@ def _one_of(words: tuple[str, ...]) -> str:
 
 
 @contextmanager
-def _plain_errors(name: str, max_pixels: int) -> Iterator[None]:
-    """Whatever decoding trips over becomes one line about the file."""
+def _decode_errors(name: str, max_pixels: int) -> Iterator[None]:
+    """Turn any error of decoding into one line about the file."""
     try:
         yield
     except PhotoError:
@@ -167,29 +162,28 @@ def _plain_errors(name: str, max_pixels: int) -> Iterator[None]:
 def _read(image: Image.Image, name: str, max_pixels: int) -> Photo:
     _check_size(image.size, name, max_pixels)
     notes: list[str] = []
-    with _plain_errors(name, max_pixels):
+    with _decode_errors(name, max_pixels):
         _check_frames(image, name, notes)
         _check_samples(image, name, notes)
         image.load()
-    _check_size(image.size, name, max_pixels)  # some containers announce one size and decode to another
-    file_format = {"MPO": "JPEG", None: "PNG"}.get(image.format, image.format)
+    _check_size(image.size, name, max_pixels)  # some containers decode to another size than they announce
+    file_format = "JPEG" if image.format == "MPO" else image.format or "PNG"
     if file_format not in FORMATS:
-        notes.append(f"{file_format} is not written here: the result is saved as PNG by default")
+        notes.append(f"{file_format} cannot be written here: the result is saved as PNG by default")
         file_format = "PNG"
     orientation, exif = read_exif(image, notes)
-    if orientation in _TURNS:
-        notes.append("turned upright, as its orientation tag says")
-    profile = image.info.get("icc_profile")
-    base, alpha = _split_alpha(image, name, notes)
-    photo = Photo(
-        pixels=_upright(to_srgb(base, profile, notes), orientation),
+    if orientation in _ROTATIONS:
+        notes.append("turned upright by its orientation tag")
+    opaque, alpha = _split_alpha(image, name, notes)
+    pixels = to_srgb(opaque, image.info.get("icc_profile"), notes)
+    return Photo(
+        pixels=_upright(pixels, orientation),
         alpha=None if alpha is None else _upright(alpha, orientation),
         format=file_format,
         name=name,
         exif=exif,
-        notes=(),
+        notes=tuple(notes),
     )
-    return replace(photo, notes=tuple(notes))
 
 
 def _check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
@@ -198,10 +192,10 @@ def _check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
         raise PhotoError(
             f"{name} has {width} x {height} pixels, more than {max_pixels / 1e6:g} megapixels: make it smaller"
         )
-    if min(size) < SHORTEST_SIDE:
+    if min(size) < MIN_SIDE:
         raise PhotoError(
             f"{name} has {width} x {height} pixels, too small to protect: "
-            f"give a photo of at least {SHORTEST_SIDE} pixels a side"
+            f"give a photo of at least {MIN_SIDE} pixels a side"
         )
 
 
@@ -209,7 +203,7 @@ def _check_frames(image: Image.Image, name: str, notes: list[str]) -> None:
     frames = getattr(image, "n_frames", 1)
     if frames == 1:
         return
-    if image.format in ("MPO", "HEIF"):  # how phones store gain maps, portraits' depth, bursts: the first is the photo
+    if image.format in ("MPO", "HEIF"):  # phones store gain maps, depth and bursts after the photo
         notes.append(f"only the main picture of the {frames} in the file is kept")
     elif image.format == "TIFF":
         raise PhotoError(f"{name} has {frames} pages: save the page to protect as a file of its own")
@@ -218,34 +212,35 @@ def _check_frames(image: Image.Image, name: str, notes: list[str]) -> None:
 
 
 def _check_samples(image: Image.Image, name: str, notes: list[str]) -> None:
-    """Refuse sample types that have no agreed way to 8 bits; note the depth that 8 bits lose."""
+    """Refuse sample types without an agreed conversion to 8 bits; note a depth that 8 bits lose."""
     tags = getattr(image, "tag_v2", {})
-    # Raw files are TIFFs too, whose first page is only a preview: DNGVersion, or NewSubfileType "reduced resolution".
+    # Raw files are TIFFs whose first page is a preview: DNGVersion, or NewSubfileType "reduced resolution".
     if 50706 in tags or tags.get(254, 0) & 1:
         raise PhotoError(f"{name} is a camera's raw file: export it as JPEG or TIFF")
     samples = str(getattr(image, "tile", ""))
-    inverted = image.mode.startswith("I;16") and tags.get(262) == 0  # WhiteIsZero, which Pillow heeds for 8 bits only
+    # WhiteIsZero, which Pillow respects only for 8 bits.
+    inverted = image.mode.startswith("I;16") and tags.get(262) == 0
     if image.mode in ("F", "I") or ";12" in samples or inverted:
         kind = {"F": "floating-point", "I": "32-bit"}.get(image.mode, "inverted 16-bit" if inverted else "12-bit")
         raise PhotoError(
-            f"{name} has {kind} samples, which have no sure way to 8 bits: export it with 8 bits a channel"
+            f"{name} has {kind} samples without a standard conversion to 8 bits: export it with 8 bits a channel"
         )
     if image.mode.startswith("I;16") or ";16" in samples or image.info.get("bit_depth", 8) > 8:
         notes.append("more than 8 bits a channel were reduced to 8")
 
 
-# What makes the rows and columns of a file upright: (quarter turns counter-clockwise, then mirror left to right).
-_TURNS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False)}
+# EXIF orientation -> (quarter turns counter-clockwise, whether to mirror left to right after them).
+_ROTATIONS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False)}
 
 
 def _upright(array: npt.NDArray[np.uint8], orientation: int) -> npt.NDArray[np.uint8]:
-    turns, mirror = _TURNS.get(orientation, (0, False))
+    turns, mirror = _ROTATIONS.get(orientation, (0, False))
     turned = np.rot90(array, turns)
     return np.ascontiguousarray(turned[:, ::-1] if mirror else turned)
 
 
 def _split_alpha(image: Image.Image, name: str, notes: list[str]) -> tuple[Image.Image, npt.NDArray[np.uint8] | None]:
-    """The opaque picture in mode L, RGB or CMYK, and its alpha."""
+    """Return the opaque picture in mode L, RGB or CMYK, and its alpha."""
     mode = image.mode
     if mode.startswith("I;16"):
         deep = np.asarray(image).astype(np.uint32)
@@ -257,7 +252,7 @@ def _split_alpha(image: Image.Image, name: str, notes: list[str]) -> tuple[Image
     try:
         full = image.convert("RGBA" if image.has_transparency_data else "RGB")
     except ValueError:
-        raise PhotoError(f"{name} has {mode} colours, which this does not read: export it as RGB") from None
+        raise PhotoError(f"{name} has {mode} colours, which are not read here: export it as RGB") from None
     alpha = np.array(full.getchannel("A")) if full.mode == "RGBA" else None
     gray = mode in ("1", "L", "LA")
     return (image if gray else full).convert("L" if gray else "RGB"), alpha

@@ -1,9 +1,7 @@
-"""Pixels to a file: the codecs, what metadata may travel along, and a write that is whole or not at all.
+"""Encoding pixels to a file.
 
-Every file is written as sRGB without a colour profile, which is what untagged means everywhere. Metadata is dropped;
-with `keep_metadata` an allow-list of EXIF tags stays: what made the photo (camera, lens, exposure, date) and whose it
-is (artist, copyright). Never kept: GPS, maker notes, serial numbers, the owner's name, unique ids, time zones,
-free-text comments, XMP, IPTC, and embedded previews, which would show the unprotected photo.
+Every file is written as sRGB without a colour profile, which is what untagged means everywhere. Metadata is dropped,
+except the EXIF tags of `exif.safe_exif` with `keep_metadata`.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image, features
 
 from anti_i2v.errors import OutputError, RecipeError
-from anti_i2v.images.formats import CODECS, FORMATS, NEEDS_HEIF
+from anti_i2v.images.formats import FORMATS, NEEDS_HEIF
 
 if TYPE_CHECKING:
     from anti_i2v.images.photo import Photo
@@ -33,43 +31,31 @@ def encode(
     quality: int | None = None,
     keep_metadata: bool = False,
 ) -> bytes:
-    """The file that holds `pixels` with the transparency of `photo`.
+    """Encode `pixels` with the transparency of `photo`.
 
-    Alpha comes back exactly, except from HEIF, whose encoder may move it by one level.
+    Alpha is stored exactly, except in HEIF, whose encoder may move it by one level.
 
     Args:
-        photo: where alpha, the default format and the metadata that is safe to keep come from.
+        photo: source of the alpha, the default format and the safe metadata.
         pixels: (H, W, 3) uint8 sRGB, upright, of the size of the photo.
-        format: one of `FORMATS`; the photo's own when None.
-        quality: 1..100; when None 95 for JPEG and WebP, 90 for AVIF and HEIF. PNG, TIFF and BMP are lossless and
-            ignore it. WebP is lossless at 100.
-        keep_metadata: keep `photo.exif`, as far as the format can hold EXIF (BMP cannot).
+        format: key of `FORMATS`; None for the photo's own.
+        quality: 1..100; None for 95 (JPEG, WebP) or 90 (AVIF, HEIF). PNG, TIFF and BMP are lossless and ignore it.
+            WebP is lossless at 100.
+        keep_metadata: write `photo.exif`, if the format can hold EXIF (BMP cannot).
 
     Raises:
-        OutputError: the format cannot hold the photo, or its encoder refuses or is missing.
+        OutputError: the format cannot hold the photo, or its encoder fails or is missing.
         RecipeError: the quality is out of its range.
     """
     name = photo.format if format is None else format.upper()
-    if name not in CODECS:
+    if name not in FORMATS:
         raise OutputError(f"unknown format {name}: choose one of {', '.join(FORMATS)}")
     if quality is not None and not 1 <= quality <= 100:
         raise RecipeError(f"quality must be 1..100, got {quality}")
     if pixels.dtype != np.uint8 or pixels.shape != photo.pixels.shape:
         raise ValueError(f"pixels must be uint8 {photo.pixels.shape}, got {pixels.dtype} {pixels.shape}")
-    codec = CODECS[name]
     check_holds(photo, name)
-
-    options = dict(codec.options)
-    if codec.quality is not None:
-        options["quality"] = codec.quality if quality is None else quality
-    if name == "AVIF" and photo.alpha is not None:
-        options["advanced"] = {"a:cq-level": "0"}  # alpha exact; only the colours follow the quality
-    if name == "WEBP" and quality == 100:
-        options["lossless"] = True
-    if keep_metadata and codec.exif and photo.exif is not None:
-        options["exif"] = photo.exif
-        if name == "TIFF":  # Pillow's compressing TIFF writer cannot nest the exposure tags, its plain one can
-            options["compression"] = "raw"
+    options = _encoder_options(photo, name, quality, keep_metadata)
     image = Image.fromarray(np.ascontiguousarray(_with_alpha(pixels, photo.alpha, name)))
     try:
         return _compress(image, name, options)
@@ -77,28 +63,44 @@ def encode(
         raise OutputError(f"{name} cannot be written here ({type(error).__name__}): choose PNG") from error
 
 
+def _encoder_options(photo: Photo, name: str, quality: int | None, keep_metadata: bool) -> dict[str, Any]:
+    """Return the options of Pillow's `save`."""
+    format = FORMATS[name]
+    options = dict(format.options)
+    if format.quality is not None:
+        options["quality"] = format.quality if quality is None else quality
+    if name == "AVIF" and photo.alpha is not None:
+        options["advanced"] = {"a:cq-level": "0"}  # alpha exact; only the colours follow the quality
+    if name == "WEBP" and quality == 100:
+        options["lossless"] = True
+    if keep_metadata and format.exif and photo.exif is not None:
+        options["exif"] = photo.exif
+        if name == "TIFF":  # Pillow's compressing TIFF writer cannot nest the exposure tags, its plain one can
+            options["compression"] = "raw"
+    return options
+
+
 def check_holds(photo: Photo, format: str) -> None:
-    """Whether a format can hold a photo and be written here, before any work on it is done.
+    """Check that a format can hold a photo and be written here.
 
     Raises:
-        OutputError: the encoder is missing, the photo is too large for the format, or has transparency that the
-            format would lose.
+        OutputError: the encoder is missing, the photo is too large for the format, or the format would lose its
+            transparency.
     """
-    codec = CODECS[format]
     if format == "HEIF" and find_spec("pillow_heif") is None:
         raise OutputError(NEEDS_HEIF)
     if format in ("AVIF", "WEBP") and not features.check(format.lower()):
         raise OutputError(f"{format} cannot be written here (this Pillow was built without it): choose PNG")
-    if max(photo.pixels.shape) > codec.longest_side:
-        raise OutputError(f"{format} holds at most {codec.longest_side} pixels a side: choose PNG or TIFF")
-    if photo.alpha is not None and not codec.alpha and photo.alpha.min() < 255:
-        able = ", ".join(other for other, codec in CODECS.items() if codec.alpha)
+    if max(photo.pixels.shape) > FORMATS[format].max_side:
+        raise OutputError(f"{format} holds at most {FORMATS[format].max_side} pixels a side: choose PNG or TIFF")
+    if photo.alpha is not None and not FORMATS[format].alpha and photo.alpha.min() < 255:
+        able = ", ".join(name for name, other in FORMATS.items() if other.alpha)
         raise OutputError(f"{format} cannot hold the transparency of this photo: choose one of {able}")
 
 
 def _with_alpha(pixels: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8] | None, name: str) -> npt.NDArray[np.uint8]:
-    """(H, W, 4) when there is transparency to keep; an opaque alpha may go where the format has none."""
-    return np.dstack([pixels, alpha]) if alpha is not None and CODECS[name].alpha else pixels
+    """Return (H, W, 4) if there is alpha and the format can hold it."""
+    return np.dstack([pixels, alpha]) if alpha is not None and FORMATS[name].alpha else pixels
 
 
 def _compress(image: Image.Image, name: str, options: dict[str, Any]) -> bytes:

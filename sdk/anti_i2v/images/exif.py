@@ -1,9 +1,8 @@
-"""Pixels to a file: the codecs, what metadata may travel along, and a write that is whole or not at all.
+"""EXIF: the orientation, and an allow-list of tags that `keep_metadata` writes.
 
-Every file is written as sRGB without a colour profile, which is what untagged means everywhere. Metadata is dropped;
-with `keep_metadata` an allow-list of EXIF tags stays: what made the photo (camera, lens, exposure, date) and whose it
-is (artist, copyright). Never kept: GPS, maker notes, serial numbers, the owner's name, unique ids, time zones,
-free-text comments, XMP, IPTC, and embedded previews, which would show the unprotected photo.
+Kept: how the photo was made (camera, lens, exposure, date) and whose it is (artist, copyright). Never kept: GPS, maker
+notes, serial numbers, the owner's name, unique ids, time zones, free-text comments, XMP, IPTC, and embedded previews,
+which would show the unprotected photo.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from PIL import ExifTags, Image
 
 __all__ = ["read_exif", "safe_exif"]
 
-_KEPT = (
+_SAFE_TAGS = (
     ExifTags.Base.Make,
     ExifTags.Base.Model,
     ExifTags.Base.Artist,
@@ -22,7 +21,7 @@ _KEPT = (
     ExifTags.Base.DateTime,
 )
 
-_KEPT_OF_THE_EXPOSURE = (
+_SAFE_EXPOSURE_TAGS = (
     ExifTags.Base.DateTimeOriginal,
     ExifTags.Base.DateTimeDigitized,
     ExifTags.Base.ExposureTime,
@@ -47,17 +46,17 @@ _KEPT_OF_THE_EXPOSURE = (
     ExifTags.Base.LensModel,
 )
 
-_LONGEST_TEXT = 200  # a tag that is meant for a name must not carry a document
+_MAX_TEXT = 200  # a tag for a name must not carry a document
 
 
 def safe_exif(exif: Image.Exif) -> bytes | None:
-    """A new EXIF block with the allowed tags alone, upright and sRGB; None when nothing of them is there."""
+    """Return a new EXIF block with only the allowed tags, upright and sRGB; None if the photo has none of them."""
     kept = Image.Exif()
     exposure: dict[int, Any] = {}
     details = exif.get_ifd(ExifTags.IFD.Exif)
-    for tags, source, target in ((_KEPT, exif, kept), (_KEPT_OF_THE_EXPOSURE, details, exposure)):
+    for tags, source, target in ((_SAFE_TAGS, exif, kept), (_SAFE_EXPOSURE_TAGS, details, exposure)):
         for tag in tags:
-            if (value := _plain(source.get(tag))) is not None:
+            if (value := _plain_value(source.get(tag))) is not None:
                 target[tag] = value
     if not kept and not exposure:
         return None
@@ -66,17 +65,17 @@ def safe_exif(exif: Image.Exif) -> bytes | None:
     return kept.tobytes()
 
 
-def _plain(value: Any) -> Any:
-    """A number, a few numbers or one line of text, as it was; None for anything else."""
+def _plain_value(value: Any) -> Any:
+    """Return a number, a few numbers or one line of text; None for anything else."""
     if isinstance(value, str):
-        return "".join(letter for letter in value if letter.isprintable())[:_LONGEST_TEXT].strip() or None
+        return "".join(letter for letter in value if letter.isprintable())[:_MAX_TEXT].strip() or None
     if isinstance(value, tuple):
-        return value if 0 < len(value) <= 4 and all(_plain(part) is not None for part in value) else None
+        return value if 0 < len(value) <= 4 and all(_plain_value(part) is not None for part in value) else None
     return None if value is None or isinstance(value, bytes) or value != value else value
 
 
 def read_exif(image: Image.Image, notes: list[str]) -> tuple[int, bytes | None]:
-    """The orientation tag, 1..8, and the tags that are safe to keep. A photo outlives its broken EXIF."""
+    """Return the orientation, 1..8, and the tags that are safe to keep. Broken EXIF is dropped with a note."""
     orientation = 1
     try:
         exif = image.getexif()

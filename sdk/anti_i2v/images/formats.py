@@ -1,67 +1,116 @@
-"""Pixels to a file: the codecs, what metadata may travel along, and a write that is whole or not at all.
-
-Every file is written as sRGB without a colour profile, which is what untagged means everywhere. Metadata is dropped;
-with `keep_metadata` an allow-list of EXIF tags stays: what made the photo (camera, lens, exposure, date) and whose it
-is (artist, copyright). Never kept: GPS, maker notes, serial numbers, the owner's name, unique ids, time zones,
-free-text comments, XMP, IPTC, and embedded previews, which would show the unprotected photo.
-"""
+"""File formats that the SDK reads and writes: what each can hold, its names, and how to recognise it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from anti_i2v.errors import OutputError
 
-__all__ = ["CODECS", "FORMATS", "NEEDS_HEIF", "format_of", "sniff_format"]
+__all__ = ["FORMATS", "NEEDS_HEIF", "Format", "format_of", "sniff_format"]
 
 NEEDS_HEIF = 'HEIC photos need another package: run  pip install "anti-i2v-sdk[heif]"'
 
 
-@dataclass(frozen=True)
-class Codec:
-    """What a format can hold and how this project writes it. `quality` is the default; None means lossless only."""
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """What a format can hold and how this SDK writes it.
+
+    Attributes:
+        suffixes: of file names, in lower case.
+        media_types: the standard one first, then others that clients send.
+        signatures: first bytes of a file. WebP, AVIF and HEIF have none; see `sniff_format`.
+        max_side: in pixels.
+        quality: the default; None for a format that is only lossless.
+        alpha, exif: whether files can hold them.
+        options: for Pillow's encoder.
+    """
 
     suffixes: tuple[str, ...]
-    longest_side: int
+    media_types: tuple[str, ...]
+    signatures: tuple[bytes, ...] = ()
+    max_side: int
     quality: int | None = None
     alpha: bool = True
     exif: bool = True
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def media_type(self) -> str:
+        """The standard media type."""
+        return self.media_types[0]
 
-# Chroma stays at full resolution wherever the codec can: 4:2:0 would average the colour perturbation away.
-# Lossy WebP knows 4:2:0 only; its quality 100 is therefore written lossless.
-# AVIF and HEIF run at their fast settings, six to ten times sooner: a photo is about an eighth larger at the same
-# quality (12 to 13 % where it was measured), a synthetic picture up to half as large again or more (56 to 92 %).
-# `exact` keeps the colour under transparent pixels, which the WebP encoder would otherwise blacken.
-CODECS = {
-    "JPEG": Codec(
-        (".jpg", ".jpeg", ".jpe", ".jfif"), 65_500, 95, alpha=False, options={"subsampling": "4:4:4", "optimize": True}
-    ),
-    "PNG": Codec((".png",), 2**31 - 1),
-    "WEBP": Codec((".webp",), 16_383, 95, options={"method": 4, "exact": True}),
-    "AVIF": Codec((".avif",), 65_536, 90, options={"subsampling": "4:4:4", "speed": 9}),
-    "TIFF": Codec((".tif", ".tiff"), 2**31 - 1, options={"compression": "tiff_adobe_deflate"}),
-    "BMP": Codec((".bmp",), 2**31 - 1, alpha=False, exif=False),
-    "HEIF": Codec(
-        (".heic", ".heif", ".hif"), 16_384, 90, options={"chroma": 444, "enc_params": {"preset": "ultrafast"}}
-    ),
-}
 
-FORMATS = tuple(CODECS)
-"""The names of the formats that are read and written, as Pillow spells them."""
+# Chroma stays at full resolution where the codec allows it: 4:2:0 would average the colour perturbation away.
+# Lossy WebP has only 4:2:0; its quality 100 is therefore written lossless. `exact` keeps the colour under transparent
+# pixels, which the WebP encoder would otherwise blacken.
+# AVIF and HEIF use fast settings, which take a sixth to a tenth of the time: photos are about an eighth larger at the
+# same quality (12 to 13 % where it was measured), synthetic pictures 56 to 92 %.
+FORMATS: Mapping[str, Format] = MappingProxyType(
+    {
+        "JPEG": Format(
+            suffixes=(".jpg", ".jpeg", ".jpe", ".jfif"),
+            media_types=("image/jpeg", "image/jpg", "image/pjpeg"),
+            signatures=(b"\xff\xd8\xff",),
+            max_side=65_500,
+            quality=95,
+            alpha=False,
+            options={"subsampling": "4:4:4", "optimize": True},
+        ),
+        "PNG": Format(
+            suffixes=(".png",), media_types=("image/png",), signatures=(b"\x89PNG\r\n\x1a\n",), max_side=2**31 - 1
+        ),
+        "WEBP": Format(
+            suffixes=(".webp",),
+            media_types=("image/webp",),
+            max_side=16_383,
+            quality=95,
+            options={"method": 4, "exact": True},
+        ),
+        "AVIF": Format(
+            suffixes=(".avif",),
+            media_types=("image/avif",),
+            max_side=65_536,
+            quality=90,
+            options={"subsampling": "4:4:4", "speed": 9},
+        ),
+        "TIFF": Format(
+            suffixes=(".tif", ".tiff"),
+            media_types=("image/tiff",),
+            signatures=(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+            max_side=2**31 - 1,
+            options={"compression": "tiff_adobe_deflate"},
+        ),
+        "BMP": Format(
+            suffixes=(".bmp",),
+            media_types=("image/bmp", "image/x-ms-bmp"),
+            signatures=(b"BM",),
+            max_side=2**31 - 1,
+            alpha=False,
+            exif=False,
+        ),
+        "HEIF": Format(
+            suffixes=(".heic", ".heif", ".hif"),
+            media_types=("image/heif", "image/heic"),
+            max_side=16_384,
+            quality=90,
+            options={"chroma": 444, "enc_params": {"preset": "ultrafast"}},
+        ),
+    }
+)
+"""Name, as Pillow spells it -> format."""
 
-_SUFFIXES = {suffix: name for name, codec in CODECS.items() for suffix in codec.suffixes}
+_SUFFIXES = {suffix: name for name, format in FORMATS.items() for suffix in format.suffixes}
 
 
 def format_of(path: Path) -> str:
-    """The format that a file name's suffix asks for.
+    """Return the format that a file name's suffix stands for.
 
     Raises:
-        OutputError: the suffix is missing or of no format that is written here.
+        OutputError: the suffix is missing or unknown.
     """
     try:
         return _SUFFIXES[path.suffix.lower()]
@@ -70,14 +119,7 @@ def format_of(path: Path) -> str:
         raise OutputError(f"{path.name} does not say which format to write: end its name in one of {known}") from None
 
 
-_SIGNATURES = {
-    b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG\r\n\x1a\n": "PNG",
-    b"BM": "BMP",
-    b"II*\0": "TIFF",
-    b"MM\0*": "TIFF",
-    b"II+\0": "TIFF",
-    b"MM\0+": "TIFF",
+_OTHER_SIGNATURES = {
     b"GIF8": "a GIF",
     b"%PDF": "a PDF",
     b"8BPS": "a Photoshop document",
@@ -90,12 +132,15 @@ _SIGNATURES = {
     b"IIRO": "a camera's raw file",
     b"IIU\0": "a camera's raw file",
 }
+_SIGNATURES = {
+    signature: name for name, format in FORMATS.items() for signature in format.signatures
+} | _OTHER_SIGNATURES
 
 
 def sniff_format(data: bytes) -> str | None:
-    """One of `FORMATS`, or what else a file is ("a GIF"), or None, by its first bytes."""
+    """Recognise a file by its first bytes: a key of `FORMATS`, another kind of file ("a GIF"), or None."""
     if data[4:8] == b"ftyp":
-        return _kind_of_container(data)
+        return _sniff_container(data)
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
     if b"<svg" in data[:1024]:
@@ -103,8 +148,8 @@ def sniff_format(data: bytes) -> str | None:
     return next((kind for signature, kind in _SIGNATURES.items() if data.startswith(signature)), None)
 
 
-def _kind_of_container(data: bytes) -> str:
-    """AVIF, HEIC, raw files and videos share one container; its brands tell them apart (ISO/IEC 14496-12)."""
+def _sniff_container(data: bytes) -> str:
+    """Tell AVIF, HEIC, raw files and videos apart by the brands of their common container (ISO/IEC 14496-12)."""
     end = min(int.from_bytes(data[:4]), 256)
     brands = {data[8:12], *(data[start : start + 4] for start in range(16, end, 4))}
     if brands & {b"avif", b"avis"}:

@@ -1,9 +1,4 @@
-"""What happens to a photo once it is posted: models of platforms, and the checks that a receipt runs.
-
-Everything here is on uint8 pixels and with the true JPEG codec, so that it measures; what the optimiser meets is in
-`transforms`. All functions work at any size: full-size photos and
-working-resolution pixels (256 to 512 px), which most platforms' size limits then leave alone.
-"""
+"""The JPEG codec (libjpeg, through Pillow) in memory."""
 
 from __future__ import annotations
 
@@ -29,14 +24,14 @@ Subsampling: TypeAlias = Literal["4:2:0", "4:4:4"]
 
 
 def jpeg_round_trip(pixels: Rgb8, quality: int, subsampling: Subsampling = "4:2:0") -> Rgb8:
-    """Through libjpeg and back, in memory."""
+    """Encode and decode (H, W, 3) in memory."""
     return decode_jpeg(encode_jpeg(pixels, quality, subsampling))
 
 
 def jpeg_round_trip_with_tables(pixels: Rgb8, quality: int) -> tuple[Rgb8, NDArray[np.float32]]:
-    """Through libjpeg with 4:2:0 chroma and back, and the (2, 8, 8) quantisation steps of luma and chroma."""
+    """Encode with 4:2:0 chroma and decode; also return the (2, 8, 8) quantisation steps of luma and chroma."""
     with Image.open(io.BytesIO(encode_jpeg(pixels, quality, "4:2:0"))) as image:
-        tables = getattr(image, "quantization")  # noqa: B009  # of JPEG images alone, which the type does not know
+        tables = getattr(image, "quantization")  # noqa: B009  # only JPEG images have it, which the type does not know
         steps = np.array([tables[index] for index in (0, 1)], np.float32).reshape(2, 8, 8)
         return np.array(image.convert("RGB")), steps
 
@@ -55,4 +50,4 @@ def decode_jpeg(data: bytes) -> Rgb8:
 
 
 RGB_TO_YCBCR = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
-"""RGB to Y'CbCr as JPEG has it (ITU-T T.871), without its offsets."""
+"""RGB to Y'CbCr as in JPEG (ITU-T T.871), without the offsets."""

@@ -1,8 +1,8 @@
-"""Between a photo's own size and the size at which models work.
+"""Adding a perturbation to a photo at full size, and the check of its budget.
 
 A perturbation is made at the model's resolution and scaled up to the photo, because a model scales the photo down
-before it looks. Bilinear upscaling never overshoots the budget (bicubic does, by up to 1.8 times); rounding to uint8 is
-followed by a clamp on the integers, so that the promise holds for what is saved.
+first. Bilinear upscaling never exceeds the budget (bicubic does, by up to 1.8 times); after rounding to uint8 the
+integers are clamped, so that the saved pixels keep it too.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from anti_i2v.errors import BudgetError
 __all__ = ["add_delta", "check_budget"]
 
 STRIP = 256
-"""Rows that are added at once: a 12-megapixel photo needs no second copy in floating point."""
+"""Rows per pass: a 12-megapixel photo needs no second copy in floating point."""
 
 
 def add_delta(clean: Rgb8, delta: npt.NDArray[np.float32], budget: int) -> Rgb8:
-    """The protected photo at full size.
+    """Return the protected photo at full size.
 
     Args:
         clean: (H, W, 3).
@@ -43,10 +43,10 @@ def add_delta(clean: Rgb8, delta: npt.NDArray[np.float32], budget: int) -> Rgb8:
 
 
 def check_budget(clean: Rgb8, protected: Rgb8, budget: int) -> int:
-    """The gate: the levels really spent, on the uint8 pixels that are about to be encoded.
+    """Return the largest difference in levels between the uint8 pixels.
 
     Raises:
-        BudgetError: when they exceed the budget. The photo must not be saved then.
+        BudgetError: it exceeds the budget. The photo must not be saved then.
     """
     spent = 0
     for top in range(0, clean.shape[0], STRIP):

@@ -1,8 +1,7 @@
-"""What happens to a photo once it is posted: models of platforms, and the checks that a receipt runs.
+"""Presets: models of what platforms do to an uploaded photo, with the true JPEG codec on uint8 pixels.
 
-Everything here is on uint8 pixels and with the true JPEG codec, so that it measures; what the optimiser meets is in
-`transforms`. All functions work at any size: full-size photos and
-working-resolution pixels (256 to 512 px), which most platforms' size limits then leave alone.
+`optim.transforms` has their differentiable counterparts. Most size limits leave photos of working size (256 to 512
+pixels) as they are.
 """
 
 from __future__ import annotations
@@ -28,20 +27,20 @@ Positive: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
 Quality: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=100)]
 
 INCOMING_QUALITY = 95
-"""JPEG quality that a posted photo is taken to have: the pixels no longer tell."""
+"""Assumed JPEG quality of an uploaded photo; its decoded pixels do not show it."""
 
 
 class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A model of one platform: what it shrinks, and how it encodes.
+    """A model of one platform: its size limits and its encoding.
 
     Attributes:
-        long_edge: pixels of the longer side that a photo is shrunk to, where it is larger.
-        max_pixels: height times width that a photo is shrunk to, where it is larger.
-        quality: of the JPEG that comes out (libjpeg's scale); None where photos are not re-encoded unless they shrink.
-        only_above_quality: photos of at most this quality are not re-encoded unless they shrink.
-        subsampling: of the chroma.
-        max_bytes: of the file; the quality is walked down until it fits.
-        confidence, source: how far to trust this entry, and who says so.
+        long_edge: limit of the longer side in pixels; larger photos are shrunk to it.
+        max_pixels: limit of height times width; larger photos are shrunk to it.
+        quality: of the delivered JPEG (libjpeg's scale); None: photos are re-encoded only when they shrink.
+        only_above_quality: photos of at most this quality are re-encoded only when they shrink.
+        subsampling: chroma subsampling.
+        max_bytes: limit of the file; the quality is lowered until the file fits.
+        confidence, source: how reliable this entry is, and where it comes from.
     """
 
     name: str
@@ -57,7 +56,7 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @property
     def reencodes(self) -> bool:
-        """Whether a photo that need not shrink is encoded again."""
+        """Whether a photo within the size limits is encoded again."""
         return self.quality is not None and (self.only_above_quality or 0) < INCOMING_QUALITY
 
 
@@ -71,7 +70,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(_load())
 
 
 def get_preset(name: str) -> Preset:
-    """One of PRESETS. Raises RecipeError for another name."""
+    """Return one of `PRESETS` by name. Raises RecipeError for an unknown name."""
     try:
         return PRESETS[name]
     except KeyError:
@@ -79,10 +78,10 @@ def get_preset(name: str) -> Preset:
 
 
 def simulate_platform(pixels: Rgb8, preset: Preset) -> Rgb8:
-    """The pixels that a viewer gets after the platform: shrunk where too large, through the JPEG codec, decoded.
+    """Return the pixels that a viewer of the platform gets: shrunk to its limits, encoded as JPEG and decoded.
 
-    The incoming photo is taken to be a JPEG of INCOMING_QUALITY, so a platform that only re-encodes above 85 does
-    re-encode. Returns `pixels` itself where the platform leaves the photo alone. The size may differ from the input's.
+    The photo is assumed to be a JPEG of `INCOMING_QUALITY`, so a platform that re-encodes only above 85 does re-encode
+    it. Returns `pixels` itself if the platform changes nothing. The size may differ from the input's.
     """
     small = _shrink(pixels, preset)
     if small is pixels and not preset.reencodes:
@@ -97,17 +96,17 @@ def _shrink(pixels: Rgb8, preset: Preset) -> Rgb8:
         scale = min(scale, preset.long_edge / max(height, width))
     if preset.max_pixels is not None:
         scale = min(scale, sqrt(preset.max_pixels / (height * width)))
-    # Rounded down (but for float dust), so that neither limit is exceeded.
+    # Rounded down, except for floating-point error, so that neither limit is exceeded.
     return resize_lanczos(pixels, int(height * scale + 1e-6), int(width * scale + 1e-6)) if scale < 1 else pixels
 
 
 def _encode_to_fit(pixels: Rgb8, preset: Preset) -> bytes:
-    """At the preset's quality, or the best below it that fits `max_bytes` (quality 1 where none does)."""
+    """Encode at the preset's quality, or the best below it that fits `max_bytes` (quality 1 if none does)."""
     highest, limit = preset.quality or INCOMING_QUALITY, preset.max_bytes
     data = encode_jpeg(pixels, highest, preset.subsampling)
     if limit is None or len(data) <= limit:
         return data
-    # File size grows with quality, so halving finds the best one in about seven encodings.
+    # File size grows with quality, so bisection finds the best one in about seven encodings.
     fitting = bisect_right(
         range(1, highest), limit, key=lambda quality: len(encode_jpeg(pixels, quality, preset.subsampling))
     )

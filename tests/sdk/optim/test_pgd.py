@@ -79,7 +79,14 @@ def test_the_device_is_synchronized_for_only_where_there_is_a_deadline(monkeypat
 @pytest.mark.parametrize("scores_separately", [False, True], ids=["the loss compares", "a score compares"])
 @pytest.mark.parametrize("final_step", [0.0, 1.0])
 def test_the_best_is_kept_when_steps_pass_the_goal(scores_separately: bool, final_step: float) -> None:
-    outcome = run(Walk(scores_separately, goal=3.1), 0.0, steps=8, step=1.0, final_step=final_step, score_every=int(scores_separately))
+    outcome = run(
+        Walk(scores_separately, goal=3.1),
+        0.0,
+        steps=8,
+        step=1.0,
+        final_step=final_step,
+        score_every=int(scores_separately),
+    )
     visited = [0.0]
     walk = Walk(goal=3.1)
     run(walk, 0.0, steps=8, step=1.0, final_step=final_step)
