@@ -1,9 +1,8 @@
-"""`protect()` and `Protector`: a photo in, a protected photo with its receipt out."""
+"""Protecting photos: `protect()` for one, `Protector` for many, and the `Protection` that they return."""
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,109 +17,79 @@ from anti_i2v.engines import choose_engine, make_engine
 from anti_i2v.errors import RecipeError
 from anti_i2v.files import write_atomic
 from anti_i2v.images.decode import open_photo
-from anti_i2v.images.encode import encode
+from anti_i2v.images.encode import encode as encode_photo
 from anti_i2v.images.formats import format_of
 from anti_i2v.images.perturbation import STRIP, add_delta, check_budget
 from anti_i2v.images.photo import Photo
-from anti_i2v.images.platforms import PRESETS, Preset
-from anti_i2v.images.platforms import get_preset as preset_named
+from anti_i2v.images.platforms import PRESETS, Preset, get_preset
 from anti_i2v.images.resize import resize_to_working, working_size
-from anti_i2v.metrics.imperceptibility import compare
+from anti_i2v.metrics.imperceptibility import Imperceptibility, compare
 from anti_i2v.optim.initialisation import initial_pattern
 from anti_i2v.optim.optimise import optimise_photo
 from anti_i2v.optim.pgd import Step
+from anti_i2v.receipts.effects import MeasurementModels
+from anti_i2v.receipts.measure import Measurements, measure
 from anti_i2v.receipts.receipt import Encoding, Receipt, versions
 from anti_i2v.recipes import Recipe, load_recipe
 from anti_i2v.surrogates.catalogue import STUDENT
 from anti_i2v.surrogates.video_options import VideoOptions
+from anti_i2v.timing import Stopwatch
 
 if TYPE_CHECKING:
     from anti_i2v.engines.base import Engine
-    from anti_i2v.receipts.effects import Instruments
-    from anti_i2v.receipts.measure import Measured
 
 __all__ = ["Protection", "Protector", "protect"]
 
 Source = Any
-"""A path, the bytes of an image file, a PIL image, an (H, W, 3 | 4) or (H, W) uint8 array, or a Photo read before."""
+"""A path, the bytes of an image file, a PIL image, an (H, W, 3 | 4) or (H, W) uint8 array, or a `Photo`."""
 
-ON_STUDENT = (
-    "steps were taken on the embedded student: where this was measured, that did less than the draft at the same PSNR, "
-    "and the student's own number flatters, for it judges what was made on it"
+OPTIMISATION_SHARE = 0.7
+"""Share of the time before a deadline for the steps; the rest is for the measurements."""
+
+STUDENT_NOTE = (
+    "steps were taken on the packaged student: in measurements this did less than the draft at the same PSNR, and the "
+    "student's own number is too favourable, because the photo was optimised on it"
 )
-
-ENCODERS_ALONE = (
-    "steps were taken on encoders alone: the recipe's small video model ({}) is not at hand for this engine (ONNX: "
-    "`anti-i2v export`); where it was measured, that did less to identity on a model that nothing was optimised on"
+ONLY_ENCODERS_NOTE = (
+    "steps were taken only on encoders: the recipe's small video model ({}) is not available for this engine (ONNX: "
+    "`anti-i2v export`); in measurements this did less to identity on a model that was not optimised on"
 )
-
-CAPTIONED = "a captioner made the caption; it is not kept here, for it says what the photo shows"
-
-OPTIMISE_SHARE = 0.7
-"""Of the time that a deadline leaves, for the steps; the rest is for the receipt."""
+CAPTION_NOTE = "a captioner made the caption; it is not stored here, because it describes the photo"
 
 
-@dataclass(frozen=True, eq=False)
-class Protection:
-    """A protected photo.
-
-    Attributes:
-        photo: the protected pixels, with the clean photo's alpha, format and safe metadata.
-        clean: the clean pixels, (H, W, 3) uint8, for previews; they are dropped with this object.
-        receipt: what it cost and what it did.
-        caption: what a captioner made of it, where one was asked; no file holds it.
-    """
-
-    photo: Photo
-    clean: Rgb8 = field(repr=False)  # a photo never shows in a log by way of a repr
-    receipt: Receipt = field(repr=False)
-    caption: str | None = field(default=None, repr=False)
-
-    def encoded(self, format: str | None = None, quality: int | None = None, keep_metadata: bool = False) -> bytes:
-        """The file's bytes, by default in the photo's own format. Raises OutputError."""
-        return encode(self.photo, self.photo.pixels, format=format, quality=quality, keep_metadata=keep_metadata)
-
-    def finished(
-        self, format: str | None = None, quality: int | None = None, keep_metadata: bool = False
-    ) -> tuple[bytes, Receipt]:
-        """The file's bytes and the receipt, completed by what the encoding changed. Raises OutputError."""
-        data = self.encoded(format, quality, keep_metadata)
-        encoding = _encoding(data, format or self.photo.format, self.clean, self.photo.pixels)
-        return data, msgspec.structs.replace(self.receipt, encoding=encoding)
-
-    def save(
-        self,
-        path: str | Path,
-        *,
-        quality: int | None = None,
-        keep_metadata: bool = False,
-        overwrite: bool = False,
-    ) -> Receipt:
-        """Write the photo atomically, in the format of the path's suffix.
-
-        Returns the receipt, completed by what the encoding changed. Raises OutputError, and then leaves nothing behind.
-        """
-        path = Path(path)
-        data, receipt = self.finished(format_of(path), quality, keep_metadata)
-        write_atomic(path, data, overwrite=overwrite)
-        return receipt
+def protect(
+    source: Source,
+    *,
+    recipe: str | Recipe = "balanced",
+    preset: str | None = None,
+    deadline: float | None = None,
+    seed: int = 0,
+    engine: str = "auto",
+    device: str = "auto",
+    surrogates: Sequence[str | Path] | None = None,
+    video: VideoOptions | None = None,
+    **settings: object,
+) -> Protection:
+    """Protect one photo. For many, keep a `Protector`, which has the same arguments and errors."""
+    protector = Protector(recipe, surrogates=surrogates, engine=engine, device=device, video=video, **settings)
+    return protector.protect(source, preset=preset, deadline=deadline, seed=seed)
 
 
 class Protector:
-    """Loaded models for many photos; safe to call from several threads.
+    """Keeps models loaded to protect many photos; safe to call from several threads.
 
     Args:
         recipe: a name ("draft", "balanced", "strong") or a Recipe.
-        surrogates: names or folders to optimise on; None takes the real encoders that are on this machine,
-            and the recipe's small video models.
-        engine: "torch", "onnx" (ONNX Runtime, on exported surrogates), or "auto": torch where it is installed.
-        device: "auto" (CUDA where it is), "cpu", "cuda", "cuda:1", "mps" (torch alone).
-        video: what whole video models among the surrogates are told: caption or captioner, frames, a reference clip.
-        settings: replace settings of the recipe, such as `budget=6`; of the draft too, where no step can be taken.
+        surrogates: names or folders to optimise on; None for the real encoders on this machine and the recipe's small
+            video models.
+        engine: "torch", "onnx" (ONNX Runtime, on exported surrogates), or "auto" for torch where it is installed.
+        device: "auto" (CUDA where available), "cpu", "cuda", "cuda:1" or "mps" (only torch).
+        video: options of whole video models among the surrogates: caption or captioner, frames, a reference clip.
+        settings: replace settings of the recipe, such as `budget=6`, also of the draft where no step can be taken.
 
     Raises:
         RecipeError: an unknown recipe, setting, engine or device, or an engine that is not installed.
-        SurrogateError: a surrogate that is unknown or unfit (when it is first needed).
+        SurrogateError: a surrogate is unknown or unfit (raised when it is first needed).
     """
 
     def __init__(
@@ -134,30 +103,25 @@ class Protector:
         **settings: object,
     ) -> None:
         self.recipe = load_recipe(recipe, **settings)
-        self._left_alone = _left_alone(recipe, self.recipe, settings)
-        self.device, self._video = device, video
-        self.engine, self._asked = choose_engine(engine), surrogates
-        # One photo at a time on the models: two would only halve each other's speed and double the memory.
+        self.engine, self.device = choose_engine(engine), device
+        self._recipe_without_steps = _recipe_without_steps(recipe, self.recipe, settings)
+        self._requested_surrogates, self._video = surrogates, video
+        # One photo at a time on the models: two at once would take twice the memory and save no time.
         self._lock = threading.Lock()
 
     @cached_property
     def _engine(self) -> Engine:
-        return make_engine(self.engine, self._asked, self.recipe, self.device, self._video)
+        return make_engine(self.engine, self._requested_surrogates, self.recipe, self.device, self._video)
 
     @cached_property
-    def _instruments(self) -> Instruments:
-        from anti_i2v.receipts.effects import Instruments
-
-        return Instruments.available(self._engine)
-
-    def _missing(self, effects: bool) -> tuple[str, ...]:
-        return self._instruments.missing if effects else ()
+    def _measurement_models(self) -> MeasurementModels:
+        return MeasurementModels.load(self._engine)
 
     def prepare(self) -> None:
-        """Load the models that steps are taken on, so that what is wrong with them shows before the first photo.
+        """Load the models that steps are taken on, to report problems with them before the first photo.
 
         Raises:
-            RecipeError: the device is not there.
+            RecipeError: the device is not available.
             SurrogateError: a surrogate is unknown or unfit.
         """
         with self._lock:
@@ -178,182 +142,249 @@ class Protector:
 
         Args:
             source: a path, bytes, a PIL image, a uint8 array or a Photo.
-            preset: where the photo goes; the optimiser then meets that platform's codec.
-            deadline: seconds for everything, receipt included; the best candidate by then is delivered. Waiting for
-                another thread's photo does not count. None takes the recipe's.
-            seed: same seed, recipe and versions on the same machine: same result, where no deadline cut the steps.
-            effects: measure what surrogates make of the photo; False leaves those rows out.
+            preset: the platform that the photo is for; the optimiser then simulates its codec.
+            deadline: seconds for everything, receipt included; the best candidate by then is returned. Waiting for
+                another thread's photo does not count. None for the recipe's.
+            seed: the same seed, recipe and versions on one machine give the same result, unless a deadline stops the
+                steps.
+            effects: whether to measure effects on surrogates; False leaves these rows out.
             on_step: called after each step.
             cancel: set it from another thread to stop before the next step.
 
         Raises:
             PhotoError, RecipeError, SurrogateError, Cancelled, BudgetError.
         """
-        clock = _Clock()
         limit = self.recipe.deadline if deadline is None else deadline
-        if limit is not None and not limit > 0:
-            raise RecipeError(f"a deadline must be above 0 seconds, got {limit}")
-        if not 0 <= seed < 2**63:
-            raise RecipeError(f"a seed must be 0..2**63 - 1, got {seed}")
-        platform = preset_named(preset) if preset is not None else None
+        _check_arguments(limit, seed)
+        platform = None if preset is None else get_preset(preset)
+        stopwatch = Stopwatch(limit)
         photo = source if isinstance(source, Photo) else open_photo(source)
-        clock.lap("read")
+        stopwatch.lap("read")
         with self._lock:
-            clock.resume()
-            share = OPTIMISE_SHARE if effects else 1.0
-            made = self._make(photo, platform, seed, on_step, cancel, clock.share_of(limit, share))
-            spent = check_budget(photo.pixels, made.protected, made.budget)
-            clock.lap("protect")
-            seen = compare(photo.pixels, made.protected)
-            clock.lap("compare")
-            measured = self._measure(photo, made, platform, seed, clock.share_of(limit, 1.0)) if effects else None
-            clock.lap("effects")
-        receipt = Receipt(
-            recipe=self.recipe.name,
-            preset=preset,
-            seed=seed,
-            budget_asked=self.recipe.budget,
-            budget_spent=spent,
-            steps=made.steps,
-            steps_asked=self.recipe.steps,
-            stopped=made.stopped,
-            surrogates=tuple(self._engine.surrogates) if made.steps else (),
-            imperceptibility=seen,
-            effects=tuple(measured.effects) if measured else (),
-            survival=tuple(measured.survival) if measured else (),
-            working_size=made.size,
-            engine=self._engine.name,
-            device=self._engine.device,
-            seconds=clock.laps,
-            versions=versions(self._engine.libraries),
-            notes=(*photo.notes, *made.notes, *_skipped(measured), *self._missing(effects), *self._engine.notes),
-        )
-        return Protection(replace(photo, pixels=made.protected), photo.pixels, receipt, made.caption)
+            stopwatch.pause()  # without the wait for the lock
+            steps_deadline = stopwatch.deadline(OPTIMISATION_SHARE if effects else 1.0)
+            optimised = self._optimise(photo, platform, seed, on_step, cancel, steps_deadline)
+            spent = check_budget(photo.pixels, optimised.pixels, optimised.budget)
+            stopwatch.lap("protect")
+            visible = compare(photo.pixels, optimised.pixels)
+            stopwatch.lap("compare")
+            measured = Measurements()
+            if effects:
+                measured = self._measure(photo, optimised, platform, seed, stopwatch.deadline())
+            stopwatch.lap("effects")
+        receipt = self._receipt(photo, optimised, visible, measured, spent, preset, seed, stopwatch.seconds)
+        return Protection(replace(photo, pixels=optimised.pixels), photo.pixels, receipt, optimised.caption)
 
-    def _make(
+    def _optimise(
         self,
         photo: Photo,
         platform: Preset | None,
         seed: int,
         on_step: Callable[[Step], None] | None,
         cancel: threading.Event | None,
-        until: float | None,
-    ) -> _Made:
-        """The protected pixels at full size."""
-        engine = self._engine
+        deadline: float | None,
+    ) -> _Optimised:
+        """Take the recipe's steps, and add the perturbation at full size."""
+        engine, recipe = self._engine, self.recipe
         engine.prepare()
-        recipe = self.recipe if engine.surrogates else self._left_alone
-        clean, candidate, radius = self._begin(photo, recipe, seed)
-        steps, stopped = 0, "steps"
-        notes: tuple[str, ...] = ()
-        caption = None
-        if engine.surrogates:
-            caption = engine.caption(clean)
-            opened = engine.open_photo(clean, candidate, radius, recipe, None, seed)
-            outcome = optimise_photo(
-                opened, recipe, seed=seed, preset=platform, callback=on_step, deadline=until, cancel=cancel
-            )
-            candidate, steps, stopped = opened.to_numpy(outcome.candidate), outcome.steps, outcome.stopped
-            notes = (ON_STUDENT,) if STUDENT in engine.surrogates else ()
-            if self._asked is None and recipe.video_models and not {*recipe.video_models} & {*engine.surrogates}:
-                notes += (ENCODERS_ALONE.format(", ".join(recipe.video_models)),)
-            notes += (CAPTIONED,) if caption is not None else ()
-            if recipe.steps and not steps:
-                recipe = self._left_alone
-                clean, candidate, _ = self._begin(photo, recipe, seed)
-        elif self.recipe.steps:
-            stopped, notes = "no surrogates", (engine.no_surrogates,)
-        protected = add_delta(photo.pixels, (candidate - clean)[0], recipe.budget)
-        return _Made(protected, recipe.budget, (clean.shape[2], clean.shape[3]), steps, stopped, notes, caption)
+        if not engine.surrogates:
+            if not recipe.steps:
+                return self._without_steps(photo, seed, stopped="steps")
+            return self._without_steps(photo, seed, stopped="no surrogates", notes=(engine.no_surrogates,))
+        start = self._initialise(photo, recipe, seed)
+        caption = engine.caption(start.clean)
+        opened = engine.open_photo(start.clean, start.candidate, start.radius, recipe, None, seed)
+        result = optimise_photo(
+            opened, recipe, seed=seed, preset=platform, callback=on_step, deadline=deadline, cancel=cancel
+        )
+        notes = self._step_notes(caption)
+        if recipe.steps and not result.steps:
+            return self._without_steps(photo, seed, stopped=result.stopped, notes=notes, caption=caption)
+        candidate = opened.to_numpy(result.candidate)
+        return _add(photo, start, candidate, recipe.budget, result.steps, result.stopped, notes, caption)
 
-    def _begin(self, photo: Photo, recipe: Recipe, seed: int) -> tuple[PixelArray, PixelArray, PixelArray]:
-        """The photo at the recipe's working size, where the recipe begins, and how far it may go."""
-        engine = self._engine
-        size = working_size(photo.pixels.shape[0], photo.pixels.shape[1], recipe.short_side, engine.multiple)
+    def _without_steps(
+        self, photo: Photo, seed: int, *, stopped: str, notes: tuple[str, ...] = (), caption: str | None = None
+    ) -> _Optimised:
+        recipe = self._recipe_without_steps
+        start = self._initialise(photo, recipe, seed)
+        return _add(photo, start, start.candidate, recipe.budget, 0, stopped, notes, caption)
+
+    def _initialise(self, photo: Photo, recipe: Recipe, seed: int) -> _Start:
+        height, width = photo.pixels.shape[:2]
+        size = working_size(height, width, recipe.short_side, self._engine.multiple)
         clean = resize_to_working(photo.pixels, size)
-        laid = initial_pattern(clean, recipe.start, seed)
-        candidate, radius = engine.initial_candidate(clean, laid, recipe.budget / 255, recipe.mask_floor)
-        return clean, candidate, radius
+        pattern = initial_pattern(clean, recipe.start, seed)
+        candidate, radius = self._engine.initial_candidate(clean, pattern, recipe.budget / 255, recipe.mask_floor)
+        return _Start(clean, candidate, radius)
 
-    def _measure(self, photo: Photo, made: _Made, platform: Preset | None, seed: int, until: float | None) -> Measured:
-        from anti_i2v.receipts.measure import measure
+    def _step_notes(self, caption: str | None) -> tuple[str, ...]:
+        names, video_models = self._engine.surrogates, self.recipe.video_models
+        notes: list[str] = []
+        if STUDENT in names:
+            notes.append(STUDENT_NOTE)
+        if self._requested_surrogates is None and video_models and not {*video_models} & {*names}:
+            notes.append(ONLY_ENCODERS_NOTE.format(", ".join(video_models)))
+        if caption is not None:
+            notes.append(CAPTION_NOTE)
+        return tuple(notes)
 
-        presets = [platform.name] if platform else list(PRESETS)
+    def _measure(
+        self, photo: Photo, optimised: _Optimised, platform: Preset | None, seed: int, deadline: float | None
+    ) -> Measurements:
         return measure(
             photo.pixels,
-            made.protected,
-            self._instruments,
-            presets=presets,
+            optimised.pixels,
+            self._measurement_models,
+            presets=[platform.name] if platform else list(PRESETS),
             seed=seed,
-            until=until,
+            deadline=deadline,
+        )
+
+    def _receipt(
+        self,
+        photo: Photo,
+        optimised: _Optimised,
+        visible: Imperceptibility,
+        measured: Measurements,
+        spent: int,
+        preset: str | None,
+        seed: int,
+        seconds: dict[str, float],
+    ) -> Receipt:
+        return Receipt(
+            recipe=self.recipe.name,
+            preset=preset,
+            seed=seed,
+            budget_asked=self.recipe.budget,
+            budget_spent=spent,
+            steps=optimised.steps,
+            steps_asked=self.recipe.steps,
+            stopped=optimised.stopped,
+            surrogates=tuple(self._engine.surrogates) if optimised.steps else (),
+            imperceptibility=visible,
+            effects=tuple(measured.effects),
+            survival=tuple(measured.survival),
+            working_size=optimised.working_size,
+            engine=self._engine.name,
+            device=self._engine.device,
+            seconds=seconds,
+            versions=versions(self._engine.libraries),
+            notes=(*photo.notes, *optimised.notes, *measured.notes, *self._engine.notes),
         )
 
 
-def protect(
-    source: Source,
-    *,
-    recipe: str | Recipe = "balanced",
-    preset: str | None = None,
-    deadline: float | None = None,
-    seed: int = 0,
-    engine: str = "auto",
-    device: str = "auto",
-    surrogates: Sequence[str | Path] | None = None,
-    video: VideoOptions | None = None,
-    **settings: object,
-) -> Protection:
-    """Protect one photo; for many, keep a `Protector`, whose arguments and errors these are."""
-    protector = Protector(recipe, surrogates=surrogates, engine=engine, device=device, video=video, **settings)
-    return protector.protect(source, preset=preset, deadline=deadline, seed=seed)
+def _recipe_without_steps(requested: str | Recipe, recipe: Recipe, settings: Mapping[str, object]) -> Recipe:
+    """Return the recipe for a photo on which no step can be taken.
 
-
-def _left_alone(asked: str | Recipe, recipe: Recipe, settings: Mapping[str, object]) -> Recipe:
-    """What is delivered where no step is taken.
-
-    A recipe of the package that begins on the draft then gives the draft itself, as it is tuned to be left, with what
-    was asked for; steps begin on it at another scale and budget. Somebody's own recipe gives what it begins on.
+    For a packaged recipe that starts from the draft, it is `draft` itself with the same settings: the recipe's own
+    start has another scale and budget, which suit a start but not a result. Any other recipe returns its own start.
     """
-    if not isinstance(asked, str) or not recipe.steps or recipe.start != "draft":
+    if not isinstance(requested, str) or not recipe.steps or recipe.start != "draft":
         return recipe
     draft = load_recipe("draft", **settings)
     return msgspec.structs.replace(draft, budget=min(recipe.budget, draft.budget))
 
 
+def _check_arguments(limit: float | None, seed: int) -> None:
+    if limit is not None and not limit > 0:
+        raise RecipeError(f"a deadline must be above 0 seconds, got {limit}")
+    if not 0 <= seed < 2**63:
+        raise RecipeError(f"a seed must be 0..2**63 - 1, got {seed}")
+
+
 @dataclass(frozen=True)
-class _Made:
-    protected: Rgb8
-    budget: int  # of the recipe that was delivered: the draft's may be smaller than what was asked
-    size: tuple[int, int]
+class _Start:
+    """A photo at the working size before the first step, (1, 3, h, w), and the budget of each pixel."""
+
+    clean: PixelArray
+    candidate: PixelArray
+    radius: PixelArray
+
+
+@dataclass(frozen=True)
+class _Optimised:
+    """The protected pixels at full size; `budget` is that of the recipe in use, which may be the draft."""
+
+    pixels: Rgb8
+    budget: int
+    working_size: tuple[int, int]
     steps: int
     stopped: str
     notes: tuple[str, ...]
     caption: str | None
 
 
-class _Clock:
-    def __init__(self) -> None:
-        self.begun = self.last = time.monotonic()
-        self.laps: dict[str, float] = {}
-
-    def resume(self) -> None:
-        """Time since the last lap was spent waiting: it does not count."""
-        now = time.monotonic()
-        self.begun, self.last = self.begun + now - self.last, now
-
-    def lap(self, name: str) -> None:
-        now = time.monotonic()
-        self.laps[name], self.last = round(now - self.last, 3), now
-
-    def share_of(self, limit: float | None, share: float) -> float | None:
-        """The moment at which a share of what is left of the limit will be used up."""
-        return None if limit is None else self.last + share * (self.begun + limit - self.last)
+def _add(
+    photo: Photo,
+    start: _Start,
+    candidate: PixelArray,
+    budget: int,
+    steps: int,
+    stopped: str,
+    notes: tuple[str, ...],
+    caption: str | None,
+) -> _Optimised:
+    pixels = add_delta(photo.pixels, (candidate - start.clean)[0], budget)
+    height, width = start.clean.shape[2:]
+    return _Optimised(pixels, budget, (height, width), steps, stopped, notes, caption)
 
 
-def _encoding(data: bytes, file_format: str, clean: Rgb8, protected: Rgb8) -> Encoding:
+@dataclass(frozen=True, eq=False)
+class Protection:
+    """A protected photo.
+
+    Attributes:
+        photo: the protected pixels, with the clean photo's alpha, format and safe metadata.
+        clean: the clean pixels, (H, W, 3) uint8, for previews.
+        receipt: what was spent and measured.
+        caption: the captioner's, if one was used; it is written to no file.
+    """
+
+    photo: Photo
+    clean: Rgb8 = field(repr=False)  # a photo must not reach a log through a repr
+    receipt: Receipt = field(repr=False)
+    caption: str | None = field(default=None, repr=False)
+
+    def save(
+        self,
+        path: str | Path,
+        *,
+        quality: int | None = None,
+        keep_metadata: bool = False,
+        overwrite: bool = False,
+    ) -> Receipt:
+        """Write the photo atomically, in the format of the path's suffix.
+
+        Returns the receipt with its `encoding`. Raises OutputError, and then leaves no file behind.
+        """
+        path = Path(path)
+        data, receipt = self.encode_with_receipt(format_of(path), quality, keep_metadata)
+        write_atomic(path, data, overwrite=overwrite)
+        return receipt
+
+    def encode_with_receipt(
+        self, format: str | None = None, quality: int | None = None, keep_metadata: bool = False
+    ) -> tuple[bytes, Receipt]:
+        """Encode the photo, and complete the receipt with what the encoding changed. Raises OutputError."""
+        data = self.encode(format, quality, keep_metadata)
+        encoding = _compare_encoding(data, format or self.photo.format, self.clean, self.photo.pixels)
+        return data, msgspec.structs.replace(self.receipt, encoding=encoding)
+
+    def encode(self, format: str | None = None, quality: int | None = None, keep_metadata: bool = False) -> bytes:
+        """Encode the photo, by default in its own format. Raises OutputError."""
+        return encode_photo(self.photo, self.photo.pixels, format=format, quality=quality, keep_metadata=keep_metadata)
+
+    # Earlier names, until 0.3.
+    encoded = encode
+    finished = encode_with_receipt
+
+
+def _compare_encoding(data: bytes, file_format: str, clean: Rgb8, protected: Rgb8) -> Encoding:
     decoded = open_photo(data).pixels
     energy = kept = 0.0
     largest = 0
-    for top in range(0, clean.shape[0], STRIP):  # in strips: a large photo needs no copies in floating point
+    for top in range(0, clean.shape[0], STRIP):  # in strips, to make no full-size copies in floating point
         rows = slice(top, top + STRIP)
         wanted = (protected[rows].astype(np.int16) - clean[rows]).astype(np.float32).ravel()
         found = (decoded[rows].astype(np.int16) - clean[rows]).astype(np.float32).ravel()
@@ -366,9 +397,3 @@ def _encoding(data: bytes, file_format: str, clean: Rgb8, protected: Rgb8) -> En
         perturbation_kept=kept / energy if energy else 1.0,
         max_levels=largest,
     )
-
-
-def _skipped(measured: Measured | None) -> tuple[str, ...]:
-    if measured is None or not measured.skipped:
-        return ()
-    return (f"not measured, the deadline came first: {', '.join(measured.skipped)}",)

@@ -42,7 +42,7 @@ from anti_i2v.metrics.imperceptibility import compare
 from anti_i2v.metrics.random_controls import random_psnr
 from anti_i2v.paths import find_weights, home
 from anti_i2v.protector import Protector
-from anti_i2v.receipts.effects import Instruments, as_uint8, choose_window, effect_on, stack_views
+from anti_i2v.receipts.effects import MeasurementModels, as_uint8, choose_window, effect_on, stack_views
 from anti_i2v.recipes import Recipe, load_recipe, recipe_names
 
 DATA = Path(__file__).parent.parent / "data"
@@ -145,14 +145,14 @@ def judge(clean: Rgb8, protected: Rgb8) -> Found:
         *((engine.load_encoder(name), "surrogate") for name in TRAINED_ON),
         (engine.load_encoder(HELD_OUT), "held-out"),
     ]
-    instruments = Instruments(judges, engine.load_lpips(), FaceIdentity())
+    models = MeasurementModels(judges, engine.load_lpips(), FaceIdentity())
     trio = [clean, protected, random_psnr(clean, protected, 1)]
-    window, face = choose_window(clean, instruments.faces)
+    window, face = choose_window(clean, models.faces)
     found: Found = {}
     for change in CHANGES:
         views = stack_views([SURVIVAL_CHECKS[change](photo) for photo in trio], window)
         for each, role in judges:
-            effect = effect_on(each, role, views, instruments, face)
+            effect = effect_on(each, role, views, models, face)
             for metric in METRICS:
                 pair = getattr(effect, metric)
                 if pair is not None:

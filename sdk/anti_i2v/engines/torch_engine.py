@@ -25,7 +25,7 @@ from anti_i2v.optim.space_constants import space_constants
 from anti_i2v.optim.spaces import make_space
 from anti_i2v.optim.transforms import SampledTransform
 from anti_i2v.optim.update_rules import UPDATE_RULES, projected_step, select_better, value_and_gradient
-from anti_i2v.paths import find_weights
+from anti_i2v.paths import LPIPS_WEIGHTS, find_weights
 from anti_i2v.recipes import Recipe, for_encoders, hook_points
 from anti_i2v.surrogates.backbones.base import Backbone
 from anti_i2v.surrogates.backbones.sampling import STEPS
@@ -38,7 +38,6 @@ from anti_i2v.surrogates.windowed import Windowed
 
 __all__ = ["LPIPS_WEIGHTS", "TorchEngine", "TorchFrozenEncoder", "TorchPhoto"]
 
-LPIPS_WEIGHTS = "perceptual/lpips_alex.safetensors"
 CLIP_FOLDER = "perceptual/clip"
 
 OWN_REFERENCE = (

@@ -16,7 +16,7 @@ from anti_i2v.arrays import Rgb8, Video8
 from anti_i2v.errors import SurrogateError
 from anti_i2v.metrics.faces import FaceIdentity
 from anti_i2v.metrics.imperceptibility import psnr, ssim
-from anti_i2v.paths import find_weights
+from anti_i2v.paths import FACE_WEIGHTS, LPIPS_WEIGHTS, find_weights, home
 
 __all__ = ["CLOSEST", "MEASURES", "Instruments", "Measure", "coherence", "flow", "measure_video", "motion", "sharpness"]
 
@@ -78,7 +78,7 @@ class Instruments:
         """From the folder of weights (see `home`)."""
         faces, lpips, missing = None, None, []
         try:
-            if find_weights("face"):
+            if find_weights(FACE_WEIGHTS):
                 faces = FaceIdentity()
             else:
                 missing.append("identity and faces: no face nets in the folder that ANTI_I2V_HOME names")
@@ -213,9 +213,8 @@ def _lpips(device: str) -> Callable[[NDArray[np.float32], NDArray[np.float32]], 
     import torch
 
     from anti_i2v.metrics.perceptual import Lpips
-    from anti_i2v.paths import home
 
-    net = Lpips.load(home() / "perceptual" / "lpips_alex.safetensors").to(device)
+    net = Lpips.load(home() / LPIPS_WEIGHTS).to(device)
 
     def distance(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
         with torch.no_grad():

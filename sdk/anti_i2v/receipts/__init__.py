@@ -1,1 +1,1 @@
-"""Receipts: what a protection costs the eye and does to surrogates, beside a random control."""
+"""Receipts: how visible a protection is and its effect on surrogates, beside a random control."""

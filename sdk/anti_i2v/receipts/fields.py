@@ -142,7 +142,7 @@ class ReceiptFields(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         ]
 
     def shift_after(self, row: Survival) -> VersusRandom | None:
-        """The relative latent shift after a change; None where the shift before it is unknown."""
+        """Return the relative latent shift after a change; None if the shift before it is unknown."""
         before = next((effect.shift for effect in self.effects if effect.surrogate == row.surrogate), None)
         if before is None:
             return None

@@ -26,7 +26,7 @@ class Receipt(ReceiptFields, frozen=True, kw_only=True):
 
     @classmethod
     def from_json(cls, data: bytes) -> Receipt:
-        """The receipt of a JSON file, also of an earlier version. Raises msgspec.ValidationError for anything else."""
+        """Read a receipt, also of an earlier version. Raises msgspec.ValidationError for anything else."""
         found = msgspec.json.decode(data)
         if isinstance(found, dict):
             for effect in found.get("effects") or ():

@@ -20,7 +20,7 @@ COLUMNS = 100
 
 
 def as_text(receipt: ReceiptFields) -> str:
-    """The receipt for a terminal: plain ASCII without markup, no line longer than `COLUMNS`."""
+    """Format a receipt for a terminal: plain ASCII without markup, no line longer than `COLUMNS`."""
     sections = (_summary, _visibility, _effects, _survival, _encoding, _notes, _scope)
     return "\n\n".join("\n".join(lines) for lines in (list(section(receipt)) for section in sections) if lines)
 
@@ -78,7 +78,7 @@ def _sampled(visible: Imperceptibility) -> Iterator[str]:
 
 
 def _effects(receipt: ReceiptFields) -> Iterator[str]:
-    """One line per surrogate; a measure that no surrogate has gets no column."""
+    """Yield one line per surrogate; a measure that no surrogate has gets no column."""
     if not receipt.effects:
         return
     measures = [measure for measure in TABLES.measures if any(measure.field in row.pairs for row in receipt.effects)]
@@ -95,7 +95,7 @@ def _effects(receipt: ReceiptFields) -> Iterator[str]:
 
 
 def _same_person(effects: Sequence[Effect]) -> Iterator[str]:
-    """Beating a random change means little where every decoder keeps the face."""
+    """Yield a warning if every decoder keeps the face: beating a random change then means little."""
     scores = [effect.decoded_identity.protected for effect in effects if effect.decoded_identity is not None]
     if scores and min(scores) >= TABLES.same_person:
         yield f"  {TABLES.sentences.same_person.format(f'{min(scores):.2f}')}"
@@ -116,7 +116,7 @@ def _legend(measures: Sequence[Measure], starred: bool) -> str:
 
 
 def _shortened(name: str) -> str:
-    """A surrogate's name; that of a folder may be long."""
+    """Shorten a surrogate's name, which may be that of a folder."""
     return name if len(name) <= 18 else f"{name[:15]}..."
 
 
@@ -156,7 +156,7 @@ def _encoding(receipt: ReceiptFields) -> Iterator[str]:
 
 
 def _notes(receipt: ReceiptFields) -> Iterator[str]:
-    """What was not measured and why, and the notes of reading and protecting."""
+    """Yield what was not measured and why, and the notes of reading and protecting."""
     notes = [*_not_measured(receipt), *receipt.notes]
     if notes:
         yield "Notes"
@@ -195,7 +195,7 @@ def _estimate() -> str:
 
 @cache
 def student_error() -> dict[str, float]:
-    """The student's error, as its training measured it; empty where that was not recorded."""
+    """Return the student's error, as its training measured it; empty if that was not recorded."""
     file = resources.files("anti_i2v").joinpath("data/student.json")
     try:
         recorded = json.loads(file.read_text(encoding="utf-8"))

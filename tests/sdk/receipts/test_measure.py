@@ -1,4 +1,4 @@
-"""Measuring: a fair control, the same rows for any pair, and nothing late."""
+"""Measuring: effects and survival beside the control, models, and deadlines."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from anti_i2v import timing
 from anti_i2v.engines import make_engine
 from anti_i2v.engines.torch_engine import TorchFrozenEncoder
-from anti_i2v.receipts import measure as module
-from anti_i2v.receipts.effects import Instruments, decoded_windows
+from anti_i2v.receipts.effects import MeasurementModels, decoded_windows
 from anti_i2v.receipts.measure import measure
 from anti_i2v.recipes import load_recipe
 from anti_i2v.surrogates.autoencoders import load_autoencoder
@@ -35,7 +35,7 @@ def test_a_shift_is_that_of_the_whole_photo_when_it_fits_the_window(
     photos: list[NDArray[np.uint8]], toy: TorchFrozenEncoder
 ) -> None:
     clean, protected = photos[0], noisy(photos[0])
-    (effect,) = measure(clean, protected, Instruments([(toy, "surrogate")]), short_side=96, presets=()).effects
+    (effect,) = measure(clean, protected, MeasurementModels([(toy, "surrogate")]), short_side=96, presets=()).effects
     first, second = (
         toy.surrogate.features(torch.from_numpy(photo.copy()).permute(2, 0, 1)[None] / 255)["latent"]
         for photo in (clean, protected)
@@ -45,15 +45,15 @@ def test_a_shift_is_that_of_the_whole_photo_when_it_fits_the_window(
     assert effect.shift.random > 0
 
 
-def test_a_decoded_psnr_is_that_of_what_the_decoder_makes_of_both(
-    photos: list[NDArray[np.uint8]], kl_folder: Path
-) -> None:
-    judge, clean, protected = TorchFrozenEncoder(load_autoencoder(kl_folder)), photos[0], noisy(photos[0], 40)
-    (effect,) = measure(clean, protected, Instruments([(judge, "surrogate")]), short_side=96, presets=()).effects
+def test_a_decoded_psnr_is_that_of_both_decoded_photos(photos: list[NDArray[np.uint8]], kl_folder: Path) -> None:
+    encoder, clean, protected = TorchFrozenEncoder(load_autoencoder(kl_folder)), photos[0], noisy(photos[0], 40)
+    (effect,) = measure(
+        clean, protected, MeasurementModels([(encoder, "surrogate")]), short_side=96, presets=()
+    ).effects
     with torch.inference_mode():
         first, second = (
-            judge.surrogate.decode(
-                judge.surrogate.features(torch.from_numpy(photo.copy()).permute(2, 0, 1)[None] / 255)["latent"]
+            encoder.surrogate.decode(
+                encoder.surrogate.features(torch.from_numpy(photo.copy()).permute(2, 0, 1)[None] / 255)["latent"]
             ).clamp(0, 1)
             for photo in (clean, protected)
         )
@@ -66,8 +66,8 @@ def test_a_decoded_psnr_is_that_of_what_the_decoder_makes_of_both(
 def test_rows_come_for_every_surrogate_and_every_change(
     photos: list[NDArray[np.uint8]], toy: TorchFrozenEncoder
 ) -> None:
-    instruments = Instruments([(toy, "surrogate"), (TorchFrozenEncoder(load_student()), "gauge")])
-    measured = measure(photos[1], noisy(photos[1]), instruments, short_side=64, presets=("instagram",))
+    models = MeasurementModels([(toy, "surrogate"), (TorchFrozenEncoder(load_student()), "gauge")])
+    measured = measure(photos[1], noisy(photos[1]), models, short_side=64, presets=("instagram",))
     assert [(effect.surrogate, effect.role) for effect in measured.effects] == [
         ("toy-tiny", "surrogate"),
         ("embedded", "gauge"),
@@ -84,42 +84,44 @@ def test_rows_come_for_every_surrogate_and_every_change(
 
 
 def test_equal_photos_show_no_effect(photos: list[NDArray[np.uint8]], toy: TorchFrozenEncoder) -> None:
-    measured = measure(photos[0], photos[0], Instruments([(toy, "surrogate")]), short_side=64, presets=())
+    measured = measure(photos[0], photos[0], MeasurementModels([(toy, "surrogate")]), short_side=64, presets=())
     assert measured.effects[0].shift.protected == 0
     assert measured.effects[0].shift.random == 0
 
 
 def test_a_measurement_repeats_by_its_seed(photos: list[NDArray[np.uint8]], toy: TorchFrozenEncoder) -> None:
     def run(seed: int) -> object:
-        instruments = Instruments([(toy, "surrogate")])
-        return measure(photos[0], noisy(photos[0]), instruments, short_side=64, presets=("any",), seed=seed)
+        models = MeasurementModels([(toy, "surrogate")])
+        return measure(photos[0], noisy(photos[0]), models, short_side=64, presets=("any",), seed=seed)
 
     assert run(0) == run(0)
     assert run(0) != run(1)
 
 
-def test_what_time_does_not_allow_is_left_out_and_named(
+def test_measurements_that_do_not_fit_before_the_deadline_are_skipped_and_named(
     monkeypatch: pytest.MonkeyPatch, photos: list[NDArray[np.uint8]], toy: TorchFrozenEncoder
 ) -> None:
     ticks = iter(range(1000))
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
-    instruments = Instruments([(toy, "surrogate"), (toy, "held-out")])
+    monkeypatch.setattr(timing, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
+    models = MeasurementModels([(toy, "surrogate"), (toy, "held-out")])
     # Each reading of the clock is a second: a row takes one, from its beginning to its end.
-    measured = measure(photos[0], noisy(photos[0]), instruments, short_side=64, presets=(), until=6.0)
+    measured = measure(photos[0], noisy(photos[0]), models, short_side=64, presets=(), deadline=6.0)
     assert len(measured.effects) == 2
     assert [row.change for row in measured.survival] == ["jpeg75"]
-    assert measured.skipped == ["what is left after half size", "what is left after blur"]
+    assert measured.skipped == ["the shift after half size", "the shift after blur"]
 
 
-def test_nothing_is_begun_after_the_deadline(photos: list[NDArray[np.uint8]], toy: TorchFrozenEncoder) -> None:
-    measured = measure(photos[0], noisy(photos[0]), Instruments([(toy, "surrogate")]), short_side=64, until=-1e9)
+def test_nothing_starts_after_the_deadline(photos: list[NDArray[np.uint8]], toy: TorchFrozenEncoder) -> None:
+    measured = measure(
+        photos[0], noisy(photos[0]), MeasurementModels([(toy, "surrogate")]), short_side=64, deadline=-1e9
+    )
     assert measured.effects == []
     assert measured.survival == []
     assert measured.skipped == ["toy-tiny"]
 
 
-def test_without_instruments_there_is_nothing_to_say(photos: list[NDArray[np.uint8]]) -> None:
-    measured = measure(photos[0], noisy(photos[0]), Instruments([]), short_side=64)
+def test_without_models_nothing_is_measured(photos: list[NDArray[np.uint8]]) -> None:
+    measured = measure(photos[0], noisy(photos[0]), MeasurementModels([]), short_side=64)
     assert (measured.effects, measured.survival, measured.skipped) == ([], [], [])
 
 
@@ -133,40 +135,41 @@ def test_decoded_windows_are_of_one_size_and_fit_the_photo(size: tuple[int, int]
 
 
 @pytest.mark.usefixtures("empty_home")
-def test_a_bare_machine_measures_with_the_gauge_alone() -> None:
-    instruments = Instruments.available(make_engine("torch", [], None, "cpu"))
-    assert [(judge.info.name, role) for judge, role in instruments.encoders] == [("embedded", "gauge")]
-    assert instruments.lpips is None
-    assert instruments.faces is None
-    assert instruments.missing == ()
+def test_a_machine_without_weights_measures_only_with_the_student() -> None:
+    models = MeasurementModels.load(make_engine("torch", [], None, "cpu"))
+    assert [(encoder.info.name, role) for encoder, role in models.encoders] == [("embedded", "gauge")]
+    assert models.lpips is None
+    assert models.faces is None
+    assert models.unavailable == ()
 
 
 @pytest.mark.usefixtures("empty_home")
-def test_whatever_steps_were_taken_on_counts_as_a_surrogate_and_the_gauge_as_the_gauge(tiny_folder: Path) -> None:
+def test_encoders_that_steps_are_taken_on_are_surrogates_except_the_student(tiny_folder: Path) -> None:
     engine = make_engine("torch", [tiny_folder, "embedded"], load_recipe("balanced"), "cpu")
-    instruments = Instruments.available(engine)
-    assert [(judge.info.name, role) for judge, role in instruments.encoders] == [
+    models = MeasurementModels.load(engine)
+    assert [(encoder.info.name, role) for encoder, role in models.encoders] == [
         ("toy-tiny", "surrogate"),
         ("embedded", "gauge"),
     ]
 
 
-def test_a_judge_that_is_unfit_costs_its_row_and_is_named(empty_home: Path, tiny_folder: Path) -> None:
+def test_an_unfit_encoder_is_left_out_and_named(empty_home: Path, tiny_folder: Path) -> None:
     """Here: another encoder's weights under a known name."""
     shutil.copytree(tiny_folder, empty_home / "surrogates" / "taesd")
-    instruments = Instruments.available(make_engine("torch", [], None, "cpu"))
-    assert [judge.info.name for judge, _ in instruments.encoders] == ["embedded"]
-    (missing,) = instruments.missing
-    assert "is not the pinned file" in missing
+    models = MeasurementModels.load(make_engine("torch", [], None, "cpu"))
+    assert [encoder.info.name for encoder, _ in models.encoders] == ["embedded"]
+    (reason,) = models.unavailable
+    assert "is not the pinned file" in reason
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("weights_home")
-def test_a_held_out_encoder_that_was_optimised_on_no_longer_judges_as_one() -> None:
+def test_a_held_out_encoder_that_is_optimised_on_counts_as_a_surrogate() -> None:
     engine = make_engine("torch", ["taesd3"], load_recipe("balanced"), "cpu")
-    roles = {judge.info.name: role for judge, role in Instruments.available(engine).encoders}
+    roles = {encoder.info.name: role for encoder, role in MeasurementModels.load(engine).encoders}
     assert roles["taesd3"] == roles["taesd"] == "surrogate"
     rest = {
-        judge.info.name: role for judge, role in Instruments.available(make_engine("torch", [], None, "cpu")).encoders
+        encoder.info.name: role
+        for encoder, role in MeasurementModels.load(make_engine("torch", [], None, "cpu")).encoders
     }
     assert rest["taesd3"] == "held-out"
