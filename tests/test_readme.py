@@ -1,12 +1,12 @@
-"""The README is code: its commands stand where people look, and its Python runs."""
+"""The README's commands stand in its first lines, and its Python runs."""
 
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -30,18 +30,14 @@ def test_the_python_examples_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "protected").mkdir()
+    with Image.open(ROOT / "tests" / "data" / "chelsea.jpg") as photo:
+        small = photo.crop((120, 40, 280, 168))
     for name in ("photo.jpg", "one.jpg", "two.jpg"):
-        shutil.copy(ROOT / "tests" / "data" / "chelsea.jpg", tmp_path / name)
+        small.save(tmp_path / name, quality=95)
     examples = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert len(examples) == 2
     for example in examples:
         exec(compile(example, "README.md", "exec"), {})  # noqa: S102  # our own README
     assert {path.name for path in (tmp_path / "protected").iterdir()} == {"one.jpg", "two.jpg"}
-    assert (tmp_path / "protected.jpg").stat().st_size > 10_000
+    assert (tmp_path / "protected.jpg").stat().st_size > 1_000
     assert capsys.readouterr().out.count("random change of the same size") >= 2
-
-
-def test_every_file_that_the_readme_links_exists() -> None:
-    links = re.findall(r"\]\(([^)#]+)\)", README)
-    assert links
-    assert [link for link in links if not link.startswith("http") and not (ROOT / link).exists()] == []
