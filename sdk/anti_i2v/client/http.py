@@ -1,13 +1,4 @@
-"""A client of the protection server, `anti-i2v serve`.
-
-    from anti_i2v.client import Client
-
-    with Client("http://127.0.0.1:8765", token) as client:
-        client.protect("photo.jpg", preset="instagram").save("protected.jpg")
-
-Errors are those of the SDK: PhotoError, RecipeError and so on, whatever machine they were found on. Two come on top:
-ServerProblem for what only a server can refuse, Unreachable where there is none. `AsyncClient` is the same with await.
-"""
+"""The synchronous and the asynchronous client, on httpx."""
 
 from __future__ import annotations
 
@@ -17,37 +8,45 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from anti_i2v.client.protocol import (
-    BOTH,
-    URL,
+    DEFAULT_URL,
+    EventStream,
     Progress,
     RemoteProtection,
     ServerProblem,
-    Stream,
     Unreachable,
-    bytes_of,
-    check,
-    connecting,
-    httpx_module,
-    kind_of,
-    options,
-    protection_of,
-    query_of,
+    connection_errors,
+    httpx_options,
+    import_httpx,
+    job_query,
+    parse_protection,
+    photo_headers,
+    raise_for_problem,
+    read_photo,
 )
 
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["AsyncClient", "Client", "Progress", "RemoteProtection", "ServerProblem", "Unreachable"]
+__all__ = ["AsyncClient", "Client"]
 
 
 class Client:
-    """Speaks to one server. `transport` is httpx's, for tests and proxies. Raises AntiI2VError without httpx."""
+    """A client of one server.
+
+    Args:
+        url: of the server.
+        token: from pairing.
+        transport: of httpx, for tests and proxies.
+
+    Raises:
+        AntiI2VError: httpx is not installed.
+    """
 
     def __init__(
-        self, url: str = URL, token: str | None = None, *, transport: httpx.BaseTransport | None = None
+        self, url: str = DEFAULT_URL, token: str | None = None, *, transport: httpx.BaseTransport | None = None
     ) -> None:
         self.token = token
-        self._http = httpx_module().Client(transport=transport, **options(url, token))
+        self._http = import_httpx().Client(transport=transport, **httpx_options(url, token))
 
     def __enter__(self) -> Self:
         return self
@@ -60,10 +59,10 @@ class Client:
         self._http.close()
 
     @classmethod
-    def pair(cls, code: str, url: str = URL) -> Self:
-        """A client with a token, for the one-time code in the server's terminal; keep its `token`."""
-        with cls(url) as stranger:
-            reply = stranger._send("POST", "/v1/pair", json={"code": code})
+    def pair(cls, code: str, url: str = DEFAULT_URL) -> Self:
+        """Exchange the one-time code of the server's terminal for a token; keep the client's `token` for later."""
+        with cls(url) as unpaired:
+            reply = unpaired._send("POST", "/v1/pair", json={"code": code})
         return cls(url, reply.json()["token"])
 
     def protect(
@@ -79,12 +78,12 @@ class Client:
         priority: str = "interactive",
         on_progress: Callable[[Progress], None] | None = None,
     ) -> RemoteProtection:
-        """Protect one photo. Whatever ends this early, an exception in `on_progress` too, cancels the job.
+        """Protect one photo. Any exception before the result, also in `on_progress`, cancels the job.
 
         Args:
             source: a path or a file's bytes.
-            deadline: seconds for everything, waiting for the server's turn included.
-            format: of the result; None keeps the photo's.
+            deadline: seconds for everything, including the wait in the server's queue.
+            format: of the result; None for the photo's.
             priority: "interactive" or "bulk".
             on_progress: called with each event.
             recipe, preset, seed, keep_metadata: as in `anti_i2v.protect`.
@@ -92,46 +91,47 @@ class Client:
         Raises:
             PhotoError, RecipeError, OutputError, SurrogateError, Cancelled, BudgetError, ServerProblem, Unreachable.
         """
-        query = query_of(recipe, preset, deadline, seed, format, keep_metadata, priority)
-        photo = bytes_of(source)
-        job = self._send("POST", "/v1/jobs", params=query, content=photo, headers=kind_of(photo)).headers["location"]
+        query = job_query(recipe, preset, deadline, seed, format, keep_metadata, priority)
+        photo = read_photo(source)
+        reply = self._send("POST", "/v1/jobs", params=query, content=photo, headers=photo_headers(photo))
+        job = reply.headers["location"]
         try:
-            self._follow(job, on_progress or _nothing)
-            return protection_of(self._send("GET", f"{job}/result", headers={"accept": BOTH}))
+            self._follow(job, on_progress or _ignore)
+            return parse_protection(self._send("GET", f"{job}/result"), self._send("GET", f"{job}/receipt"))
         finally:
-            self._forget(job)
+            self._delete(job)
 
     def _follow(self, job: str, on_progress: Callable[[Progress], None]) -> None:
-        stream = Stream()
-        with connecting():
-            while not stream.over:  # a stream lasts some seconds: come back for the rest
-                with self._http.stream("GET", f"{job}/events", headers=stream.headers) as reply:
+        events = EventStream()
+        with connection_errors():
+            while not events.finished:  # the server ends a stream after some seconds; the next one continues it
+                with self._http.stream("GET", f"{job}/events", headers=events.headers) as reply:
                     if reply.is_error:
                         reply.read()
-                        check(reply)
+                        raise_for_problem(reply)
                     for line in reply.iter_lines():
-                        if (progress := stream.take(line)) is not None:
+                        if (progress := events.feed(line)) is not None:
                             on_progress(progress)
 
-    def _forget(self, job: str) -> None:
+    def _delete(self, job: str) -> None:
         try:
             self._send("DELETE", job)
         except (ServerProblem, Unreachable):
-            return  # it is gone, or will be in minutes: what went wrong before is what counts
+            return  # the server deletes it in minutes anyway, and an earlier error matters more
 
-    def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
-        with connecting():
-            return check(self._http.request(method, path, **more))
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        with connection_errors():
+            return raise_for_problem(self._http.request(method, path, **options))
 
 
 class AsyncClient:
-    """`Client` with await."""
+    """`Client` with awaitable methods."""
 
     def __init__(
-        self, url: str = URL, token: str | None = None, *, transport: httpx.AsyncBaseTransport | None = None
+        self, url: str = DEFAULT_URL, token: str | None = None, *, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
         self.token = token
-        self._http = httpx_module().AsyncClient(transport=transport, **options(url, token))
+        self._http = import_httpx().AsyncClient(transport=transport, **httpx_options(url, token))
 
     async def __aenter__(self) -> Self:
         return self
@@ -146,10 +146,10 @@ class AsyncClient:
         await self._http.aclose()
 
     @classmethod
-    async def pair(cls, code: str, url: str = URL) -> Self:
+    async def pair(cls, code: str, url: str = DEFAULT_URL) -> Self:
         """See `Client.pair`."""
-        async with cls(url) as stranger:
-            reply = await stranger._send("POST", "/v1/pair", json={"code": code})
+        async with cls(url) as unpaired:
+            reply = await unpaired._send("POST", "/v1/pair", json={"code": code})
         return cls(url, reply.json()["token"])
 
     async def protect(
@@ -166,38 +166,38 @@ class AsyncClient:
         on_progress: Callable[[Progress], None] | None = None,
     ) -> RemoteProtection:
         """See `Client.protect`. Cancelling the awaiting task cancels the job."""
-        query = query_of(recipe, preset, deadline, seed, format, keep_metadata, priority)
-        photo = bytes_of(source)
-        reply = await self._send("POST", "/v1/jobs", params=query, content=photo, headers=kind_of(photo))
+        query = job_query(recipe, preset, deadline, seed, format, keep_metadata, priority)
+        photo = read_photo(source)
+        reply = await self._send("POST", "/v1/jobs", params=query, content=photo, headers=photo_headers(photo))
         job = reply.headers["location"]
         try:
-            await self._follow(job, on_progress or _nothing)
-            return protection_of(await self._send("GET", f"{job}/result", headers={"accept": BOTH}))
+            await self._follow(job, on_progress or _ignore)
+            return parse_protection(await self._send("GET", f"{job}/result"), await self._send("GET", f"{job}/receipt"))
         finally:
-            await self._forget(job)
+            await self._delete(job)
 
     async def _follow(self, job: str, on_progress: Callable[[Progress], None]) -> None:
-        stream = Stream()
-        with connecting():
-            while not stream.over:
-                async with self._http.stream("GET", f"{job}/events", headers=stream.headers) as reply:
+        events = EventStream()
+        with connection_errors():
+            while not events.finished:
+                async with self._http.stream("GET", f"{job}/events", headers=events.headers) as reply:
                     if reply.is_error:
                         await reply.aread()
-                        check(reply)
+                        raise_for_problem(reply)
                     async for line in reply.aiter_lines():
-                        if (progress := stream.take(line)) is not None:
+                        if (progress := events.feed(line)) is not None:
                             on_progress(progress)
 
-    async def _forget(self, job: str) -> None:
+    async def _delete(self, job: str) -> None:
         try:
             await self._send("DELETE", job)
         except (ServerProblem, Unreachable):
             return
 
-    async def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
-        with connecting():
-            return check(await self._http.request(method, path, **more))
+    async def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        with connection_errors():
+            return raise_for_problem(await self._http.request(method, path, **options))
 
 
-def _nothing(_: Progress) -> None:
+def _ignore(_: Progress) -> None:
     pass

@@ -1,11 +1,11 @@
-"""What both clients share: queries, problems, events, answers. Nothing here speaks to a network."""
+"""What both clients share: requests, errors, events and results. It opens no connection."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,33 +13,35 @@ import msgspec
 from anti_i2v import errors
 from anti_i2v.errors import AntiI2VError, OutputError, PhotoError
 from anti_i2v.files import write_atomic
-from anti_i2v.images.formats import format_of
+from anti_i2v.images.formats import FORMATS, format_of, sniff_format
 from anti_i2v.receipts.receipt import Receipt
 
 if TYPE_CHECKING:
     import httpx
 
 __all__ = [
-    "BOTH",
-    "URL",
+    "DEFAULT_URL",
+    "EventStream",
     "Progress",
     "RemoteProtection",
     "ServerProblem",
-    "Stream",
     "Unreachable",
-    "bytes_of",
-    "check",
-    "connecting",
-    "httpx_module",
-    "kind_of",
-    "options",
-    "protection_of",
-    "query_of",
+    "connection_errors",
+    "httpx_options",
+    "import_httpx",
+    "job_query",
+    "parse_protection",
+    "photo_headers",
+    "raise_for_problem",
+    "read_photo",
 ]
 
-URL = "http://127.0.0.1:8765"
-CONNECT, SILENCE = 5.0, 90.0
-"""Seconds until there is a connection, and between two signs of life; the server ends a stream well before."""
+DEFAULT_URL = "http://127.0.0.1:8765"
+CONNECT_TIMEOUT = 5.0
+"""Seconds until there is a connection."""
+
+READ_TIMEOUT = 90.0
+"""Seconds between two packets; the server ends an event stream well before."""
 
 SDK_ERRORS: Mapping[str, type[AntiI2VError]] = {
     "/problems/photo": errors.PhotoError,
@@ -49,16 +51,16 @@ SDK_ERRORS: Mapping[str, type[AntiI2VError]] = {
     "/problems/budget": errors.BudgetError,
     "/problems/cancelled": errors.Cancelled,
 }
-BOTH = "multipart/mixed"
+"""Problem type -> error that the SDK raises for it."""
 
 
 class ServerProblem(AntiI2VError):
-    """What only a server refuses: a token, a full queue, a lost worker.
+    """A refusal that only a server gives: a wrong token, a full queue, a lost worker.
 
     Attributes:
         status: of HTTP.
-        type: which kind of problem, "/problems/NAME".
-        retry_after: seconds after which the same request may succeed; None where waiting does not help.
+        type: of the problem, "/problems/NAME".
+        retry_after: seconds after which the same request may succeed; None if waiting does not help.
     """
 
     def __init__(self, detail: str, status: int, type: str, retry_after: int | None) -> None:
@@ -67,16 +69,16 @@ class ServerProblem(AntiI2VError):
 
 
 class Unreachable(AntiI2VError):
-    """There is no server, or the connection broke."""
+    """No server answers, or the connection broke."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What the server said of a job.
+    """An event of a job.
 
     Attributes:
         name: "queued", "started", "step", "effect", "done", "failed" or "cancelled".
-        data: "position" when queued; "step", "steps" and "loss" of a step; "beatsRandom" and "checks" of an effect.
+        data: "position" of a queued job; "step", "steps" and "loss" of a step; "beatsRandom" and "checks" of an effect.
     """
 
     name: str
@@ -88,8 +90,8 @@ class RemoteProtection:
     """A protected photo.
 
     Attributes:
-        file: its bytes, in `format`, one of `anti_i2v.images.decode.FORMATS`.
-        receipt: what it cost and what it did.
+        file: its bytes, in `format`, a key of `anti_i2v.images.formats.FORMATS`.
+        receipt: what was spent and measured.
     """
 
     file: bytes = field(repr=False)
@@ -97,16 +99,16 @@ class RemoteProtection:
     receipt: Receipt = field(repr=False)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Receipt:
-        """Write the file atomically. Raises OutputError, also where the suffix is of another format."""
+        """Write the file atomically. Raises OutputError, also if the suffix is of another format."""
         path = Path(path)
         if format_of(path) != self.format:
-            raise OutputError(f"the server sent {self.format}, not what {path.suffix} says: ask for that format")
+            raise OutputError(f"the server sent {self.format}, not {path.suffix}: request that format with `format`")
         write_atomic(path, self.file, overwrite=overwrite)
         return self.receipt
 
 
-def httpx_module() -> Any:
-    """httpx, which an extra brings. Raises AntiI2VError without it."""
+def import_httpx() -> Any:
+    """Import httpx, which an extra installs. Raises AntiI2VError without it."""
     try:
         import httpx
     except ImportError:
@@ -114,37 +116,41 @@ def httpx_module() -> Any:
     return httpx
 
 
-def options(url: str, token: str | None) -> dict[str, Any]:
-    """Of the httpx client."""
+def httpx_options(url: str, token: str | None) -> dict[str, Any]:
+    """Return the options of the httpx client."""
     headers = {} if token is None else {"authorization": f"Bearer {token}"}
-    timeout = httpx_module().Timeout(SILENCE, connect=CONNECT)
-    # Proxies of the environment are for the outer world: a photo for this machine must not pass one.
+    timeout = import_httpx().Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT)
+    # Without the proxies of the environment: a photo for this machine must not pass through one.
     return {"base_url": url, "headers": headers, "timeout": timeout, "trust_env": False}
 
 
-class connecting:
-    """`with connecting():` makes broken connections `Unreachable`."""
+@contextmanager
+def connection_errors() -> Iterator[None]:
+    """Raise `Unreachable` instead of httpx's errors."""
+    httpx = import_httpx()
+    try:
+        yield
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise Unreachable(
+            f"the server cannot be reached ({type(error).__name__}): start it with `anti-i2v serve`, check the URL"
+        ) from None
 
-    def __enter__(self) -> None:
-        pass
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if isinstance(error, httpx_module().HTTPError | httpx_module().InvalidURL):
-            raise Unreachable(
-                f"the server cannot be reached ({type(error).__name__}): start it with `anti-i2v serve`, check the URL"
-            ) from None
+class EventStream:
+    """Parses server-sent events line by line.
 
-
-class Stream:
-    """Server-sent events, line by line; knows where to go on, and whether there is more to come."""
+    Attributes:
+        headers: of the request that continues the stream.
+        finished: whether the job's last event was seen.
+    """
 
     def __init__(self) -> None:
         self.headers: dict[str, str] = {}
-        self.over = False
+        self.finished = False
         self._fields: dict[str, str] = {}
 
-    def take(self, line: str) -> Progress | None:
-        """An event, once its last line is there."""
+    def feed(self, line: str) -> Progress | None:
+        """Add a line; return the event that it completes."""
         if line:
             name, _, value = line.partition(":")
             self._fields[name] = value.removeprefix(" ")
@@ -153,11 +159,11 @@ class Stream:
         if "event" not in fields:
             return None
         self.headers = {"last-event-id": fields["id"]}
-        self.over = fields["event"] in ("done", "failed", "cancelled")
+        self.finished = fields["event"] in ("done", "failed", "cancelled")
         return Progress(fields["event"], msgspec.json.decode(fields["data"]))
 
 
-def query_of(
+def job_query(
     recipe: str,
     preset: str | None,
     deadline: float | None,
@@ -166,8 +172,8 @@ def query_of(
     keep_metadata: bool,
     priority: str,
 ) -> dict[str, str]:
-    """The query that asks for this."""
-    asked = {
+    """Return the query parameters of a job."""
+    query = {
         "recipe": recipe,
         "preset": preset,
         "deadline": deadline,
@@ -176,11 +182,11 @@ def query_of(
         "metadata": "keep" if keep_metadata else "drop",
         "priority": priority,
     }
-    return {name: str(value) for name, value in asked.items() if value is not None}
+    return {name: str(value) for name, value in query.items() if value is not None}
 
 
-def bytes_of(source: str | Path | bytes) -> bytes:
-    """A file's bytes. Raises PhotoError."""
+def read_photo(source: str | Path | bytes) -> bytes:
+    """Return a file's bytes. Raises PhotoError."""
     if isinstance(source, bytes):
         return source
     path = Path(source)
@@ -190,25 +196,14 @@ def bytes_of(source: str | Path | bytes) -> bytes:
         raise PhotoError(f"{path.name} cannot be opened ({problem.strerror}): check the path") from None
 
 
-_SIGNATURES = {
-    b"\x89PNG": "image/png",
-    b"RIFF": "image/webp",
-    b"II": "image/tiff",
-    b"MM": "image/tiff",
-    b"BM": "image/bmp",
-}
+def photo_headers(photo: bytes) -> dict[str, str]:
+    """Return the content type; the server itself checks what the photo is."""
+    format = FORMATS.get(sniff_format(photo) or "JPEG", FORMATS["JPEG"])
+    return {"content-type": format.media_type}
 
 
-def kind_of(photo: bytes) -> dict[str, str]:
-    """The header; the server looks for itself what the photo is."""
-    found = next((kind for signature, kind in _SIGNATURES.items() if photo.startswith(signature)), "image/jpeg")
-    if photo[4:8] == b"ftyp":
-        found = "image/avif" if photo[8:12] in (b"avif", b"avis") else "image/heic"
-    return {"content-type": found}
-
-
-def check(reply: httpx.Response) -> httpx.Response:
-    """The answer, if it is none of failure. Raises the SDK's error of a problem, or ServerProblem."""
+def raise_for_problem(reply: httpx.Response) -> httpx.Response:
+    """Return a successful answer. Raises the SDK's error for a problem, or ServerProblem."""
     if not reply.is_error:
         return reply
     try:
@@ -223,10 +218,8 @@ def check(reply: httpx.Response) -> httpx.Response:
     raise ServerProblem(detail, reply.status_code, kind, problem.get("retryAfter"))
 
 
-def protection_of(reply: httpx.Response) -> RemoteProtection:
-    """The receipt and the photo of a multipart/mixed answer."""
-    boundary = reply.headers["content-type"].partition('boundary="')[2].rstrip('"').encode()
-    parts = [part.partition(b"\r\n\r\n") for part in reply.content.split(b"--" + boundary)[1:3]]
-    (_, _, receipt), (head, _, file) = parts
-    name = head.lower().partition(b"image/")[2].split(b"\r\n")[0].decode().upper()
-    return RemoteProtection(file.removesuffix(b"\r\n"), name, Receipt.from_json(receipt))
+def parse_protection(result: httpx.Response, receipt: httpx.Response) -> RemoteProtection:
+    """Combine the answers of a job's result and receipt."""
+    media_type = result.headers["content-type"].partition(";")[0]
+    name = next(name for name, format in FORMATS.items() if media_type in format.media_types)
+    return RemoteProtection(result.content, name, Receipt.from_json(receipt.content))

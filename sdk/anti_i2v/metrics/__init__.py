@@ -1,1 +1,1 @@
-"""What a protection costs the eye, and what it does to models: numbers, each with its source."""
+"""Metrics: how visible a perturbation is, how far latents and faces moved, and random controls."""

@@ -13,17 +13,17 @@ from anti_i2v.tensors import Pixels
 
 __all__ = ["Clip"]
 
-MEAN, DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
 @final
 class Clip(nn.Module):
-    """Pixels (B, 3, H, W) in [0, 1] to embeddings (B, D), differentiable.
+    """Maps pixels (B, 3, H, W) in [0, 1] to embeddings (B, D), differentiable.
 
-    The photo is scaled to the model's square, antialiased, as video models' image encoders do; nothing is cropped.
+    Photos are scaled to the model's square, antialiased, as in the image encoders of video models, and not cropped.
     """
 
-    model: Any  # transformers' stubs do not know what it returns
+    model: Any  # transformers' types do not know its output
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Clip(nn.Module):
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """A CLIP or CLIP vision model. Raises SurrogateError."""
+        """Load a CLIP or CLIP vision model. Raises SurrogateError."""
         try:
             from transformers import CLIPVisionModelWithProjection
         except ImportError:
@@ -44,9 +44,10 @@ class Clip(nn.Module):
             raise SurrogateError(f"{folder} cannot be loaded as a CLIP image encoder: {first_line}") from None
 
     def forward(self, pixels: Pixels) -> torch.Tensor:
+        """Return the embeddings, not normalised."""
         side = int(self.model.config.image_size)
         square = nn.functional.interpolate(pixels, (side, side), mode="bicubic", antialias=True)
-        mean, deviation = (pixels.new_tensor(values).view(1, 3, 1, 1) for values in (MEAN, DEVIATION))
-        given = ((square - mean) / deviation).to(self.model.dtype)
-        embedding: torch.Tensor = self.model(given).image_embeds.to(pixels.dtype)
+        mean, std = (pixels.new_tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
+        normalised = ((square - mean) / std).to(self.model.dtype)
+        embedding: torch.Tensor = self.model(normalised).image_embeds.to(pixels.dtype)
         return embedding

@@ -1,4 +1,4 @@
-"""How far a latent moved. One definition for torch tensors, which it differentiates, and for numpy arrays."""
+"""Distances of latents, for torch tensors (differentiable) and numpy arrays alike."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ __all__ = ["mean_square", "relative_shift", "squared_shift"]
 
 
 def mean_square(feature: Any) -> Any:
-    """Mean of squares over everything but the batch: (B, ...) -> (B,)."""
+    """Average the squares over every axis but the batch: (B, ...) -> (B,)."""
     return (feature * feature).reshape(feature.shape[0], -1).mean(1)
 
 
 def relative_shift(feature: Any, clean: Any) -> Any:
-    """Root mean square change, relative to the clean feature's own spread (0: nothing moved, 1: as far as it is wide).
+    """Return the root mean square change, divided by the clean feature's standard deviation: (B,).
 
-    The spread is taken around the mean of each photo's feature, so that an offset in the latents does not hide a shift.
+    The deviation is around each photo's own mean, so that an offset in the latents does not hide a shift.
     """
     return squared_shift(feature, clean) ** 0.5
 
 
 def squared_shift(feature: Any, clean: Any) -> Any:
-    """The square of `relative_shift`."""
+    """Return the square of `relative_shift`."""
     mean = clean.reshape(clean.shape[0], -1).mean(1)
     spread = clean - mean.reshape(-1, *[1] * (clean.ndim - 1))
     return mean_square(feature - clean) / mean_square(spread).clip(1e-12)

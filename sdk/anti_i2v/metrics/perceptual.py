@@ -1,6 +1,6 @@
 """LPIPS (Zhang et al. 2018), version 0.1 with AlexNet, from one safetensors file.
 
-Differentiable, so that it serves as a metric and as the auxiliary objective alike.
+Differentiable: both a metric and the auxiliary objective.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from anti_i2v.errors import SurrogateError
+from anti_i2v.paths import LPIPS_WEIGHTS
 from anti_i2v.tensors import PerImage, Pixels
 
 __all__ = ["Lpips"]
@@ -24,12 +25,12 @@ _CONVOLUTIONS = ((4, 2), (1, 2), (1, 1), (1, 1), (1, 1))
 """AlexNet's five convolutions: (stride, padding)."""
 
 _POOLED = {1, 2}
-"""Convolutions that a 3x3 max pooling of stride 2 precedes."""
+"""Convolutions after a 3x3 max pooling of stride 2."""
 
 
 @final
 class Lpips(nn.Module):
-    """Perceptual distance of two batches, one number a photo, 0 for equal photos.
+    """Perceptual distance of two batches, one number per photo, 0 for equal photos.
 
     Args:
         weights: `features.i.weight|bias` (AlexNet) and `heads.i.weight` (LPIPS v0.1).
@@ -53,15 +54,15 @@ class Lpips(nn.Module):
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """From a safetensors file. Raises SurrogateError where it is missing or something else."""
+        """Load a safetensors file. Raises SurrogateError if it is missing or holds something else."""
         if not path.is_file():
             raise SurrogateError(
-                f"no LPIPS weights at {path}: point ANTI_I2V_HOME at a folder with perceptual/lpips_alex.safetensors"
+                f"no LPIPS weights at {path}: point ANTI_I2V_HOME at a folder with {LPIPS_WEIGHTS}"
             )
         try:
             weights = load_file(path)
         except SafetensorError:
-            raise SurrogateError(f"{path} is not a safetensors file: fetch it again") from None
+            raise SurrogateError(f"{path} is not a safetensors file: download it again") from None
         return cls(weights)
 
     def _features(self, pixels: torch.Tensor) -> list[torch.Tensor]:
@@ -74,7 +75,7 @@ class Lpips(nn.Module):
         return features
 
     def forward(self, first: Pixels, second: Pixels) -> PerImage:
-        """LPIPS of two equally sized batches in [0, 1], both sides at least 32 pixels."""
+        """Return the LPIPS of two batches of one size in [0, 1], sides at least 32 pixels."""
         total = first.new_zeros(first.shape[0])
         for one, other, head in zip(self._features(first), self._features(second), self.heads, strict=True):
             total = total + (head * (_unit(one) - _unit(other)).square()).sum(1).mean((1, 2))
@@ -82,7 +83,7 @@ class Lpips(nn.Module):
 
 
 def _unit(features: torch.Tensor) -> torch.Tensor:
-    # vector_norm, for the gradient of sqrt(sum of squares) is NaN where every channel is zero.
+    # vector_norm: the gradient of sqrt(sum of squares) is NaN where every channel is zero.
     norm: torch.Tensor = torch.linalg.vector_norm(features, dim=1, keepdim=True)
-    # A bound and not LPIPS's "+ 1e-10": onnxscript drops so small an addend, and flat areas would become 0 / 0.
+    # clamp_min instead of LPIPS's "+ 1e-10": onnxscript drops so small an addend, and flat areas would become 0 / 0.
     return features / norm.clamp_min(1e-10)

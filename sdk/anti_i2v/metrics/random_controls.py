@@ -1,7 +1,7 @@
-"""What a protection is compared with: random perturbations, and itself at another strength.
+"""Random perturbations as controls, and a protection at another strength.
 
-A sign is drawn for each value and turned where the result would leave 0..255, so that nothing is clamped: in uint8 the
-controls have the very levels that they promise, also of a dark or bright photo. Receipts and evaluations share them.
+Each value gets a random sign, which is flipped where the result would leave 0..255. Nothing is clamped, so the uint8
+controls have exactly the requested levels, also in dark or bright photos.
 """
 
 from __future__ import annotations
@@ -20,9 +20,7 @@ Visibility: TypeAlias = Literal["psnr", "de2000"]
 
 
 def random_psnr(clean: Rgb8, protected: Rgb8, seed: int) -> Rgb8:
-    """The clean photo with the perturbation's own values in random places with random signs.
-
-    The same PSNR and the same L-infinity, exactly; no intent.
+    """Add the perturbation's own values at random places with random signs: exactly the same PSNR and L-infinity.
     """
     generator = np.random.default_rng(seed)
     sizes = np.abs(protected.astype(np.int16) - clean).ravel()
@@ -31,9 +29,9 @@ def random_psnr(clean: Rgb8, protected: Rgb8, seed: int) -> Rgb8:
 
 
 def random_levels(clean: Rgb8, levels: int, seed: int) -> Rgb8:
-    """The clean photo with every value moved by `levels`, up or down: the largest of that L-infinity.
+    """Move every value up or down by `levels`: the largest perturbation of that L-infinity.
 
-    Raises ValueError for levels that are not in 0..127, which fit everywhere in one direction.
+    Raises ValueError for levels outside 0..127, of which one direction always fits.
     """
     if not 0 <= levels <= 127:
         raise ValueError(f"a random perturbation has 0..127 levels, got {levels}")
@@ -43,24 +41,24 @@ def random_levels(clean: Rgb8, levels: int, seed: int) -> Rgb8:
 def _signed(clean: Rgb8, sizes: NDArray[np.int16], generator: np.random.Generator) -> Rgb8:
     delta = sizes * (generator.integers(2, size=sizes.shape, dtype=np.int16) * 2 - 1)
     moved = clean + delta
-    # Of up to 127 levels one direction always fits; a larger change (no protection of ours) is clamped.
-    found: Rgb8 = np.where((moved < 0) | (moved > 255), clean - delta, moved).clip(0, 255).astype(np.uint8)
-    return found
+    # Of up to 127 levels one direction always fits; a larger change, of another tool, is clamped.
+    control: Rgb8 = np.where((moved < 0) | (moved > 255), clean - delta, moved).clip(0, 255).astype(np.uint8)
+    return control
 
 
 def rescale_to_visibility(clean: Rgb8, protected: Rgb8, visibility: Visibility, value: float, seed: int = 0) -> Rgb8:
-    """The protected photo with its perturbation scaled, for comparisons at equal visibility.
+    """Scale the perturbation of a protected photo, for comparisons at equal visibility.
 
-    Levels are whole, and so a factor gives steps of visibility: between the two nearest ones, each value is taken from
-    either at random, in the proportion that meets the value (within .02 dB for photos of some size).
+    Levels are whole numbers, so scaling reaches only some values: each level is taken at random from one of the two
+    nearest, in the proportion that reaches the value (within .02 dB unless the photo is tiny).
 
     Args:
         visibility: "psnr", or "de2000", the mean CIEDE2000 over pixels.
-        value: dB of PSNR, or units of CIEDE2000, that the result is to have.
-        seed: of the draw.
+        value: dB of PSNR, or units of CIEDE2000, of the result.
+        seed: of the random choice.
 
     Raises:
-        ValueError: there is no perturbation, or no scale of it is that visible.
+        ValueError: there is no perturbation, or no scale of it reaches the value.
     """
     delta = protected.astype(np.float64) - clean
     if not delta.any():
@@ -68,10 +66,10 @@ def rescale_to_visibility(clean: Rgb8, protected: Rgb8, visibility: Visibility, 
     wanted = 255**2 / 10 ** (value / 10) if visibility == "psnr" else value
 
     def scaled(factor: float) -> tuple[Rgb8, float]:
-        found: Rgb8 = np.rint(clean + factor * delta).clip(0, 255).astype(np.uint8)
+        photo: Rgb8 = np.rint(clean + factor * delta).clip(0, 255).astype(np.uint8)
         if visibility == "psnr":
-            return found, float(np.square(found.astype(np.float64) - clean).mean())
-        return found, delta_e(clean, found)[0]
+            return photo, float(np.square(photo.astype(np.float64) - clean).mean())
+        return photo, delta_e(clean, photo)[0]
 
     low, high = 0.0, 1.0
     while scaled(high)[1] < wanted:
@@ -92,21 +90,20 @@ def rescale_to_visibility(clean: Rgb8, protected: Rgb8, visibility: Visibility, 
 def paste_perturbation(
     clean: Rgb8, square: tuple[slice, slice], view: NDArray[np.int16], gain: float = 1.0, seed: int = 0
 ) -> Rgb8:
-    """A photo whose square carries a perturbation that was made at another size, scaled like any perturbation.
+    """Add a perturbation of another size to a square of a photo, scaled as protections are.
 
-    What is drawn a pixel at a time in a large photo is gone once a model has scaled it down; a control is drawn at the
-    size at which victims look, so that it keeps as much of itself as a protection does.
+    Per-pixel noise vanishes when a photo is downscaled, so controls are drawn at the model's resolution.
 
     Args:
         clean: (H, W, 3).
         square: rows and columns.
         view: (s, s, 3) levels.
         gain: factor of the levels.
-        seed: of the rounding, up or down by chance, so that a small gain makes a small difference.
+        seed: of the random rounding, which keeps the effect of a small gain.
     """
     from PIL import Image
 
-    found = clean.copy()
+    pasted = clean.copy()
     part, generator = clean[square], np.random.default_rng(seed)
     for channel in range(3):
         plane = view[..., channel].astype(np.float32) * np.float32(gain)
@@ -114,5 +111,5 @@ def paste_perturbation(
             size = (part.shape[1], part.shape[0])
             plane = np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR))
         levels = np.floor(plane + generator.random(plane.shape, np.float32))
-        found[square][..., channel] = (part[..., channel] + levels).clip(0, 255)
-    return found
+        pasted[square][..., channel] = (part[..., channel] + levels).clip(0, 255)
+    return pasted
