@@ -78,11 +78,15 @@ class FaceIdentity:
         except ImportError:
             raise SurrogateError('face identity needs OpenCV: pip install "anti-i2v-sdk[evaluate]"') from None
         weights = home() if folder is None else folder
-        detector, embedder = (_read(weights / FACE_WEIGHTS / f"{name}.onnx") for name in ("yunet_n_dynamic", "mobilefacenet"))
+        detector, embedder = (
+            _read(weights / FACE_WEIGHTS / f"{name}.onnx") for name in ("yunet_n_dynamic", "mobilefacenet")
+        )
         try:
             with _opencv_warnings_off():
                 # From bytes: on Windows OpenCV can open only ASCII paths.
-                self._detector = cv2.FaceDetectorYN.create("onnx", detector, np.empty(0, np.uint8), (320, 320), _MIN_SCORE)
+                self._detector = cv2.FaceDetectorYN.create(
+                    "onnx", detector, np.empty(0, np.uint8), (320, 320), _MIN_SCORE
+                )
                 self._embedder = cv2.dnn.readNetFromONNX(embedder)
         except cv2.error:
             where = weights / FACE_WEIGHTS
@@ -151,9 +155,13 @@ def align(pixels: Rgb8, face: Face) -> Rgb8:
 
 
 def _to_template(landmarks: NDArray[np.float64]) -> SimilarityTransform:
+    """Estimate the transform of five landmarks to the template (Umeyama's method)."""
     from skimage.transform import SimilarityTransform
 
-    return SimilarityTransform.from_estimate(landmarks, _TEMPLATE)
+    found = SimilarityTransform.from_estimate(landmarks, _TEMPLATE)
+    if not isinstance(found, SimilarityTransform):
+        raise ValueError(f"these landmarks have no similarity transform: {landmarks.tolist()}")
+    return found
 
 
 def _face(row: NDArray[np.float64], scale: NDArray[np.float64]) -> Face:

@@ -19,7 +19,7 @@ from anti_i2v.arrays import Rgb8, Window
 __all__ = ["Imperceptibility", "compare", "delta_e", "psnr", "sampling_windows", "smooth_area_rms", "ssim"]
 
 
-WINDOWWINDOW_SIDE, MAXMAX_WINDOWS = 256, 16
+WINDOW_SIDE, MAX_WINDOWS = 256, 16
 """Windows of 256 x 256, at most 16: a megapixel in all."""
 
 SCREEN = 1080
@@ -71,7 +71,9 @@ def compare(clean: Rgb8, protected: Rgb8) -> Imperceptibility:
     largest, absolute, squares = _differences(clean, protected)
     mean, percentile = delta_e(clean, protected)
     height, width = clean.shape[:2]
-    sampled = sum((rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in sampling_windows(height, width))
+    sampled = sum(
+        (rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in sampling_windows(height, width)
+    )
     return Imperceptibility(
         psnr=_decibels(squares, clean.size) if squares else None,
         ssim=ssim(clean, protected),
@@ -118,7 +120,7 @@ def ssim(clean: Rgb8, protected: Rgb8) -> float:
 
 
 def delta_e(clean: Rgb8, protected: Rgb8) -> tuple[float, float]:
-    """Return the CIEDE2000 colour difference, (mean, 95th percentile) over pixels, from sRGB by L*a*b* under D65.
+    """Return the CIEDE2000 difference, (mean, 95th percentile) over pixels, from sRGB by L*a*b* under D65.
 
     Sharma, Wu, Dalal, "The CIEDE2000 color-difference formula", Color Research and Application 2005. It is meant for
     large uniform patches side by side; on fine texture it overstates the visible difference.
@@ -137,7 +139,7 @@ def delta_e(clean: Rgb8, protected: Rgb8) -> tuple[float, float]:
 
 
 def smooth_area_rms(clean: Rgb8, protected: Rgb8) -> float | None:
-    """Return the root mean square of the visible luma difference on smooth areas such as sky, walls and skin, in levels.
+    """Return the root mean square of the visible luma difference on smooth areas (sky, walls, skin), in levels.
 
     PSNR does not distinguish a pattern from grain, but eyes do: of two perturbations of 37 dB, a pattern a few pixels
     wide was obvious on a white wall (1.9 levels) and a random one hardly visible (.7). Therefore the photo is shrunk to
@@ -205,7 +207,7 @@ def sampling_windows(height: int, width: int) -> list[Window]:
     """Return the whole photo up to a megapixel; above it, disjoint windows at the centres of a regular grid."""
     if height * width <= MAX_WINDOWS * WINDOW_SIDE * WINDOW_SIDE:
         return [(slice(0, height), slice(0, width))]
-    # As many rows as fit the photo's shape without overlapping windows.
+    # As many rows as fit the photo's shape, without overlap.
     rows = max(1, min(round(math.sqrt(MAX_WINDOWS * height / width)), height // WINDOW_SIDE, MAX_WINDOWS))
     columns = max(1, min(MAX_WINDOWS // rows, width // WINDOW_SIDE))
     return [(down, across) for down in _spaced(height, rows) for across in _spaced(width, columns)]

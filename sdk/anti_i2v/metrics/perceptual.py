@@ -56,9 +56,7 @@ class Lpips(nn.Module):
     def load(cls, path: Path) -> Self:
         """Load a safetensors file. Raises SurrogateError if it is missing or holds something else."""
         if not path.is_file():
-            raise SurrogateError(
-                f"no LPIPS weights at {path}: point ANTI_I2V_HOME at a folder with {LPIPS_WEIGHTS}"
-            )
+            raise SurrogateError(f"no LPIPS weights at {path}: point ANTI_I2V_HOME at a folder with {LPIPS_WEIGHTS}")
         try:
             weights = load_file(path)
         except SafetensorError:

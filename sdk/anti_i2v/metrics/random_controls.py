@@ -20,8 +20,7 @@ Visibility: TypeAlias = Literal["psnr", "de2000"]
 
 
 def random_psnr(clean: Rgb8, protected: Rgb8, seed: int) -> Rgb8:
-    """Add the perturbation's own values at random places with random signs: exactly the same PSNR and L-infinity.
-    """
+    """Add the perturbation's own values at random places with random signs: exactly the same PSNR and L-infinity."""
     generator = np.random.default_rng(seed)
     sizes = np.abs(protected.astype(np.int16) - clean).ravel()
     generator.shuffle(sizes)

@@ -12,7 +12,6 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
-from skimage.transform import SimilarityTransform
 
 from anti_i2v.arrays import Rgb8
 from anti_i2v.errors import SurrogateError
@@ -68,7 +67,7 @@ def test_a_close_portrait_is_found_too(identity: FaceIdentity, astronaut: Rgb8) 
 
 
 @with_weights
-def test_of_two_faces_the_larger_counts(identity: FaceIdentity, astronaut: Rgb8) -> None:
+def test_the_larger_of_two_faces_is_found(identity: FaceIdentity, astronaut: Rgb8) -> None:
     pair = np.full((512, 800, 3), 128, np.uint8)
     pair[:256, :256] = scaled(astronaut, 256)
     pair[:, 288:] = astronaut
@@ -79,7 +78,7 @@ def test_of_two_faces_the_larger_counts(identity: FaceIdentity, astronaut: Rgb8)
 
 @with_weights
 @pytest.mark.parametrize("photo", ["chelsea", "coffee", "rocket"])
-def test_what_is_no_person_has_no_face(identity: FaceIdentity, photo: str) -> None:
+def test_photos_without_people_have_no_face(identity: FaceIdentity, photo: str) -> None:
     assert identity.find(getattr(data, photo)()) is None
 
 
@@ -100,7 +99,7 @@ def test_the_same_photo_is_the_same_person(identity: FaceIdentity, astronaut: Rg
 
 @with_weights
 @pytest.mark.parametrize("check", SURVIVAL_CHECKS)
-def test_what_a_platform_does_keeps_the_person(identity: FaceIdentity, astronaut: Rgb8, check: str) -> None:
+def test_a_degraded_photo_keeps_the_person(identity: FaceIdentity, astronaut: Rgb8, check: str) -> None:
     assert identity.identity(astronaut, SURVIVAL_CHECKS[check](astronaut), found(identity, astronaut)) > 0.9
 
 
@@ -120,7 +119,7 @@ def test_alignment_undoes_a_tilted_head(identity: FaceIdentity, astronaut: Rgb8)
 
 
 @with_weights
-def test_other_people_are_others(identity: FaceIdentity, astronaut: Rgb8) -> None:
+def test_other_people_have_other_embeddings(identity: FaceIdentity, astronaut: Rgb8) -> None:
     """Ten people of Labeled Faces in the Wild, as scikit-image ships them: 25 x 25 and grey."""
     person = identity.embed(astronaut, found(identity, astronaut))
     people = data.lfw_subset()[:10]  # type: ignore[no-untyped-call]  # scikit-image has no annotations
@@ -132,9 +131,7 @@ def test_other_people_are_others(identity: FaceIdentity, astronaut: Rgb8) -> Non
 
 
 @with_weights
-def test_a_face_that_is_gone_scores_low_even_where_no_detector_would_find_one(
-    identity: FaceIdentity, astronaut: Rgb8
-) -> None:
+def test_a_painted_over_face_scores_low(identity: FaceIdentity, astronaut: Rgb8) -> None:
     face = found(identity, astronaut)
     left, top, width, height = (round(value) for value in face.box)
     painted = astronaut.copy()
@@ -144,7 +141,7 @@ def test_a_face_that_is_gone_scores_low_even_where_no_detector_would_find_one(
 
 
 @with_weights
-def test_blurring_more_keeps_less_of_the_person(identity: FaceIdentity, astronaut: Rgb8) -> None:
+def test_stronger_blur_keeps_less_of_the_person(identity: FaceIdentity, astronaut: Rgb8) -> None:
     face = found(identity, astronaut)
     cosines, photo = [], astronaut
     for _ in range(4):
@@ -162,7 +159,7 @@ def test_photos_of_different_sizes_are_refused(identity: FaceIdentity, astronaut
 
 
 @with_weights
-def test_threads_share_one_identity_and_get_the_numbers_of_one(identity: FaceIdentity, astronaut: Rgb8) -> None:
+def test_threads_that_share_one_identity_get_the_same_numbers(identity: FaceIdentity, astronaut: Rgb8) -> None:
     photos = [scaled(astronaut, side) for side in (200, 256, 320)] * 2
 
     def embedding(photo: Rgb8) -> NDArray[np.float32]:
@@ -173,11 +170,26 @@ def test_threads_share_one_identity_and_get_the_numbers_of_one(identity: FaceIde
         np.testing.assert_array_equal(list(pool.map(embedding, photos)), expected)
 
 
-def test_alignment_is_the_least_squares_similarity() -> None:
-    """Oracle: scikit-image's estimate, by Umeyama's method."""
-    landmarks = np.array(LANDMARKS)
-    expected = SimilarityTransform.from_estimate(landmarks, faces._TEMPLATE)
-    np.testing.assert_allclose(faces._similarity(landmarks), expected.params[:2], atol=1e-9)
+ARCFACE = ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041))
+"""The landmarks of ArcFace's 112 x 112 crop (Deng et al. 2019)."""
+
+
+@pytest.mark.parametrize(("scale", "degrees"), [(1.0, 0), (2.5, 0), (2.5, 30), (0.7, -20)])
+def test_an_aligned_face_has_its_landmarks_where_arcface_has_them(scale: float, degrees: float) -> None:
+    angle = np.deg2rad(degrees)
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    points = (np.array(ARCFACE) - 56) @ turn.T + 250
+    rows, columns = np.mgrid[:500, :500]
+    discs = [np.hypot(columns - x, rows - y) < 4 * scale for x, y in points]
+    photo = np.repeat((np.any(discs, axis=0) * 255).astype(np.uint8)[..., None], 3, -1)
+    landmarks = tuple((float(x), float(y)) for x, y in points)
+    crop = faces.align(photo, Face((0, 0, 0, 0), landmarks, 1.0))  # type: ignore[arg-type]  # five points
+    for x, y in ARCFACE:
+        column, row = round(x), round(y)
+        around = crop[row - 6 : row + 7, column - 6 : column + 7, 0].astype(float)
+        offsets = np.arange(-6, 7)
+        assert (around.sum(0) @ offsets) / around.sum() == pytest.approx(x - column, abs=0.3)
+        assert (around.sum(1) @ offsets) / around.sum() == pytest.approx(y - row, abs=0.3)
 
 
 @pytest.mark.parametrize("side", [256, 512, 3000])
@@ -190,12 +202,12 @@ def test_the_crop_shows_the_same_face_at_every_size(astronaut: Rgb8, side: int) 
     assert np.abs(crop.astype(int) - reference).mean() < 5
 
 
-def test_missing_weights_are_named_with_where_they_were_looked_for(tmp_path: Path) -> None:
+def test_missing_weights_are_named_with_their_path(tmp_path: Path) -> None:
     with pytest.raises(SurrogateError, match=r"no face weights at .*yunet_n_dynamic\.onnx: point ANTI_I2V_HOME"):
         FaceIdentity(tmp_path)
 
 
-def test_a_file_that_is_no_network_is_an_error_of_ours(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_network_raises_a_surrogate_error(tmp_path: Path) -> None:
     (tmp_path / "face").mkdir()
     for name in ("yunet_n_dynamic", "mobilefacenet"):
         (tmp_path / "face" / f"{name}.onnx").write_bytes(b"no network at all")
@@ -203,7 +215,7 @@ def test_a_file_that_is_no_network_is_an_error_of_ours(tmp_path: Path) -> None:
         FaceIdentity(tmp_path)
 
 
-def test_a_missing_opencv_is_answered_with_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_opencv_names_the_extra_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(SurrogateError, match=r'pip install "anti-i2v-sdk\[evaluate\]"'):
         FaceIdentity(tmp_path)

@@ -1,4 +1,4 @@
-"""Numbers for the eye, against hand calculation, published pairs and scikit-image itself."""
+"""Imperceptibility, against hand calculation, published pairs and scikit-image itself."""
 
 from __future__ import annotations
 
@@ -12,8 +12,16 @@ from skimage import color, data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from anti_i2v.arrays import Rgb8
-from anti_i2v.metrics import imperceptibility
-from anti_i2v.metrics.imperceptibility import SMOOTH, Imperceptibility, compare, delta_e, psnr, smooth_area_rms, ssim
+from anti_i2v.metrics.imperceptibility import (
+    SMOOTH_STD,
+    Imperceptibility,
+    compare,
+    delta_e,
+    psnr,
+    sampling_windows,
+    smooth_area_rms,
+    ssim,
+)
 from anti_i2v.metrics.random_controls import random_psnr
 
 
@@ -113,7 +121,7 @@ def test_levels_are_exact(clean: Rgb8, protected: Rgb8) -> None:
     assert report.sampled_share == 1
 
 
-def test_the_report_holds_the_single_numbers(clean: Rgb8, protected: Rgb8) -> None:
+def test_compare_holds_the_single_numbers(clean: Rgb8, protected: Rgb8) -> None:
     report = compare(clean, protected)
     assert report.psnr == psnr(clean, protected)
     assert report.ssim == ssim(clean, protected)
@@ -121,14 +129,14 @@ def test_the_report_holds_the_single_numbers(clean: Rgb8, protected: Rgb8) -> No
     assert report.smooth_area_rms == smooth_area_rms(clean, protected)
 
 
-def test_a_level_in_the_last_pixel_of_a_large_photo_is_seen() -> None:
+def test_a_change_in_the_last_pixel_of_a_large_photo_counts() -> None:
     clean = np.zeros((3000, 2000, 3), np.uint8)
     protected = clean.copy()
     protected[-1, -1, 2] = 200
     assert psnr(clean, protected) == pytest.approx(10 * math.log10(65025 * clean.size / 40000))
 
 
-def test_more_disturbance_reads_as_more(clean: Rgb8) -> None:
+def test_stronger_noise_has_worse_numbers(clean: Rgb8) -> None:
     reports = [compare(clean, disturbed(clean, levels)) for levels in (2, 4, 8, 16)]
     for milder, stronger in pairwise(reports):
         assert milder.psnr is not None
@@ -173,8 +181,8 @@ def test_a_pattern_stands_out_from_a_wall_and_grain_of_the_same_psnr_hardly() ->
     assert among_grain < 0.5 * found
 
 
-def test_what_texture_masks_is_no_relief_and_without_smooth_areas_nothing_is_said(clean: Rgb8) -> None:
-    textured = disturbed(a_wall(), round(4 * SMOOTH))
+def test_masked_texture_does_not_count_and_a_photo_without_smooth_areas_has_no_number(clean: Rgb8) -> None:
+    textured = disturbed(a_wall(), round(4 * SMOOTH_STD))
     assert smooth_area_rms(textured, with_waves(textured, 4, 8)) is None
     half = a_wall()
     half[:, :80] = textured[:, :80]
@@ -184,18 +192,18 @@ def test_what_texture_masks_is_no_relief_and_without_smooth_areas_nothing_is_sai
 
 
 @pytest.mark.parametrize("level", [1, 20])
-def test_a_change_of_tone_is_no_relief(level: int) -> None:
+def test_a_change_of_tone_does_not_count(level: int) -> None:
     assert smooth_area_rms(a_wall(), a_wall(level=200 + level)) == pytest.approx(0, abs=1e-3)
 
 
-def test_colour_without_luma_is_no_relief() -> None:
+def test_colour_without_luma_does_not_count() -> None:
     wall, found = a_wall(), a_wall()
     found[:, ::8, 0] += 20
     found[:, ::8, 1] -= 10  # .299 * 20 - .587 * 10 is next to nothing
     assert (smooth_area_rms(wall, found) or 0) < 0.1
 
 
-def test_a_large_photo_is_seen_as_a_screen_shows_it() -> None:
+def test_a_large_photo_is_measured_at_the_size_of_a_screen() -> None:
     """Three times as large on both axes, the same pattern three times as wide: the same picture on the screen."""
     wall = a_wall(1080)
     waved = with_waves(wall, 4, 8)
@@ -208,7 +216,7 @@ def test_a_large_photo_is_seen_as_a_screen_shows_it() -> None:
     [(1024, 1024), (1025, 1024), (3000, 4000), (4000, 3000), (6000, 10000), (300, 20000), (9000, 200), (20, 999999)],
 )
 def test_windows_are_disjoint_inside_the_photo_and_a_megapixel_at_most(height: int, width: int) -> None:
-    windows = imperceptibility._windows(height, width)
+    windows = sampling_windows(height, width)
     seen = np.zeros((height, width), np.uint8)
     for rows, columns in windows:
         assert 0 <= rows.start < rows.stop <= height
@@ -237,7 +245,7 @@ def test_photos_of_different_sizes_are_refused(measure: object, clean: Rgb8) -> 
         measure(clean, clean[:, 1:])
 
 
-def test_a_photo_below_the_window_is_refused_with_its_size() -> None:
+def test_a_photo_below_the_window_of_ssim_is_refused_with_its_size() -> None:
     tiny = np.zeros((10, 40, 3), np.uint8)
     with pytest.raises(ValueError, match="at least 11 pixels, got 10 x 40"):
         ssim(tiny, tiny)

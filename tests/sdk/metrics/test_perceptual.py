@@ -59,7 +59,7 @@ def test_the_distance_is_symmetric_and_positive(toy: Lpips) -> None:
     assert toy(clean, other).item() > 0
 
 
-def test_a_batch_is_measured_photo_by_photo(toy: Lpips) -> None:
+def test_a_batch_gives_one_number_per_photo(toy: Lpips) -> None:
     clean, other = pair(batch=3)
     together = toy(clean, other)
     assert together.shape == (3,)
@@ -74,7 +74,7 @@ def test_the_gradient_is_that_of_finite_differences(toy: Lpips) -> None:
     assert torch.autograd.gradcheck(toy, (clean, other), eps=1e-7, atol=1e-6, fast_mode=True)
 
 
-def test_the_gradient_is_finite_where_every_feature_is_silent() -> None:
+def test_the_gradient_is_finite_where_every_feature_is_zero() -> None:
     """Under a strong negative bias no channel answers; the square root of LPIPS's norm then has no derivative."""
     weights = toy_weights()
     for index in range(5):
@@ -110,7 +110,7 @@ def test_another_networks_file_is_refused(tmp_path: Path) -> None:
 
 @with_weights
 @pytest.mark.parametrize(("change", "expected"), [("inverted", 0.4064055), ("mirrored", 0.3743063)])
-def test_it_gives_the_number_of_its_authors_code(change: str, expected: float) -> None:
+def test_it_gives_the_number_of_the_reference_implementation(change: str, expected: float) -> None:
     """Expected: `lpips` 0.1.4 (`LPIPS(net="alex")`, `normalize=True`), run once on these very photos."""
     clean = data.astronaut()[:256, 100:356]  # type: ignore[no-untyped-call]  # scikit-image has no annotations
     other = 255 - clean if change == "inverted" else clean[:, ::-1]
@@ -119,7 +119,7 @@ def test_it_gives_the_number_of_its_authors_code(change: str, expected: float) -
 
 
 @with_weights
-def test_a_stronger_disturbance_is_further_away() -> None:
+def test_stronger_noise_has_a_larger_distance() -> None:
     clean = batched(data.astronaut()[:128, 150:278])  # type: ignore[no-untyped-call]  # scikit-image has no annotations
     grain = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
     lpips = Lpips.load(FILE)

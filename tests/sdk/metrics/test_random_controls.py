@@ -1,4 +1,4 @@
-"""Controls have the numbers that they promise, on uint8, also where a photo is black or white."""
+"""Controls have exactly the requested levels in uint8, also in black or white photos."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def extremes() -> Rgb8:
 
 
 @pytest.mark.parametrize("clean", [smooth(24, 40), extremes()], ids=["grey", "black to white"])
-def test_a_random_control_has_the_very_values_of_the_perturbation(clean: Rgb8) -> None:
+def test_a_random_control_has_the_values_of_the_perturbation(clean: Rgb8) -> None:
     protected = noised(clean, 8)
     control = random_psnr(clean, protected, 0)
     sizes = [np.sort(np.abs(photo.astype(int) - clean), axis=None) for photo in (protected, control)]
@@ -44,7 +44,7 @@ def test_the_control_of_any_photo_has_the_perturbations_own_values_in_other_plac
 
 @pytest.mark.parametrize("clean", [smooth(24, 40), extremes()], ids=["grey", "black to white"])
 @pytest.mark.parametrize("levels", [0, 1, 8, 16])
-def test_a_control_of_the_same_largest_change_changes_every_value_by_it(clean: Rgb8, levels: int) -> None:
+def test_random_levels_change_every_value_by_that_many_levels(clean: Rgb8, levels: int) -> None:
     assert (np.abs(random_levels(clean, levels, 0).astype(int) - clean) == levels).all()
 
 
@@ -53,7 +53,7 @@ def test_signs_are_drawn_evenly() -> None:
     assert abs(np.sign(delta).mean()) < 0.05
 
 
-def test_levels_that_fit_nowhere_are_refused() -> None:
+def test_levels_above_127_are_refused() -> None:
     with pytest.raises(ValueError, match=r"0\.\.127"):
         random_levels(smooth(8, 8), 128, 0)
 
@@ -74,7 +74,7 @@ def test_a_perturbation_is_scaled_to_a_colour_difference(units: float) -> None:
     )
 
 
-def test_scaling_to_its_own_psnr_changes_next_to_nothing() -> None:
+def test_scaling_to_its_own_psnr_changes_at_most_a_level() -> None:
     clean = smooth(48, 64)
     protected = noised(clean, 8)
     same = rescale_to_visibility(clean, protected, "psnr", psnr(clean, protected))
@@ -86,7 +86,7 @@ def test_equal_photos_have_nothing_to_scale() -> None:
         rescale_to_visibility(smooth(8, 8), smooth(8, 8), "psnr", 30)
 
 
-def test_a_perturbation_beyond_reach_is_refused() -> None:
+def test_a_value_that_no_scale_reaches_is_refused() -> None:
     clean = smooth(16, 16)
     protected = clean.copy()
     protected[0, 0, 0] += 1
@@ -94,7 +94,7 @@ def test_a_perturbation_beyond_reach_is_refused() -> None:
         rescale_to_visibility(clean, protected, "psnr", 10)
 
 
-def test_what_is_spread_over_a_square_of_its_size_is_there_and_nowhere_else() -> None:
+def test_a_pasted_perturbation_of_equal_size_changes_only_its_square() -> None:
     clean = smooth(40, 50)
     view = np.random.default_rng(0).integers(-8, 9, (16, 16, 3), np.int16)
     square = (slice(5, 21), slice(10, 26))
@@ -104,7 +104,7 @@ def test_what_is_spread_over_a_square_of_its_size_is_there_and_nowhere_else() ->
     assert not found.any()
 
 
-def test_what_is_scaled_up_stays_within_its_levels() -> None:
+def test_an_upscaled_perturbation_stays_within_its_levels() -> None:
     clean = smooth(60, 60)
     view = np.full((16, 16, 3), 8, np.int16) * np.random.default_rng(0).choice([-1, 1], (16, 16, 3)).astype(np.int16)
     assert np.abs(paste_perturbation(clean, (slice(0, 60), slice(0, 60)), view).astype(int) - clean).max() == 8
