@@ -15,11 +15,10 @@ from torch import nn
 
 from anti_i2v.errors import SurrogateError
 from anti_i2v.surrogates.base import DenoiserInputs, Features, Surrogate, SurrogateInfo
+from anti_i2v.surrogates.hub import CONFIG, WEIGHTS
 from anti_i2v.tensors import Feature, Pixels
 
-__all__ = ["CLASSES", "WEIGHTS", "Autoencoder", "fingerprint", "load_autoencoder"]
-
-WEIGHTS = "diffusion_pytorch_model.safetensors"
+__all__ = ["CLASSES", "Autoencoder", "fingerprint", "load_autoencoder"]
 
 
 @final
@@ -61,7 +60,7 @@ class Autoencoder(Surrogate):
 
         return hook
 
-    def features(self, pixels: Pixels, draw: DenoiserInputs | None = None) -> Features:
+    def features(self, pixels: Pixels, inputs: DenoiserInputs | None = None) -> Features:
         # channels_last only where the weights have it: a video's layers view what they are given as channels first.
         layout = torch.contiguous_format if self.video else torch.channels_last
         given = self.normalised(pixels).to(self.model.dtype).contiguous(memory_format=layout)
@@ -124,7 +123,7 @@ def load_autoencoder(
         SurrogateError: diffusers is not installed; the folder, its config or its weights are missing or unfit; the
             weights' fingerprint is not the pinned one.
     """
-    weights, config = folder / WEIGHTS, folder / "config.json"
+    weights, config = folder / WEIGHTS, folder / CONFIG
     if not config.is_file() or not weights.is_file():
         raise SurrogateError(
             f"no surrogate at {folder}: it needs config.json and {WEIGHTS} (safetensors, not a pickle)"

@@ -68,7 +68,7 @@ class Surrogate(nn.Module, ABC):
         return (layer,)
 
     @abstractmethod
-    def features(self, pixels: Pixels, draw: DenoiserInputs | None = None) -> Features:
+    def features(self, pixels: Pixels, inputs: DenoiserInputs | None = None) -> Features:
         """Features at the hook points, (B, ...) each, for pixels in [0, 1]."""
 
     def decode(self, latent: Feature) -> Pixels:

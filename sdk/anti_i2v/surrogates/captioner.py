@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anti_i2v.errors import SurrogateError
-from anti_i2v.surrogates.catalogue import HUB_NAME, download
+from anti_i2v.surrogates.hub import HUB_NAME, download
 
 __all__ = ["KIND", "caption_photo", "locate_captioner"]
 
@@ -46,7 +46,7 @@ def locate_captioner(name_or_folder: str | Path) -> Path:
         folder = download(str(name_or_folder), DOWNLOAD_PATTERNS)
     if not folder.is_dir():
         raise SurrogateError(f"unknown captioner {str(name_or_folder)!r}: give a folder or a hub name of a BLIP model")
-    from anti_i2v.surrogates.backbones.loading import architecture
+    from anti_i2v.surrogates.backbones.parts import architecture
 
     if (kind := architecture(folder)) != KIND:
         raise SurrogateError(f"{folder} holds a {kind or 'model of unknown class'}, not {KIND}: name a BLIP captioner")
@@ -66,7 +66,7 @@ def caption_photo(photo: npt.NDArray[np.uint8], folder: Path) -> str:
     import torch
     from PIL import Image
 
-    from anti_i2v.surrogates.backbones.loading import pretrained
+    from anti_i2v.surrogates.backbones.parts import pretrained
 
     captioner: Any = pretrained("transformers", KIND, folder, torch.float32).eval()
     processor = _processor(folder)

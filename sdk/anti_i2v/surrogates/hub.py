@@ -1,25 +1,139 @@
-"""Whole image-to-video models that are known by name: where they are, and how to get them. Light."""
+"""Files in the layout of the Hugging Face hub: their names, downloads, and folders that appear whole or not at all.
+
+Light: torch is not imported.
+"""
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
 
 from anti_i2v.errors import SurrogateError
+from anti_i2v.paths import home
 
-__all__ = ["put_in_place"]
+__all__ = [
+    "CONFIG",
+    "DOWNLOAD_PATTERNS",
+    "HUB_NAME",
+    "HubEntry",
+    "MODEL_INDEX",
+    "SKIPPED_PATTERNS",
+    "WEIGHTS",
+    "download",
+    "hub_client",
+    "put_in_place",
+]
+
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+"""owner/repository. A relative path of two parts looks the same, so folders are tried first."""
+
+CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
+"""The two files of an encoder's folder."""
+
+MODEL_INDEX = "model_index.json"
+"""Marks the folder of a whole image-to-video model, with a folder for each part."""
+
+DOWNLOAD_PATTERNS = [MODEL_INDEX, "*/*.json", "*/*.safetensors", "*/*.txt", "*/*.model"]
+"""Files of a video model that are read."""
+
+SKIPPED_PATTERNS = ["*.fp16.safetensors", "*.bf16.safetensors", "*.non_ema.safetensors"]
+"""Copies of the same weights in another precision."""
+
+
+class HubEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A model of a hub repository, or of a folder in the hub's layout; not loaded.
+
+    Attributes:
+        name: as in `anti-i2v surrogates list`, or the folder's name.
+        hub: its repository; "" for a folder.
+        family: its architecture and latents.
+        licence: of the weights.
+        path: of a folder that was named instead of a known model.
+    """
+
+    name: str
+    hub: str = ""
+    family: str = ""
+    licence: str = "unknown"
+    path: Path | None = None
+
+    place: ClassVar[str]
+    """Where it is kept in the home folder."""
+    marker: ClassVar[str]
+    """The file by which its folder is recognised."""
+
+    @property
+    def home_folder(self) -> Path:
+        """The folder into which it is pulled."""
+        return home() / self.place / self.name
+
+    @property
+    def folder(self) -> Path | None:
+        """Its folder, or None if it is not on this machine."""
+        if self.path is not None:
+            return self.path
+        return self.home_folder if (self.home_folder / self.marker).is_file() else None
+
+    @property
+    def available(self) -> bool:
+        """Whether it is on this machine."""
+        return self.folder is not None
+
+    def located(self) -> Path:
+        """Its folder. Raises SurrogateError if it is not on this machine."""
+        if self.folder is None:
+            raise SurrogateError(f"{self.name} is not on this machine: run `anti-i2v surrogates pull {self.name}`")
+        return self.folder
+
+
+def hub_client(need: str) -> Any:
+    """The module huggingface_hub.
+
+    Args:
+        need: what needs it, for the error.
+
+    Raises:
+        SurrogateError: it is not installed.
+    """
+    try:
+        import huggingface_hub
+    except ImportError:
+        raise SurrogateError(f'{need} needs huggingface-hub: pip install "anti-i2v-sdk[backbones]"') from None
+    return huggingface_hub
+
+
+def download(repository: str, wanted: Sequence[str], unwanted: Sequence[str] = ()) -> Path:
+    """Download files of a hub repository into the hub client's cache, and give their folder.
+
+    Args:
+        wanted, unwanted: patterns of file names.
+
+    Raises:
+        SurrogateError: the repository cannot be downloaded.
+    """
+    hub = hub_client(repository)
+    try:
+        return Path(hub.snapshot_download(repository, allow_patterns=list(wanted), ignore_patterns=list(unwanted)))
+    except Exception as problem:  # the hub's client has no common error for "cannot be reached"
+        raise SurrogateError(
+            f"{repository} is no folder, and no download from the hub ({type(problem).__name__}): check the name"
+        ) from None
 
 
 def put_in_place(target: Path, fetch: Callable[[Path], None]) -> Path:
-    """A folder that appears whole or not at all, in place of one that was there.
+    """Fill a folder that appears whole or not at all, in place of an earlier one.
 
     Args:
-        fetch: fills a folder that it makes; what it raises leaves everything as it was.
+        fetch: makes and fills the folder at the path that it is given. If it raises, nothing changes.
 
     Raises:
-        SurrogateError: it cannot be written.
+        SurrogateError: the folder cannot be written.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

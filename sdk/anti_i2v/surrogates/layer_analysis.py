@@ -58,12 +58,12 @@ def analyse_layers(backbone: Backbone, pixels: Pixels, *, timestep: int | None =
         seed: of noise and timestep.
     """
     drawn = sample_inputs(backbone.random_inputs, tuple(pixels.shape), np.random.default_rng(seed))
-    draw = {name: torch.from_numpy(value).to(pixels.device) for name, value in drawn.items()}
+    inputs = {name: torch.from_numpy(value).to(pixels.device) for name, value in drawn.items()}
     if timestep is not None:
-        draw["timestep"] = torch.full_like(draw["timestep"], timestep)
+        inputs["timestep"] = torch.full_like(inputs["timestep"], timestep)
     with torch.inference_mode():
-        draw = {**backbone.context, **backbone.precompute(pixels, seed=seed), **draw}
-        features = backbone.features(pixels, draw)
+        inputs = {**backbone.context, **backbone.precompute(pixels, seed=seed), **inputs}
+        features = backbone.features(pixels, inputs)
     late, early = backbone.resolve_layers("late"), backbone.resolve_layers("early")
     rows, columns = (side // backbone.multiple for side in pixels.shape[-2:])
     maps = {name: _map(features[name][0].float(), rows, columns) for name in backbone.layers}

@@ -1,59 +1,92 @@
-"""The small video models that this project trained: which there are, and where. Light.
-
-They are the victims of an evaluation. One of them is also a surrogate: recipes take steps on it, beside encoders, at a
-tenth of an encoder's cost. The others stay untouched, so that an evaluation says something of transfer.
-"""
+"""Download known encoders and video models into the home folder. Light until weights are compared."""
 
 from __future__ import annotations
 
-from functools import cache
-from importlib import resources
+import json
+from functools import partial
 from pathlib import Path
-from typing import Literal, TypeAlias
 
-import msgspec
+from anti_i2v.errors import SurrogateError
+from anti_i2v.surrogates.encoders import EncoderEntry, encoders
+from anti_i2v.surrogates.hub import (
+    CONFIG,
+    DOWNLOAD_PATTERNS,
+    MODEL_INDEX,
+    SKIPPED_PATTERNS,
+    WEIGHTS,
+    hub_client,
+    put_in_place,
+)
+from anti_i2v.surrogates.video_models import VideoModelEntry, video_models
 
-from anti_i2v.paths import home
-from anti_i2v.surrogates.video_models import MODEL_INDEX
+__all__ = ["pull", "pullable"]
 
-__all__ = ["OWN_WEIGHTS", "WHITE_BOX", "Role", "Victim", "victim_folder", "victims"]
-
-Role: TypeAlias = Literal["white-box", "sibling", "encoder", "untouched", "unknown"]
-
-WHITE_BOX: Role = "white-box"
-
-OWN_WEIGHTS = {"source": "trained by this project", "licence": "Apache-2.0"}
-"""What is said of their weights."""
+PULLING = "pulling"
 
 
-class Victim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One victim that is known by name.
+def pullable() -> dict[str, EncoderEntry | VideoModelEntry]:
+    """The entries that a hub holds, by name."""
+    return {**encoders(), **video_models()}
 
-    Attributes:
-        family: whose architecture it has.
-        encoder: the known surrogate whose latents it works on.
-        role: towards the recipes that the package ships; one of `ROLES`.
-        summary: what it is, in plain words.
+
+def pull(name: str) -> Path:
+    """Download a known encoder or video model into the home folder, whole or not at all.
+
+    The newest revision is taken. An encoder is kept only if its fingerprint is the pinned one: that pins the values of
+    the weights; of config.json the class is checked, which decides how they are read. A video model gets a lock file
+    of its revision and sums, with which later loads are compared (see `backbones.hub_lock`).
+
+    Raises:
+        SurrogateError: it is unknown, cannot be reached or is not what was pinned, or the home folder cannot be
+            written.
     """
-
-    name: str
-    family: str
-    encoder: str
-    role: Role
-    summary: str
-
-
-@cache
-def victims() -> dict[str, Victim]:
-    """Name -> victim, from data/victims.toml, the easiest to spoil first."""
-    text = resources.files("anti_i2v").joinpath("data/victims.toml").read_bytes()
-    return {victim.name: victim for victim in msgspec.toml.decode(text, type=dict[str, list[Victim]])["victim"]}
+    entry = pullable().get(name)
+    if entry is None:
+        raise SurrogateError(f"unknown surrogate {name!r}: choose from {', '.join(pullable())}")
+    if isinstance(entry, EncoderEntry):
+        return put_in_place(entry.home_folder, partial(_fetch_encoder, entry))
+    return put_in_place(entry.home_folder, partial(_fetch_video_model, entry))
 
 
-def victim_folder(name: str) -> Path | None:
-    """The folder of a known victim: under the home folder (trained by one command), else in the package; or None."""
-    packaged = Path(str(resources.files("anti_i2v").joinpath("data", "victims", name)))
-    for folder in (home() / "victims" / name, packaged):
-        if (folder / MODEL_INDEX).is_file():
-            return folder
-    return None
+def _fetch_encoder(entry: EncoderEntry, folder: Path) -> None:
+    hub = hub_client(PULLING)
+    from anti_i2v.surrogates.autoencoders import CLASSES, fingerprint
+
+    config, weights = folder / CONFIG, folder / WEIGHTS
+    try:
+        hub.snapshot_download(entry.hub, local_dir=folder, allow_patterns=[CONFIG, WEIGHTS])
+    except Exception as problem:  # the hub's client has no common error for "cannot be reached"
+        raise SurrogateError(
+            f"{entry.hub} cannot be downloaded ({type(problem).__name__}): check the connection"
+        ) from None
+    if not config.is_file() or not weights.is_file() or fingerprint(weights) != entry.fingerprint:
+        raise SurrogateError(f"{entry.hub} no longer holds the pinned weights: nothing was kept")
+    try:
+        kind = json.loads(config.read_bytes())["_class_name"]
+    except (ValueError, TypeError, KeyError):  # no JSON, no object, or an object without a class
+        kind = None
+    if kind not in CLASSES:
+        raise SurrogateError(f"{entry.hub} no longer holds a config of {' or '.join(CLASSES)}: nothing was kept")
+
+
+def _fetch_video_model(entry: VideoModelEntry, folder: Path) -> None:
+    hub = hub_client(PULLING)
+    from anti_i2v.surrogates.backbones.hub_lock import write_lock
+
+    try:
+        revision = str(hub.HfApi().model_info(entry.hub).sha)
+        hub.snapshot_download(
+            entry.hub,
+            revision=revision,
+            local_dir=folder,
+            allow_patterns=DOWNLOAD_PATTERNS,
+            ignore_patterns=SKIPPED_PATTERNS,
+        )
+    except Exception as problem:  # the hub's client has no common error for "cannot be reached"
+        raise SurrogateError(
+            f"{entry.hub} cannot be downloaded ({type(problem).__name__}): check the connection, and whether the hub "
+            "asks you to accept its licence first"
+        ) from None
+    if not (folder / MODEL_INDEX).is_file():
+        raise SurrogateError(f"{entry.hub} holds no {MODEL_INDEX}: nothing was kept")
+    write_lock(folder, entry.hub, revision)

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from anti_i2v.surrogates.base import DenoiserInputs, Features, Surrogate, SurrogateInfo
-from anti_i2v.surrogates.catalogue import STUDENT
+from anti_i2v.surrogates.info import STUDENT
 from anti_i2v.tensors import Pixels
 
 __all__ = ["HEADS", "Student", "load_student"]
@@ -58,7 +58,7 @@ class Student(Surrogate):
         self.trunk = nn.Sequential(*layers)
         self.head = nn.Conv2d(WIDTHS[-1], sum(HEADS.values()), 3, padding=1)
 
-    def features(self, pixels: Pixels, draw: DenoiserInputs | None = None) -> Features:
+    def features(self, pixels: Pixels, inputs: DenoiserInputs | None = None) -> Features:
         latent = self.head(self.trunk(self.normalised(pixels).contiguous(memory_format=torch.channels_last)))
         parts = latent.split(list(HEADS.values()), dim=1)
         return {"latent": latent} | {f"latent.{name}": part for name, part in zip(HEADS, parts, strict=True)}

@@ -1,98 +1,169 @@
-"""Whole image-to-video models that are known by name: where they are, and how to get them. Light."""
+"""Image-to-video models that are known by name, or that a folder holds: where they are, and how they load. Light.
+
+There are two kinds: whole models from the hub, and small ones that this project trained. An evaluation generates videos
+with the small ones. Recipes take steps on one of them, beside encoders, at a tenth of an encoder's cost; the others
+stay untouched, so that an evaluation measures transfer.
+"""
 
 from __future__ import annotations
 
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, final
 
 import msgspec
 
 from anti_i2v.errors import SurrogateError
 from anti_i2v.paths import home
-from anti_i2v.surrogates.hub import put_in_place
+from anti_i2v.surrogates.encoders import encoders
+from anti_i2v.surrogates.hub import MODEL_INDEX, HubEntry
 
-__all__ = [
-    "DOWNLOAD_PATTERNS",
-    "MODEL_INDEX",
-    "SKIPPED_PATTERNS",
-    "VideoModelEntry",
-    "model_folder",
-    "pull_model",
-    "video_models",
-]
+if TYPE_CHECKING:
+    import torch
 
-MODEL_INDEX = "model_index.json"
-"""Of a folder that holds a whole image-to-video model, and not an encoder alone."""
+    from anti_i2v.surrogates.backbones.base import Backbone
+    from anti_i2v.surrogates.windowed import Windowed
 
-DOWNLOAD_PATTERNS = [MODEL_INDEX, "*/*.json", "*/*.safetensors", "*/*.txt", "*/*.model"]
+__all__ = ["Role", "SmallVideoModelEntry", "VideoModelEntry", "small_video_models", "video_models"]
 
-SKIPPED_PATTERNS = ["*.fp16.safetensors", "*.bf16.safetensors", "*.non_ema.safetensors"]
-"""Files of the hub that are read, and copies of them in another precision."""
+Role: TypeAlias = Literal["white-box", "sibling", "encoder", "untouched", "unknown"]
+"""A small model's role towards the shipped recipes; `evaluation.victims.ROLES` explains each."""
+
+WHITE_BOX: Role = "white-box"
 
 
-class VideoModelEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One model that the project knows by name. Its role is always to be optimised on."""
+@final
+class VideoModelEntry(HubEntry, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A whole image-to-video model, not loaded. Steps may be taken on it."""
+
+    is_video_model: ClassVar[bool] = True
+    role: ClassVar[str] = "surrogate"
+    place: ClassVar[str] = "models"
+    marker: ClassVar[str] = MODEL_INDEX
+
+    def load(
+        self, *, device: str | torch.device = "cpu", dtype: torch.dtype | None = None, **backbone: Any
+    ) -> Backbone:
+        """Load it.
+
+        Args:
+            dtype: None: bfloat16 on a GPU, else float32.
+            backbone: see `load_backbone`.
+
+        Raises:
+            SurrogateError: it is not on this machine or unfit.
+        """
+        import torch
+
+        from anti_i2v.surrogates.backbones.loading import load_backbone
+
+        folder = self.located()
+        return load_backbone(
+            folder,
+            name=self.name,
+            source=self.hub or folder.name,
+            licence=self.licence,
+            device=device,
+            dtype=dtype or (torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32),
+            **backbone,
+        )
+
+
+@final
+class SmallVideoModelEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A small image-to-video model that this project trained (sdk/training/victims.py), not loaded.
+
+    Attributes:
+        name: as in `anti-i2v surrogates list`.
+        family: whose architecture it has.
+        encoder: the known encoder whose latents it works on.
+        role: towards the shipped recipes.
+        summary: what it is, in plain words.
+    """
 
     name: str
-    hub: str
     family: str
-    licence: str
+    encoder: str
+    role: Role
+    summary: str
+
+    is_video_model: ClassVar[bool] = True
+    source: ClassVar[str] = "trained by this project"
+    licence: ClassVar[str] = "Apache-2.0"
+
+    @property
+    def folder(self) -> Path | None:
+        """Its folder: under the home folder if it was trained there, else in the package; None if it is in neither."""
+        packaged = Path(str(resources.files("anti_i2v").joinpath("data", "victims", self.name)))
+        for folder in (home() / "victims" / self.name, packaged):
+            if (folder / MODEL_INDEX).is_file():
+                return folder
+        return None
+
+    @property
+    def available(self) -> bool:
+        """Whether it and its encoder are on this machine."""
+        return self.folder is not None and encoders()[self.encoder].available
+
+    def located(self) -> Path:
+        """Its folder, if steps may be taken on it. Raises SurrogateError."""
+        if self.role != WHITE_BOX:
+            allowed = ", ".join(each.name for each in small_video_models().values() if each.role == WHITE_BOX)
+            raise SurrogateError(
+                f"{self.name} is kept for evaluation, so that it says something of transfer: take {allowed}"
+            )
+        if self.folder is None:
+            raise SurrogateError(f"{self.name} is not on this machine: sdk/training/README.md says how it is trained")
+        if not self.available:
+            raise SurrogateError(f"{self.name} works on {self.encoder}: run `anti-i2v surrogates pull {self.encoder}`")
+        return self.folder
+
+    def load(
+        self,
+        *,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype | None = None,
+        hooks: tuple[str, ...] = (),
+        **backbone: Any,
+    ) -> Windowed:
+        """Load it for windows of photos of any size; other options of video models (`backbone`) have no effect.
+
+        Args:
+            dtype: None: float32.
+
+        Raises:
+            SurrogateError: steps may not be taken on it, or it or its encoder is not on this machine.
+        """
+        import torch
+
+        from anti_i2v.surrogates.backbones.loading import load_backbone
+        from anti_i2v.surrogates.windowed import FRAMES, Windowed
+
+        return Windowed(
+            load_backbone(
+                self.located(),
+                name=self.name,
+                source=self.source,
+                licence=self.licence,
+                frames=FRAMES,
+                hooks=hooks,
+                device=device,
+                dtype=dtype or torch.float32,
+            )
+        )
 
 
 @cache
 def video_models() -> dict[str, VideoModelEntry]:
-    """Name -> model, from data/models.toml."""
+    """The known whole models by name, from data/models.toml."""
     text = resources.files("anti_i2v").joinpath("data/models.toml").read_bytes()
     return {model.name: model for model in msgspec.toml.decode(text, type=dict[str, list[VideoModelEntry]])["model"]}
 
 
-def model_folder(name: str) -> Path | None:
-    """The folder of a known model under the home folder, or None where it is not at hand."""
-    folder = home() / "models" / name
-    return folder if (folder / MODEL_INDEX).is_file() else None
-
-
-def pull_model(name: str) -> Path:
-    """Download a known model into the home folder, with a lock of what was fetched (see `backbones.locks`).
-
-    A download that breaks off leaves nothing behind that could be taken for the model.
-
-    Raises:
-        SurrogateError: unknown, not reachable, or the home folder cannot be written.
-    """
-    from anti_i2v.surrogates.backbones.hub_lock import write_lock
-
-    model = video_models().get(name)
-    if model is None:
-        raise SurrogateError(f"unknown model {name!r}: choose from {', '.join(video_models())}")
-
-    def fetch(folder: Path) -> None:
-        write_lock(folder, model.hub, _download(model, folder))
-
-    return put_in_place(home() / "models" / name, fetch)
-
-
-def _download(model: VideoModelEntry, folder: Path) -> str:
-    """Fetch a model into a new folder; the revision that was fetched."""
-    try:
-        from huggingface_hub import HfApi, snapshot_download
-    except ImportError:
-        raise SurrogateError('pulling needs huggingface-hub: pip install "anti-i2v-sdk[backbones]"') from None
-    try:
-        revision = str(HfApi().model_info(model.hub).sha)
-        snapshot_download(
-            model.hub,
-            revision=revision,
-            local_dir=folder,
-            allow_patterns=DOWNLOAD_PATTERNS,
-            ignore_patterns=SKIPPED_PATTERNS,
-        )
-    except Exception as problem:  # the hub's client has no common error for "cannot be reached"
-        raise SurrogateError(
-            f"{model.hub} cannot be downloaded ({type(problem).__name__}): check the connection, and whether the hub "
-            "asks you to accept its licence first"
-        ) from None
-    if not (folder / MODEL_INDEX).is_file():
-        raise SurrogateError(f"{model.hub} holds no {MODEL_INDEX}: nothing was kept")
-    return revision
+@cache
+def small_video_models() -> dict[str, SmallVideoModelEntry]:
+    """The project's own models by name, from data/victims.toml, the easiest to spoil first."""
+    text = resources.files("anti_i2v").joinpath("data/victims.toml").read_bytes()
+    table = msgspec.toml.decode(text, type=dict[str, list[SmallVideoModelEntry]])
+    return {model.name: model for model in table["victim"]}

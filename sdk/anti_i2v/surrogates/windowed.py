@@ -91,16 +91,16 @@ class Windowed(Surrogate):
     def resolve_layers(self, layer: str) -> tuple[str, ...]:
         return self.model.resolve_layers(layer)
 
-    def features(self, pixels: Pixels, draw: DenoiserInputs | None = None) -> Features:
-        if draw is None:
+    def features(self, pixels: Pixels, inputs: DenoiserInputs | None = None) -> Features:
+        if inputs is None:
             middle = pixels.new_tensor([[1.0, 0.5, 0.5]]).expand(pixels.shape[0], -1)
             return self.model.features(window(pixels, middle, self.side))
-        place = draw[PLACE].to(pixels)
+        place = inputs[PLACE].to(pixels)
         seen = window(pixels, place, self.side)
         with torch.no_grad():
-            clean = window(draw[CLEAN].to(pixels), place, self.side)
+            clean = window(inputs[CLEAN].to(pixels), place, self.side)
             reference = self.model.static_video(self.model.encode(clean))
-        return self.model.features(seen, {**draw, "reference": reference})
+        return self.model.features(seen, {**inputs, "reference": reference})
 
     def decode(self, latent: Feature) -> Pixels:
         return self.model.decode(latent)

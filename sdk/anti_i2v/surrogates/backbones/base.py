@@ -8,13 +8,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import nn
 
 from anti_i2v.errors import SurrogateError
-from anti_i2v.surrogates.backbones.sampling import generate
 from anti_i2v.surrogates.base import DenoiserInputs, Features, Surrogate
 from anti_i2v.surrogates.info import SurrogateInfo
 from anti_i2v.tensors import Feature, Pixels
@@ -25,6 +24,9 @@ PREDICTION, TARGET = "prediction", "target"
 """Hook points of the denoising loss: what the denoiser says, and what its training asks for, shaped alike."""
 
 EARLY, LATE, ALL = "early", "late", "all"
+
+Generate: TypeAlias = Callable[..., Feature]
+"""As `video_generation.generate`: the latents of a video of each clean photo."""
 
 
 class StopForward(Exception):  # no error: how a forward pass ends once its last hook point was seen
@@ -77,7 +79,7 @@ class Backbone(Surrogate):
         hooks: Sequence[str] = (),
         frames: int = 4,
         checkpointing: bool = False,
-        reference: torch.Tensor | Literal["generated"] | None = None,
+        reference: torch.Tensor | Generate | None = None,
         scheduler: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -92,7 +94,7 @@ class Backbone(Surrogate):
         self.hooked_layers = self._resolved(hooks)
         self._predicts = PREDICTION in hooks
         self._captured: dict[str, torch.Tensor] = {}
-        self._watching = True
+        self._hooks_enabled = True
         if checkpointing:
             # Not by tiles, which end what the encoder sees at their borders: another latent, and another gradient.
             for model in (self.autoencoder, self.denoiser):
@@ -118,11 +120,11 @@ class Backbone(Surrogate):
         """The video latents of a photo that stands still: the reference where no video is given."""
 
     @abstractmethod
-    def add_noise(self, reference: Feature, draw: DenoiserInputs) -> tuple[Feature, Feature]:
+    def add_noise(self, reference: Feature, inputs: DenoiserInputs) -> tuple[Feature, Feature]:
         """The noisy video of the draw's noise and timestep, and what training asks the denoiser to say of it."""
 
     @abstractmethod
-    def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, draw: DenoiserInputs) -> Feature:
+    def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, inputs: DenoiserInputs) -> Feature:
         """What the denoiser says, shaped like the target of `diffuse`."""
 
     def encode_video(self, frames: torch.Tensor) -> Feature:
@@ -145,9 +147,9 @@ class Backbone(Surrogate):
         """What the denoiser is told of a clean photo, computed once and constant, beside the reference."""
         return {}
 
-    def encode_condition(self, pixels: Pixels, draw: DenoiserInputs) -> tuple[Feature, DenoiserInputs]:
+    def encode_condition(self, pixels: Pixels, inputs: DenoiserInputs) -> tuple[Feature, DenoiserInputs]:
         """What `denoise` is told of the photo, which no noise level changes: its latent, and what goes to the draw."""
-        return self.encode(pixels), draw
+        return self.encode(pixels), inputs
 
     def sampler(self, steps: int, noise: Feature) -> Any:
         """The scheduler of a video of this size, its timesteps set as the family's pipeline sets them.
@@ -171,20 +173,20 @@ class Backbone(Surrogate):
             self.context = self._embed(caption)
         self.caption = caption
 
-    def features(self, pixels: Pixels, draw: DenoiserInputs | None = None) -> Features:
+    def features(self, pixels: Pixels, inputs: DenoiserInputs | None = None) -> Features:
         """ "latent", the watched blocks' outputs, and `PREDICTION` and `TARGET` where they are wanted.
 
         Without a draw: the latent alone, which is what judges compare.
         """
-        if draw is None or not (self.hooked_layers or self._predicts):
+        if inputs is None or not (self.hooked_layers or self._predicts):
             return {"latent": self.encode(pixels)}
-        latent, draw = self.encode_condition(pixels, draw)
-        reference = draw["reference"] if "reference" in draw else self.static_video(latent.detach())
-        noisy, target = self.add_noise(reference, draw)
+        latent, inputs = self.encode_condition(pixels, inputs)
+        reference = inputs["reference"] if "reference" in inputs else self.static_video(latent.detach())
+        noisy, target = self.add_noise(reference, inputs)
         self._captured.clear()
         found: dict[str, torch.Tensor] = {"latent": latent}
         try:
-            prediction = self.denoise(noisy, latent, pixels, draw)
+            prediction = self.denoise(noisy, latent, pixels, inputs)
             found |= {PREDICTION: prediction.to(pixels.dtype), TARGET: target.to(pixels.dtype)}
         except StopForward:
             pass
@@ -195,15 +197,20 @@ class Backbone(Surrogate):
 
     def precompute(self, clean: Pixels, *, seed: int = 0, on_step: Callable[[], None] | None = None) -> DenoiserInputs:
         """The reference latents of a clean photo, and what `tell` says of it."""
-        told = self.photo_conditioning(clean)
+        conditioning = self.photo_conditioning(clean)
+        return {**conditioning, "reference": self._reference_latents(clean, conditioning, seed, on_step)}
+
+    def _reference_latents(
+        self, clean: Pixels, conditioning: DenoiserInputs, seed: int, on_step: Callable[[], None] | None
+    ) -> Feature:
         if self.reference is None:
-            return {**told, "reference": self.static_video(self.encode(clean))}
-        if isinstance(self.reference, str):
-            return {**told, "reference": generate(self, clean, seeds=seed, told=told, on_step=on_step)}
+            return self.static_video(self.encode(clean))
+        if not isinstance(self.reference, torch.Tensor):
+            return self.reference(self, clean, seeds=seed, conditioning=conditioning, on_step=on_step)
         frames = torch.nn.functional.interpolate(
             self.reference.to(clean), clean.shape[-2:], mode="bilinear", antialias=True
         )
-        return {**told, "reference": as_batch(self.encode_video(frames), len(clean))}
+        return as_batch(self.encode_video(frames), len(clean))
 
     def scheduler(self) -> Any:
         """diffusers' scheduler, new. Raises SurrogateError."""
@@ -218,11 +225,11 @@ class Backbone(Surrogate):
     @contextmanager
     def without_hooks(self) -> Iterator[None]:
         """Within, the denoiser runs to its end and no features are kept."""
-        self._watching = False
+        self._hooks_enabled = False
         try:
             yield
         finally:
-            self._watching = True
+            self._hooks_enabled = True
 
     def collapse_pairs(self) -> tuple[tuple[str, str], ...]:
         """The (late, early) blocks that collapse onto each other.
@@ -254,7 +261,7 @@ class Backbone(Surrogate):
 
     def _keep(self, name: str, *, stop: bool) -> Any:
         def hook(module: nn.Module, inputs: object, output: Any) -> None:
-            if not self._watching:
+            if not self._hooks_enabled:
                 return
             # Blocks with a second stream (text) or skip connections give the video's features first.
             self._captured[name] = output[0] if isinstance(output, tuple) else output

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save
 from anti_i2v.errors import SurrogateError
 from anti_i2v.files import write_atomic
 from anti_i2v.paths import home
-from anti_i2v.surrogates.backbones.loading import Parts
+from anti_i2v.surrogates.backbones.parts import Parts
 
 __all__ = ["embedded_caption", "t5_embedding"]
 

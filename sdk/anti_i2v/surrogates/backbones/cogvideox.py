@@ -12,10 +12,10 @@ from anti_i2v.errors import SurrogateError
 from anti_i2v.surrogates.backbones.base import Backbone, as_batch
 from anti_i2v.surrogates.backbones.caption_embeddings import embedded_caption, t5_embedding
 from anti_i2v.surrogates.backbones.framewise import video_autoencoder
-from anti_i2v.surrogates.backbones.loading import Parts, settings_of
+from anti_i2v.surrogates.backbones.parts import Parts, settings_of
 from anti_i2v.surrogates.base import DenoiserInputs
 from anti_i2v.surrogates.info import RandomInput, SurrogateInfo
-from anti_i2v.surrogates.video_models import MODEL_INDEX
+from anti_i2v.surrogates.hub import MODEL_INDEX
 from anti_i2v.tensors import Feature, Pixels
 
 __all__ = ["COUNTED", "CogVideoX", "context", "load"]
@@ -113,12 +113,12 @@ class CogVideoX(Backbone):
     def timestep_inputs(self, timestep: torch.Tensor) -> DenoiserInputs:
         return {"timestep": timestep}
 
-    def add_noise(self, reference: Feature, draw: DenoiserInputs) -> tuple[Feature, Feature]:
-        level = self.alphas[draw["timestep"]].view(-1, 1, 1, 1, 1).to(reference.dtype)
-        noise, signal, rest = draw["noise"].to(reference), level.sqrt(), (1 - level).sqrt()
+    def add_noise(self, reference: Feature, inputs: DenoiserInputs) -> tuple[Feature, Feature]:
+        level = self.alphas[inputs["timestep"]].view(-1, 1, 1, 1, 1).to(reference.dtype)
+        noise, signal, rest = inputs["noise"].to(reference), level.sqrt(), (1 - level).sqrt()
         return signal * reference + rest * noise, signal * noise - rest * reference
 
-    def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, draw: DenoiserInputs) -> Feature:
+    def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, inputs: DenoiserInputs) -> Feature:
         dtype, batch = self.denoiser.dtype, pixels.shape[0]
         self._place(noisy.shape[-2], noisy.shape[-1])
         first = (latent * (self._condition_scale / self.latent_scale)).unsqueeze(1)
@@ -126,10 +126,10 @@ class CogVideoX(Backbone):
         given = torch.cat([noisy, condition], 2).to(dtype)
         prediction: torch.Tensor = self.denoiser(
             given,
-            as_batch(draw["text"].to(dtype), batch),
-            draw["timestep"],
+            as_batch(inputs["text"].to(dtype), batch),
+            inputs["timestep"],
             ofs=None if self._settings.ofs_embed_dim is None else given.new_full((1,), OFS),
-            image_rotary_emb=self._turning(noisy.shape[-2], noisy.shape[-1], draw),
+            image_rotary_emb=self._turning(noisy.shape[-2], noisy.shape[-1], inputs),
             return_dict=False,
         )[0]
         return prediction
@@ -154,12 +154,12 @@ class CogVideoX(Backbone):
         embed.sample_frames = (self.frames - 1) * known.temporal_compression_ratio + 1
         self._placed = True
 
-    def _turning(self, height: int, width: int, draw: DenoiserInputs) -> tuple[torch.Tensor, torch.Tensor] | None:
+    def _turning(self, height: int, width: int, inputs: DenoiserInputs) -> tuple[torch.Tensor, torch.Tensor] | None:
         """The rotary tables of one size, made once; an exported graph is given them as inputs."""
         if not self._settings.use_rotary_positional_embeddings:
             return None
-        if "cosine" in draw:
-            return draw["cosine"].flatten(0, 2), draw["sine"].flatten(0, 2)
+        if "cosine" in inputs:
+            return inputs["cosine"].flatten(0, 2), inputs["sine"].flatten(0, 2)
         if (height, width) not in self._rotary:
             self._rotary[height, width] = self._tables(height // self._patch, width // self._patch)
         cosine, sine = self._rotary[height, width]

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from anti_i2v.errors import SurrogateError
-from anti_i2v.surrogates.backbones.loading import Parts, settings_of
+from anti_i2v.surrogates.backbones.parts import Parts, settings_of
+from anti_i2v.surrogates.encoders import encoders
 
 __all__ = ["Framewise", "video_autoencoder"]
 
@@ -79,9 +80,10 @@ def video_autoencoder(parts: Parts, kind: str) -> nn.Module:
         return parts.load("vae", [kind])
     if "encoder" not in settings:
         return Framewise(parts.load("vae", [TINY]))
-    from anti_i2v.surrogates.catalogue import load_surrogate
-
-    known: Any = load_surrogate(settings["encoder"], device=parts.device, dtype=parts.dtype)
-    if not getattr(known, "tiny", False):
-        raise SurrogateError(f"{parts.folder} is built on {settings['encoder']}, which is no {TINY}")
-    return Framewise(known.model)
+    known = encoders().get(settings["encoder"])
+    if known is None:
+        raise SurrogateError(f"{parts.folder} is built on {settings['encoder']!r}, which is not a known encoder")
+    encoder = known.load(device=parts.device, dtype=parts.dtype)
+    if not encoder.tiny:
+        raise SurrogateError(f"{parts.folder} is built on {known.name}, which is no {TINY}")
+    return Framewise(encoder.model)

@@ -15,7 +15,7 @@ from anti_i2v.errors import SurrogateError
 from anti_i2v.surrogates.backbones.base import Backbone, as_batch
 from anti_i2v.surrogates.backbones.caption_embeddings import embedded_caption, tokenized
 from anti_i2v.surrogates.backbones.clip_view import clip_view
-from anti_i2v.surrogates.backbones.loading import Parts, settings_of
+from anti_i2v.surrogates.backbones.parts import Parts, settings_of
 from anti_i2v.surrogates.base import DenoiserInputs
 from anti_i2v.surrogates.info import RandomInput, SurrogateInfo
 from anti_i2v.tensors import Feature, Pixels
@@ -122,12 +122,12 @@ class HunyuanVideo(Backbone):
     def initial_latents(self, noise: Feature, latent: Feature) -> Feature:
         return torch.lerp(latent.unsqueeze(2).expand_as(noise), noise, PURE)
 
-    def add_noise(self, reference: Feature, draw: DenoiserInputs) -> tuple[Feature, Feature]:
-        level = self._level(draw).view(-1, 1, 1, 1, 1).to(reference.dtype)
-        noise = draw["noise"].to(reference)
+    def add_noise(self, reference: Feature, inputs: DenoiserInputs) -> tuple[Feature, Feature]:
+        level = self._level(inputs).view(-1, 1, 1, 1, 1).to(reference.dtype)
+        noise = inputs["noise"].to(reference)
         return (1 - level) * reference + level * noise, (noise - reference)[:, :, int(self.in_place) :]
 
-    def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, draw: DenoiserInputs) -> Feature:
+    def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, inputs: DenoiserInputs) -> Feature:
         dtype, batch = self.denoiser.dtype, len(pixels)
         first = latent.unsqueeze(2)
         if self.in_place:
@@ -140,10 +140,10 @@ class HunyuanVideo(Backbone):
         told = self._settings.guidance_embeds
         prediction: torch.Tensor = self.denoiser(
             given.to(dtype),
-            self._level(draw) * 1000,
-            as_batch(draw["text"].to(dtype), batch),
-            as_batch(draw["text_mask"].to(dtype), batch),
-            as_batch(draw["pooled"].to(dtype), batch),
+            self._level(inputs) * 1000,
+            as_batch(inputs["text"].to(dtype), batch),
+            as_batch(inputs["text_mask"].to(dtype), batch),
+            as_batch(inputs["pooled"].to(dtype), batch),
             guidance=given.new_full((batch,), GUIDANCE * 1000, dtype=dtype) if told else None,
             return_dict=False,
         )[0]
@@ -155,8 +155,8 @@ class HunyuanVideo(Backbone):
         latents: torch.Tensor = self.autoencoder.encode(given).latent_dist.mode()
         return latents.to(video.dtype) * self.latent_scale
 
-    def _level(self, draw: DenoiserInputs) -> torch.Tensor:
-        even = draw["level"].sigmoid()
+    def _level(self, inputs: DenoiserInputs) -> torch.Tensor:
+        even = inputs["level"].sigmoid()
         return self._shift * even / (1 + (self._shift - 1) * even)
 
 

@@ -14,7 +14,7 @@ from anti_i2v.errors import SurrogateError
 from anti_i2v.surrogates.backbones.base import Backbone, as_batch
 from anti_i2v.surrogates.backbones.caption_embeddings import embedded_caption, tokenized
 from anti_i2v.surrogates.backbones.clip_view import clip_view
-from anti_i2v.surrogates.backbones.loading import Parts, settings_of
+from anti_i2v.surrogates.backbones.parts import Parts, settings_of
 from anti_i2v.surrogates.backbones.unet_layers import BLOCKS, matching
 from anti_i2v.surrogates.base import DenoiserInputs
 from anti_i2v.surrogates.info import RandomInput, SurrogateInfo
@@ -104,29 +104,29 @@ class I2VGenXL(Backbone):
         # Frame by frame: no more memory than a photo takes.
         return torch.stack([self.decode(frame).clamp(0, 1) for frame in latents.unbind(2)], 1)
 
-    def encode_condition(self, pixels: Pixels, draw: DenoiserInputs) -> tuple[Feature, DenoiserInputs]:
-        return self.encode(pixels), {**draw, "image": self._embedding(pixels)}
+    def encode_condition(self, pixels: Pixels, inputs: DenoiserInputs) -> tuple[Feature, DenoiserInputs]:
+        return self.encode(pixels), {**inputs, "image": self._embedding(pixels)}
 
     def timestep_inputs(self, timestep: torch.Tensor) -> DenoiserInputs:
         return {"timestep": timestep}
 
-    def add_noise(self, reference: Feature, draw: DenoiserInputs) -> tuple[Feature, Feature]:
-        level = self.alphas[draw["timestep"]].view(-1, 1, 1, 1, 1).to(reference.dtype)
-        noise, signal, rest = draw["noise"].to(reference), level.sqrt(), (1 - level).sqrt()
+    def add_noise(self, reference: Feature, inputs: DenoiserInputs) -> tuple[Feature, Feature]:
+        level = self.alphas[inputs["timestep"]].view(-1, 1, 1, 1, 1).to(reference.dtype)
+        noise, signal, rest = inputs["noise"].to(reference), level.sqrt(), (1 - level).sqrt()
         target = signal * noise - rest * reference if self._asks_for_v else noise
         return signal * reference + rest * noise, target
 
-    def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, draw: DenoiserInputs) -> Feature:
+    def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, inputs: DenoiserInputs) -> Feature:
         dtype, batch = self.denoiser.dtype, len(pixels)
         places = torch.linspace(0, 1, self.frames, device=latent.device, dtype=latent.dtype)[1:]
         later = places.view(1, 1, -1, 1, 1).expand(*latent.shape[:2], -1, *latent.shape[2:])
         prediction: torch.Tensor = self.denoiser(
             noisy.to(dtype),
-            draw["timestep"],
-            fps=torch.full_like(draw["timestep"], FPS),
+            inputs["timestep"],
+            fps=torch.full_like(inputs["timestep"], FPS),
             image_latents=torch.cat([latent.unsqueeze(2), later], 2).to(dtype),
-            image_embeddings=draw["image"].to(dtype),
-            encoder_hidden_states=as_batch(draw["text"].to(dtype), batch),
+            image_embeddings=inputs["image"].to(dtype),
+            encoder_hidden_states=as_batch(inputs["text"].to(dtype), batch),
             return_dict=False,
         )[0]
         return prediction

@@ -1,31 +1,28 @@
-"""Image-to-video models from a folder in the hub's layout: model_index.json, and a folder for each part.
+"""Load an image-to-video model of any family from a folder in the hub's layout.
 
-Safetensors alone are read, never a pickle. What a folder holds is compared with the SHA-256 sums that `surrogates pull`
-wrote beside it (see `locks`).
+The files are compared with the SHA-256 sums that `surrogates pull` wrote beside them (see `hub_lock`).
 """
 
 from __future__ import annotations
 
-import json
-import logging
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from torch import nn
 
 from anti_i2v.errors import SurrogateError
 from anti_i2v.surrogates.backbones.base import Backbone
 from anti_i2v.surrogates.backbones.hub_lock import check_lock
+from anti_i2v.surrogates.backbones.parts import Parts, settings_of, weight_bytes
+from anti_i2v.surrogates.backbones.video_generation import generate
+from anti_i2v.surrogates.hub import MODEL_INDEX
 from anti_i2v.surrogates.info import SurrogateInfo
-from anti_i2v.surrogates.video_models import MODEL_INDEX
+from anti_i2v.surrogates.reference_video import GENERATED
 
-__all__ = ["FAMILIES", "Parts", "architecture", "load_backbone", "pretrained", "settings_of", "trained_frames"]
+__all__ = ["FAMILIES", "load_backbone", "trained_frames"]
 
 FAMILIES = {
     "CogVideoXImageToVideoPipeline": "cogvideox",
@@ -39,52 +36,6 @@ FAMILIES = {
 }
 """Class of the pipeline, as model_index.json says it -> the module here whose `load(parts)` builds the family; its
 `context(parts)` is what the denoiser is told of the caption."""
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a family builds itself from.
-
-    Attributes:
-        folder: in the hub's layout.
-        info: where it comes from.
-        caption: what the video is to show, for the text encoder.
-        device, dtype: of the models.
-        stage: of two denoisers, the one for "high" or "low" noise; None: the first, which single ones are.
-        options: for `Backbone`: hooks, frames, checkpointing.
-    """
-
-    folder: Path
-    info: SurrogateInfo
-    caption: str = ""
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    dtype: torch.dtype = torch.float32
-    stage: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    def load(self, part: str, kinds: Sequence[str], library: str = "diffusers") -> nn.Module:
-        """One model of the folder, frozen, on the device.
-
-        Raises:
-            SurrogateError: it is missing, of another class, or its weights are truncated or incomplete.
-        """
-        kind = settings_of(self.folder / part / "config.json").get("_class_name") or architecture(self.folder / part)
-        if kind not in kinds:
-            raise SurrogateError(f"{self.folder / part} holds a {kind or 'model of unknown class'}, not {kinds[0]}")
-        model = pretrained(library, kind, self.folder / part, self.dtype)
-        return model.eval().requires_grad_(False).to(self.device)
-
-    def scheduler(self) -> Mapping[str, Any]:
-        """The scheduler's settings, whose noise levels training used."""
-        return settings_of(self.folder / "scheduler" / "scheduler_config.json")
-
-    def with_room(self, part: str) -> Parts:
-        """These, on the GPU where a part fits beside what is there, else on the CPU: a minute instead of a second."""
-        if self.device.type != "cuda":
-            return self
-        size = _bytes(self.folder / part, self.dtype)
-        fits = size + ROOM < torch.cuda.mem_get_info(self.device)[0]
-        return self if fits else replace(self, device=torch.device("cpu"))
 
 
 def load_backbone(
@@ -129,6 +80,8 @@ def load_backbone(
         name=name or folder.name, kind=kind, source=source or folder.name, fingerprint=digest, licence=licence
     )
     family: Any = import_module(f"anti_i2v.surrogates.backbones.{FAMILIES[kind]}")
+    if isinstance(options.get("reference"), str) and options["reference"] == GENERATED:
+        options["reference"] = generate
     parts = Parts(folder, info, caption, device, dtype, stage)
 
     def embed(caption: str) -> dict[str, torch.Tensor]:
@@ -144,62 +97,6 @@ def load_backbone(
     return model
 
 
-def settings_of(file: Path) -> dict[str, Any]:
-    """A JSON object of the folder. Raises SurrogateError."""
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SurrogateError(
-            f"{file.parent} has no {file.name}: a model's folder has the hub's layout, model_index.json with a folder "
-            "for each part"
-        ) from None
-    except (OSError, ValueError):
-        found = None
-    if not isinstance(found, dict):
-        raise SurrogateError(f"{file} is not a JSON object: pull it again")
-    return found
-
-
-def architecture(folder: Path) -> str:
-    """The class of a model of transformers. Raises SurrogateError."""
-    names = settings_of(folder / "config.json").get("architectures") or [""]
-    return str(names[0])
-
-
-def pretrained(library: str, kind: str, folder: Path, dtype: torch.dtype) -> nn.Module:
-    """A model from a folder of safetensors, by its class.
-
-    Raises:
-        SurrogateError: the library is missing, the weights are (or are pickles), truncated or incomplete.
-    """
-    try:
-        package = import_module(library)
-    except ImportError:
-        raise SurrogateError(f'{folder} needs {library}: pip install "anti-i2v-sdk[backbones]"') from None
-    logging.getLogger(library).setLevel(logging.ERROR)  # they warn of settings that they ignore
-    package.utils.logging.disable_progress_bar()  # ours tells how a photo gets on
-    if not any(folder.glob("*.safetensors")):
-        raise SurrogateError(f"{folder} has no safetensors weights (pickles are never read): pull it again")
-    try:
-        model, loading = getattr(package, kind).from_pretrained(
-            folder, torch_dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
-        )
-    except (OSError, TypeError, ValueError, RuntimeError, KeyError) as problem:
-        first_line = (str(problem).strip() or type(problem).__name__).splitlines()[0]
-        raise SurrogateError(f"{folder} cannot be loaded as {kind}: {first_line}") from None
-    except Exception as problem:
-        if type(problem).__name__ != "SafetensorError":
-            raise
-        raise SurrogateError(f"a weight file in {folder} is truncated or damaged: pull it again") from None
-    if loading["missing_keys"]:  # it would go on with random numbers in their place
-        raise SurrogateError(f"{folder} lacks {min(loading['missing_keys'])!r}, which {kind} needs: pull it again")
-    loaded: nn.Module = model
-    return loaded
-
-
-ROOM = 2 * 2**30
-"""Bytes that a text encoder needs beside its weights, generously."""
-
 DENOISERS = ("transformer", "transformer_2", "unet", "vae", "image_encoder")
 """What stays on the device while photos are protected; text encoders go once the caption is embedded."""
 
@@ -208,7 +105,7 @@ def _fits(folder: Path, device: torch.device, dtype: torch.dtype) -> None:
     """Whether the weights fit the device's free memory. Raises SurrogateError."""
     if device.type != "cuda":
         return
-    sizes = {part: _bytes(folder / part, dtype) for part in DENOISERS}
+    sizes = {part: weight_bytes(folder / part, dtype) for part in DENOISERS}
     sizes["transformer"] = max(sizes["transformer"], sizes.pop("transformer_2"))  # one of Wan's two is loaded
     size = sum(sizes.values())
     free, _ = torch.cuda.mem_get_info(device)
@@ -217,15 +114,6 @@ def _fits(folder: Path, device: torch.device, dtype: torch.dtype) -> None:
             f"{folder.name} has {size / 2**30:.0f} GiB of weights and {device} has {free / 2**30:.0f} GiB free: use a "
             "larger GPU, a smaller model, or --device cpu"
         )
-
-
-def _bytes(part: Path, dtype: torch.dtype) -> int:
-    """What a part's weights take at the precision at which they are loaded."""
-    total = 0
-    for file in part.glob("*.safetensors"):
-        with safe_open(file, framework="pt") as tensors:
-            total += sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118  # no dict
-    return total * dtype.itemsize
 
 
 def trained_frames(folder: Path) -> int | None:

@@ -10,7 +10,7 @@ from torch import nn
 from anti_i2v.errors import SurrogateError
 from anti_i2v.surrogates.backbones.base import Backbone, as_batch
 from anti_i2v.surrogates.backbones.caption_embeddings import embedded_caption, tokenized
-from anti_i2v.surrogates.backbones.loading import Parts
+from anti_i2v.surrogates.backbones.parts import Parts
 from anti_i2v.surrogates.base import DenoiserInputs
 from anti_i2v.surrogates.info import RandomInput, SurrogateInfo
 from anti_i2v.tensors import Feature, Pixels
@@ -97,22 +97,22 @@ class LTXVideo(Backbone):
         scheduler.set_timesteps(sigmas=torch.linspace(1, 1 / steps, steps, dtype=torch.float64).tolist(), mu=shift)
         return scheduler
 
-    def add_noise(self, reference: Feature, draw: DenoiserInputs) -> tuple[Feature, Feature]:
-        noise = draw["noise"].to(reference)
-        level = self._level(draw, noise).view(-1, 1, 1, 1, 1).to(reference.dtype)
+    def add_noise(self, reference: Feature, inputs: DenoiserInputs) -> tuple[Feature, Feature]:
+        noise = inputs["noise"].to(reference)
+        level = self._level(inputs, noise).view(-1, 1, 1, 1, 1).to(reference.dtype)
         return (1 - level) * reference + level * noise, (noise - reference)[:, :, 1:]
 
-    def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, draw: DenoiserInputs) -> Feature:
+    def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, inputs: DenoiserInputs) -> Feature:
         dtype, batch = self.denoiser.dtype, len(pixels)
         _, _, frames, height, width = noisy.shape
         given = torch.cat([latent.unsqueeze(2), noisy[:, :, 1:]], 2)
         known = torch.arange(frames * height * width, device=noisy.device) < height * width
-        timestep = self._level(draw, noisy).mul(1000).unsqueeze(1).masked_fill(known, 0)
+        timestep = self._level(inputs, noisy).mul(1000).unsqueeze(1).masked_fill(known, 0)
         prediction: torch.Tensor = self.denoiser(
             given.flatten(2).mT.to(dtype),
-            as_batch(draw["text"].to(dtype), batch),
+            as_batch(inputs["text"].to(dtype), batch),
             timestep,
-            as_batch(draw["mask"].bool(), batch),
+            as_batch(inputs["mask"].bool(), batch),
             num_frames=frames,
             height=height,
             width=width,
@@ -121,13 +121,13 @@ class LTXVideo(Backbone):
         )[0]
         return prediction.mT.reshape(batch, -1, frames, height, width)[:, :, 1:]
 
-    def _level(self, draw: DenoiserInputs, video: Feature) -> torch.Tensor:
+    def _level(self, inputs: DenoiserInputs, video: Feature) -> torch.Tensor:
         """Noise levels in (0, 1], (B,)."""
-        if "level" in draw:
-            return draw["level"]
+        if "level" in inputs:
+            return inputs["level"]
         (few, low), (many, high) = SHIFT
         shift = low + (high - low) * (video[0, 0].numel() - few) / (many - few)
-        return torch.sigmoid(draw["timestep"] + shift)
+        return torch.sigmoid(inputs["timestep"] + shift)
 
     def _latents(self, video: torch.Tensor) -> torch.Tensor:
         """Of (B, 3, T, H, W) in [-1, 1], standardised a channel."""

@@ -13,7 +13,7 @@ from anti_i2v.errors import SurrogateError
 from anti_i2v.surrogates.backbones.base import Backbone
 from anti_i2v.surrogates.backbones.clip_view import clip_view
 from anti_i2v.surrogates.backbones.framewise import video_autoencoder
-from anti_i2v.surrogates.backbones.loading import Parts, settings_of
+from anti_i2v.surrogates.backbones.parts import Parts, settings_of
 from anti_i2v.surrogates.backbones.unet_layers import BLOCKS, matching
 from anti_i2v.surrogates.base import DenoiserInputs
 from anti_i2v.surrogates.info import RandomInput, SurrogateInfo
@@ -78,9 +78,9 @@ class StableVideoDiffusion(Backbone):
             "augmentation": RandomInput(kind="normal", shape=("B", 3, "H", "W")),
         }
 
-    def encode_condition(self, pixels: Pixels, draw: DenoiserInputs) -> tuple[Feature, DenoiserInputs]:
-        noise = draw["augmentation"].to(pixels) * (AUGMENTATION / 2)
-        return self.encode(pixels + noise), {**draw, "image": self.embedding(pixels)}  # CLIP sees no noise
+    def encode_condition(self, pixels: Pixels, inputs: DenoiserInputs) -> tuple[Feature, DenoiserInputs]:
+        noise = inputs["augmentation"].to(pixels) * (AUGMENTATION / 2)
+        return self.encode(pixels + noise), {**inputs, "image": self.embedding(pixels)}  # CLIP sees no noise
 
     def encode(self, pixels: Pixels) -> Feature:
         given = self.normalised(pixels).to(self.autoencoder.dtype)
@@ -109,19 +109,19 @@ class StableVideoDiffusion(Backbone):
     def timestep_inputs(self, timestep: torch.Tensor) -> DenoiserInputs:
         return {"level": (timestep * 4 - LEVEL_MEAN) / LEVEL_DEVIATION}
 
-    def add_noise(self, reference: Feature, draw: DenoiserInputs) -> tuple[Feature, Feature]:
-        sigma = _logarithm(draw).to(reference).exp().view(-1, 1, 1, 1, 1)
-        noise, size = draw["noise"].to(reference), (sigma.square() + 1).sqrt()
+    def add_noise(self, reference: Feature, inputs: DenoiserInputs) -> tuple[Feature, Feature]:
+        sigma = _logarithm(inputs).to(reference).exp().view(-1, 1, 1, 1, 1)
+        noise, size = inputs["noise"].to(reference), (sigma.square() + 1).sqrt()
         return (reference + sigma * noise) / size, (noise - sigma * reference) / size
 
-    def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, draw: DenoiserInputs) -> Feature:
+    def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, inputs: DenoiserInputs) -> Feature:
         dtype, batch = self.denoiser.dtype, len(pixels)
         given = torch.cat([noisy, latent.unsqueeze(1).expand(-1, self.frames, -1, -1, -1)], 2)
         wishes = pixels.new_tensor([FPS - 1, MOTION, AUGMENTATION])  # it was trained on one frame a second less
         prediction: torch.Tensor = self.denoiser(
             given.to(dtype),
-            _logarithm(draw) / 4,
-            draw["image"].to(dtype),
+            _logarithm(inputs) / 4,
+            inputs["image"].to(dtype),
             added_time_ids=wishes.to(dtype).expand(batch, 3),
             return_dict=False,
         )[0]
@@ -141,8 +141,8 @@ class StableVideoDiffusion(Backbone):
         return embedding
 
 
-def _logarithm(draw: DenoiserInputs) -> torch.Tensor:
-    return LEVEL_MEAN + LEVEL_DEVIATION * draw["level"]
+def _logarithm(inputs: DenoiserInputs) -> torch.Tensor:
+    return LEVEL_MEAN + LEVEL_DEVIATION * inputs["level"]
 
 
 def load(parts: Parts) -> StableVideoDiffusion:

@@ -14,10 +14,10 @@ from anti_i2v.errors import SurrogateError
 from anti_i2v.surrogates.backbones.base import Backbone, as_batch
 from anti_i2v.surrogates.backbones.caption_embeddings import embedded_caption, tokenized
 from anti_i2v.surrogates.backbones.clip_view import clip_view
-from anti_i2v.surrogates.backbones.loading import Parts, settings_of
+from anti_i2v.surrogates.backbones.parts import Parts, settings_of
 from anti_i2v.surrogates.base import DenoiserInputs
 from anti_i2v.surrogates.info import RandomInput, SurrogateInfo
-from anti_i2v.surrogates.video_models import MODEL_INDEX
+from anti_i2v.surrogates.hub import MODEL_INDEX
 from anti_i2v.tensors import Feature, Pixels
 
 __all__ = ["Wan", "context", "levels_of", "load"]
@@ -79,7 +79,7 @@ class Wan(Backbone):
         **options: Any,
     ) -> None:
         super().__init__(autoencoder, denoiser, info, **options)
-        if not whole and isinstance(self.reference, str):
+        if not whole and callable(self.reference):
             raise SurrogateError(HALF.format(info.name))
         if in_place and self.frames < 2:
             raise SurrogateError(f"{info.name} needs 2 latent frames or more: the first one is the photo itself")
@@ -124,8 +124,8 @@ class Wan(Backbone):
         video: torch.Tensor = self.autoencoder.decode(own.to(self.autoencoder.dtype)).sample
         return video.movedim(2, 1).to(latents.dtype).add(1).div(2).clamp(0, 1)
 
-    def encode_condition(self, pixels: Pixels, draw: DenoiserInputs) -> tuple[Feature, DenoiserInputs]:
-        known = dict(draw)
+    def encode_condition(self, pixels: Pixels, inputs: DenoiserInputs) -> tuple[Feature, DenoiserInputs]:
+        known = dict(inputs)
         if not self.in_place:
             known["beside"] = self._condition(pixels)
         if self.image_encoder is not None:
@@ -140,26 +140,26 @@ class Wan(Backbone):
             raise SurrogateError(HALF.format(self.info.name))
         return super().sampler(steps, noise)
 
-    def add_noise(self, reference: Feature, draw: DenoiserInputs) -> tuple[Feature, Feature]:
-        level = self.levels[draw["timestep"]].view(-1, 1, 1, 1, 1).to(reference.dtype)
-        noise = draw["noise"].to(reference)
+    def add_noise(self, reference: Feature, inputs: DenoiserInputs) -> tuple[Feature, Feature]:
+        level = self.levels[inputs["timestep"]].view(-1, 1, 1, 1, 1).to(reference.dtype)
+        noise = inputs["noise"].to(reference)
         return (1 - level) * reference + level * noise, (noise - reference)[:, :, int(self.in_place) :]
 
-    def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, draw: DenoiserInputs) -> Feature:
+    def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, inputs: DenoiserInputs) -> Feature:
         dtype, batch = self.denoiser.dtype, len(pixels)
-        timestep = (draw["level"] if "level" in draw else self.levels[draw["timestep"]]) * self._steps
+        timestep = (inputs["level"] if "level" in inputs else self.levels[inputs["timestep"]]) * self._steps
         if self.in_place:
             given = torch.cat([latent.unsqueeze(2), noisy[:, :, 1:]], 2)
             tokens = noisy.shape[-2] * noisy.shape[-1] // self._patch**2
             known = torch.arange(self.frames * tokens, device=noisy.device) < tokens
             timestep = timestep.unsqueeze(1).masked_fill(known, 0)
         else:
-            given = torch.cat([noisy, draw["beside"]], 1)
+            given = torch.cat([noisy, inputs["beside"]], 1)
         prediction: torch.Tensor = self.denoiser(
             given.to(dtype),
             timestep,
-            as_batch(draw["text"].to(dtype), batch),
-            draw["seen"].to(dtype) if "seen" in draw else None,
+            as_batch(inputs["text"].to(dtype), batch),
+            inputs["seen"].to(dtype) if "seen" in inputs else None,
             return_dict=False,
         )[0]
         return prediction[:, :, int(self.in_place) :]

@@ -1,0 +1,83 @@
+"""Encoders that are known by name, or that a folder holds: where they are, and how they load. Light."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
+
+import msgspec
+
+from anti_i2v.errors import SurrogateError
+from anti_i2v.recipes import DENOISER_LAYERS
+from anti_i2v.surrogates.hub import CONFIG, HubEntry
+
+if TYPE_CHECKING:
+    import torch
+
+    from anti_i2v.surrogates.autoencoders import Autoencoder
+
+__all__ = ["EncoderEntry", "EncoderRole", "encoders"]
+
+EncoderRole = Literal["surrogate", "held-out"]
+"""Steps are taken on a "surrogate". A "held-out" encoder only measures."""
+
+
+@final
+class EncoderEntry(HubEntry, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An encoder, not loaded.
+
+    Attributes:
+        role: whether steps are taken on it.
+        fingerprint: pins the values of the weights (see `autoencoders.fingerprint`); None accepts any.
+    """
+
+    role: EncoderRole = "surrogate"
+    fingerprint: str | None = None
+
+    is_video_model: ClassVar[bool] = False
+    place: ClassVar[str] = "surrogates"
+    marker: ClassVar[str] = CONFIG
+
+    def load(
+        self,
+        *,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype | None = None,
+        hooks: tuple[str, ...] = (),
+        **backbone: Any,
+    ) -> Autoencoder:
+        """Load it; options of video models (`backbone`) have no effect.
+
+        Args:
+            dtype: None: float32.
+            hooks: names of its layers whose outputs become features.
+
+        Raises:
+            SurrogateError: it is not on this machine or unfit, or it has no such layer.
+        """
+        import torch
+
+        from anti_i2v.surrogates.autoencoders import load_autoencoder
+
+        folder = self.located()
+        if denoising := set(DENOISER_LAYERS) & set(hooks):
+            raise SurrogateError(f"{folder.name} is an encoder and has no {min(denoising)!r} layers: name a video model")
+        return load_autoencoder(
+            folder,
+            name=self.name,
+            pinned=self.fingerprint,
+            licence=self.licence,
+            source=self.hub or folder.name,
+            hooks=hooks,
+            device=device,
+            dtype=dtype or torch.float32,
+        )
+
+
+@cache
+def encoders() -> dict[str, EncoderEntry]:
+    """The known encoders by name, from data/surrogates.toml."""
+    text = resources.files("anti_i2v").joinpath("data/surrogates.toml").read_bytes()
+    table = msgspec.toml.decode(text, type=dict[str, list[EncoderEntry]])
+    return {entry.name: entry for entry in table["surrogate"]}
