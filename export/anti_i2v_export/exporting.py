@@ -12,9 +12,8 @@ from anti_i2v.metrics.perceptual import Lpips
 from anti_i2v.paths import find_weights, home
 from anti_i2v.recipes import Recipe, for_encoders, hook_points, load_recipe, recipe_names
 from anti_i2v.surrogates.base import Surrogate
-from anti_i2v.surrogates.catalogue import STUDENT, encoders, is_video_model, load_surrogate
+from anti_i2v.surrogates.catalogue import STUDENT, SmallVideoModelEntry, StudentEntry, exportable, resolve
 from anti_i2v.surrogates.info import SurrogateInfo
-from anti_i2v.surrogates.trained_models import victims
 from anti_i2v_export.graphs import GraphSpec, Tensors, lpips_graphs, shared_graphs, surrogate_graphs
 from anti_i2v_export.verify import real_samples
 from anti_i2v_export.writing import Subject, check_artifact, write_artifact
@@ -28,7 +27,7 @@ def default_folder(name: str) -> Path:
     Raises:
         SurrogateError: it is none that has such a place.
     """
-    if name not in (*encoders(), *victims(), LPIPS):
+    if name == STUDENT or name not in (*exportable(), LPIPS):
         raise SurrogateError(f"{name} has no place of its own: say where with -o DIR")
     return home() / "onnx" / name
 
@@ -134,15 +133,16 @@ def _load(name: str | Path, recipes: Sequence[Recipe]) -> Surrogate:
             raise RecipeError(
                 f"recipe {recipe.name} needs a whole video model, and the ONNX engine runs encoders alone"
             )
-    if str(name) in victims():
-        mine = [recipe for recipe in recipes if str(name) in recipe.video_models]
-        return load_surrogate(name, hooks=tuple(dict.fromkeys(hook for recipe in mine for hook in hook_points(recipe))))
-    if is_video_model(name):
+    entry = resolve(name)
+    if isinstance(entry, SmallVideoModelEntry):
+        mine = [recipe for recipe in recipes if entry.name in recipe.video_models]
+        return entry.load(hooks=tuple(dict.fromkeys(hook for recipe in mine for hook in hook_points(recipe))))
+    if entry.is_video_model:
         raise SurrogateError(
             f"{name} is a whole video model: the ONNX engine runs encoders alone, so export its autoencoder's folder"
         )
     layers = {layer for recipe in recipes for layer in hook_points(for_encoders(recipe))}
-    return load_surrogate(name, hooks=() if name == STUDENT else tuple(sorted(layers)))
+    return entry.load(hooks=() if isinstance(entry, StudentEntry) else tuple(sorted(layers)))
 
 
 def _lpips(recipes: Sequence[Recipe]) -> Lpips | None:

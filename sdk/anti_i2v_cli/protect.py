@@ -193,10 +193,9 @@ def _check_models(protector: Protector, surrogates: Sequence[str], video: Mappin
 
 
 def _is_video_model(surrogate: str) -> bool:
-    from anti_i2v.surrogates.catalogue import STUDENT, surrogate_folder
-    from anti_i2v.surrogates.video_models import MODEL_INDEX
+    from anti_i2v.surrogates.catalogue import resolve
 
-    return surrogate != STUDENT and (surrogate_folder(surrogate) / MODEL_INDEX).is_file()
+    return resolve(surrogate).is_video_model
 
 
 def _protect_photo(

@@ -85,7 +85,7 @@ def decibels(found: torch.Tensor, clean: torch.Tensor) -> float:
 
 @torch.no_grad()
 def gate(network: Denoiser | Upscaler, kept: torch.Tensor, seed: int) -> dict[str, float]:
-    """dB before and after, on crops that were kept back."""
+    """DB before and after, on crops that were kept back."""
     clean, generator, found = kept.float().div(255), torch.Generator().manual_seed(seed), {}
     if isinstance(network, Denoiser):
         for levels in (5, 15):

@@ -55,7 +55,8 @@ def photos_of(folder: Path) -> list[Image.Image]:
 
 def crops(photos: list[Image.Image], count: int, seed: int) -> torch.Tensor:
     """`count` square crops as uint8 (count, 3, CROP, CROP), each seen at a random scale: the short side is
-    192 to 640 pixels when it is cut, as a video model would see it."""
+    192 to 640 pixels when it is cut, as a video model would see it.
+    """
     draw = random.Random(seed)
     cut = torch.empty(count, 3, CROP, CROP, dtype=torch.uint8)
     for index in range(count):

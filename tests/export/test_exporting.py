@@ -27,9 +27,10 @@ from anti_i2v.engines.torch_engine import LPIPS_WEIGHTS, TorchFrozenEncoder
 from anti_i2v.errors import OutputError, RecipeError, SurrogateError
 from anti_i2v.metrics.perceptual import Lpips
 from anti_i2v.recipes import Recipe, load_recipe
-from anti_i2v.surrogates.autoencoders import WEIGHTS, fingerprint, load_autoencoder
+from anti_i2v.surrogates.autoencoders import fingerprint, load_autoencoder
 from anti_i2v.surrogates.base import Surrogate
 from anti_i2v.surrogates.catalogue import load_surrogate
+from anti_i2v.surrogates.hub import WEIGHTS
 from anti_i2v.surrogates.info import Normalisation, RandomInput, SurrogateInfo
 from anti_i2v_cli import app
 

@@ -55,12 +55,13 @@ def make_engine(
 
         return OnnxEngine(names, recipe, device)
     from anti_i2v.engines.torch_engine import TorchEngine
-    from anti_i2v.surrogates.catalogue import available_encoders, is_available
+    from anti_i2v.surrogates.catalogue import available_encoders, catalogue
 
     if names is None:
+        known = catalogue()
         names = [
             *available_encoders(),
-            *(model for model in (recipe.video_models if recipe else ()) if is_available(model)),
+            *(model for model in (recipe.video_models if recipe else ()) if model in known and known[model].available),
         ]
     return TorchEngine(names, recipe, device, video)
 
@@ -72,10 +73,10 @@ def check_names(name: str, names: Sequence[str | Path]) -> None:
         SurrogateError: one does not; the message says what to do.
     """
     from anti_i2v.engines.artifacts import locate_artifact
-    from anti_i2v.surrogates.catalogue import STUDENT, surrogate_folder
+    from anti_i2v.surrogates.catalogue import resolve
 
     for surrogate in names:
         if choose_engine(name) == "onnx":
             locate_artifact(surrogate)
-        elif surrogate != STUDENT:
-            surrogate_folder(surrogate)
+        else:
+            resolve(surrogate).located()

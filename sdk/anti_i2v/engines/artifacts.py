@@ -26,9 +26,8 @@ import numpy.typing as npt
 
 from anti_i2v.errors import SurrogateError
 from anti_i2v.paths import home
-from anti_i2v.surrogates.catalogue import STUDENT, encoders
+from anti_i2v.surrogates.catalogue import STUDENT, encoders, exportable
 from anti_i2v.surrogates.info import Normalisation, RandomInput, SurrogateInfo
-from anti_i2v.surrogates.trained_models import victims
 
 __all__ = [
     "FORMAT_VERSION",
@@ -243,7 +242,7 @@ def locate_artifact(name_or_folder: str | Path) -> Path:
         SurrogateError: it is unknown, or known and not exported; the message says what to do.
     """
     name = str(name_or_folder)
-    if name == STUDENT or name in encoders() or name in victims():
+    if name in exportable():
         folder = artifact_at_hand(name)
         if folder is None:
             raise SurrogateError(

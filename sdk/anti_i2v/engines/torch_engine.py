@@ -28,10 +28,10 @@ from anti_i2v.optim.update_rules import UPDATE_RULES, projected_step, select_bet
 from anti_i2v.paths import LPIPS_WEIGHTS, find_weights
 from anti_i2v.recipes import Recipe, for_encoders, hook_points
 from anti_i2v.surrogates.backbones.base import Backbone
-from anti_i2v.surrogates.backbones.sampling import STEPS
+from anti_i2v.surrogates.backbones.video_generation import STEPS
 from anti_i2v.surrogates.base import DenoiserInputs, Surrogate
 from anti_i2v.surrogates.captioner import caption_photo, locate_captioner
-from anti_i2v.surrogates.catalogue import STUDENT, encoder_folder, is_video_model, load_surrogate
+from anti_i2v.surrogates.catalogue import catalogue, load_surrogate, resolve
 from anti_i2v.surrogates.reference_video import GENERATED, read_frames
 from anti_i2v.surrogates.video_options import VideoOptions
 from anti_i2v.surrogates.windowed import Windowed
@@ -217,17 +217,16 @@ class TorchEngine:
             reference = torch.from_numpy(read_frames(Path(reference), 8 * told.frames))
         recipe = self._recipe
         return [
-            load_surrogate(
-                name,
+            entry.load(
                 device=self._device,
-                hooks=() if recipe is None else hook_points(recipe if is_video_model(name) else for_encoders(recipe)),
+                hooks=() if recipe is None else hook_points(recipe if entry.is_video_model else for_encoders(recipe)),
                 caption=told.caption,
                 stage=told.stage,
                 frames=told.frames,
                 checkpointing=told.low_memory,
                 reference=reference,
             )
-            for name in self._names
+            for entry in map(resolve, self._names)
         ]
 
     @cached_property
@@ -304,7 +303,8 @@ class TorchEngine:
         )
 
     def is_available(self, name: str) -> bool:
-        return name == STUDENT or encoder_folder(name) is not None
+        entry = catalogue().get(name)
+        return entry is not None and not entry.is_video_model and entry.available
 
     def load_encoder(self, name: str) -> FrozenEncoder:
         return TorchFrozenEncoder(load_surrogate(name, device=self._device))

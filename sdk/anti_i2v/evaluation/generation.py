@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from anti_i2v.arrays import Rgb8
-from anti_i2v.surrogates.backbones.sampling import STEPS, generate
+from anti_i2v.surrogates.backbones.video_generation import STEPS, generate
 
 if TYPE_CHECKING:
     from anti_i2v.surrogates.backbones.base import Backbone

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from anti_i2v.errors import SurrogateError
 from anti_i2v.paths import home
-from anti_i2v.surrogates.trained_models import OWN_WEIGHTS, Role, Victim, victim_folder, victims
-from anti_i2v.surrogates.video_models import MODEL_INDEX
+from anti_i2v.surrogates.encoders import encoders
+from anti_i2v.surrogates.hub import MODEL_INDEX
+from anti_i2v.surrogates.video_models import Role
+from anti_i2v.surrogates.video_models import SmallVideoModelEntry as Victim
+from anti_i2v.surrogates.video_models import small_video_models as victims
 
 if TYPE_CHECKING:
     import torch
@@ -40,9 +43,12 @@ ROLES: dict[Role, str] = {
 
 def available_victims() -> list[Victim]:
     """The known victims that can be loaded now: their weights and their encoder are on this machine."""
-    from anti_i2v.surrogates.catalogue import is_available
+    return [victim for victim in victims().values() if victim.available]
 
-    return [victim for victim in victims().values() if is_available(victim.name)]
+
+def victim_folder(name: str) -> Path | None:
+    """The folder of a known victim, or None if it is not on this machine."""
+    return victims()[name].folder
 
 
 def describe_victim(name_or_folder: str | Path) -> Victim:
@@ -53,7 +59,8 @@ def describe_victim(name_or_folder: str | Path) -> Victim:
     """
     if known := victims().get(str(name_or_folder)):
         return known
-    from anti_i2v.surrogates.backbones.loading import FAMILIES, settings_of
+    from anti_i2v.surrogates.backbones.loading import FAMILIES
+    from anti_i2v.surrogates.backbones.parts import settings_of
 
     folder = _located(name_or_folder)
     kind = str(settings_of(folder / MODEL_INDEX).get("_class_name", ""))
@@ -97,16 +104,13 @@ def load_victim(
 
     folder = _located(name_or_folder)
     known = victims().get(str(name_or_folder))
-    if known is not None:
-        from anti_i2v.surrogates.catalogue import encoder_folder as encoder_at
-
-        if encoder_at(known.encoder) is None:
-            raise SurrogateError(
-                f"the victim {known.name} needs {known.encoder}: run `anti-i2v surrogates pull {known.encoder}`"
-            )
+    if known is not None and not encoders()[known.encoder].available:
+        raise SurrogateError(
+            f"the victim {known.name} needs {known.encoder}: run `anti-i2v surrogates pull {known.encoder}`"
+        )
     told: dict[str, Any] = {"frames": frames} if (frames := trained_frames(folder)) else {}
     if known is not None:
-        told |= {"name": known.name, **OWN_WEIGHTS}
+        told |= {"name": known.name, "source": known.source, "licence": known.licence}
     return load_backbone(folder, device=device, dtype=dtype or torch.float32, **told)
 
 

@@ -1,5 +1,6 @@
 """Latent encoders from diffusers, from a local folder in the hub's layout: AutoencoderTiny, AutoencoderKL, and
-AutoencoderKLCogVideoX, which encodes the photo as a video of one frame."""
+AutoencoderKLCogVideoX, which encodes the photo as a video of one frame.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The catalogue of surrogates: every model that can be named, by kind, and where it is. Light: nothing is loaded.
 
-    resolve("taesd").available
-    resolve("taesd").load(device="cuda")
+resolve("taesd").available
+resolve("taesd").load(device="cuda")
 """
 
 from __future__ import annotations
@@ -14,7 +14,15 @@ import msgspec
 
 from anti_i2v.errors import SurrogateError
 from anti_i2v.surrogates.encoders import EncoderEntry, EncoderRole, encoders
-from anti_i2v.surrogates.hub import CONFIG, DOWNLOAD_PATTERNS, HUB_NAME, MODEL_INDEX, SKIPPED_PATTERNS, WEIGHTS, download
+from anti_i2v.surrogates.hub import (
+    CONFIG,
+    DOWNLOAD_PATTERNS,
+    HUB_NAME,
+    MODEL_INDEX,
+    SKIPPED_PATTERNS,
+    WEIGHTS,
+    download,
+)
 from anti_i2v.surrogates.info import GAUGE, STUDENT
 from anti_i2v.surrogates.video_models import SmallVideoModelEntry, VideoModelEntry, small_video_models, video_models
 

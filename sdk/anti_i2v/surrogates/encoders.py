@@ -35,9 +35,15 @@ class EncoderEntry(HubEntry, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     role: EncoderRole = "surrogate"
     fingerprint: str | None = None
 
-    is_video_model: ClassVar[bool] = False
     place: ClassVar[str] = "surrogates"
     marker: ClassVar[str] = CONFIG
+    size: ClassVar[str] = "about 5 MB"
+    is_video_model: ClassVar[bool] = False
+
+    @property
+    def pulled_by_default(self) -> bool:
+        """Whether `anti-i2v surrogates pull` without names fetches it."""
+        return self.role == "surrogate"
 
     def load(
         self,
@@ -62,7 +68,9 @@ class EncoderEntry(HubEntry, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
         folder = self.located()
         if denoising := set(DENOISER_LAYERS) & set(hooks):
-            raise SurrogateError(f"{folder.name} is an encoder and has no {min(denoising)!r} layers: name a video model")
+            raise SurrogateError(
+                f"{folder.name} is an encoder and has no {min(denoising)!r} layers: name a video model"
+            )
         return load_autoencoder(
             folder,
             name=self.name,

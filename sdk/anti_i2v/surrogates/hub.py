@@ -21,10 +21,10 @@ __all__ = [
     "CONFIG",
     "DOWNLOAD_PATTERNS",
     "HUB_NAME",
-    "HubEntry",
     "MODEL_INDEX",
     "SKIPPED_PATTERNS",
     "WEIGHTS",
+    "HubEntry",
     "download",
     "hub_client",
     "put_in_place",
@@ -67,6 +67,9 @@ class HubEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Where it is kept in the home folder."""
     marker: ClassVar[str]
     """The file by which its folder is recognised."""
+    size: ClassVar[str]
+    """Of a download."""
+    is_video_model: ClassVar[bool]
 
     @property
     def home_folder(self) -> Path:

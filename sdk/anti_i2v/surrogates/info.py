@@ -10,7 +10,16 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ALL_LEVELS", "GAUGE", "NOISE_LEVELS", "STUDENT", "Normalisation", "RandomInput", "SurrogateInfo", "sample_inputs"]
+__all__ = [
+    "ALL_LEVELS",
+    "GAUGE",
+    "NOISE_LEVELS",
+    "STUDENT",
+    "Normalisation",
+    "RandomInput",
+    "SurrogateInfo",
+    "sample_inputs",
+]
 
 STUDENT, GAUGE = "embedded", "gauge"
 """The student's name and role. Receipts, artifacts and commands hold these values; elsewhere it is called student."""

@@ -30,17 +30,17 @@ __all__ = ["Role", "SmallVideoModelEntry", "VideoModelEntry", "small_video_model
 Role: TypeAlias = Literal["white-box", "sibling", "encoder", "untouched", "unknown"]
 """A small model's role towards the shipped recipes; `evaluation.victims.ROLES` explains each."""
 
-WHITE_BOX: Role = "white-box"
-
 
 @final
 class VideoModelEntry(HubEntry, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A whole image-to-video model, not loaded. Steps may be taken on it."""
 
-    is_video_model: ClassVar[bool] = True
     role: ClassVar[str] = "surrogate"
     place: ClassVar[str] = "models"
     marker: ClassVar[str] = MODEL_INDEX
+    size: ClassVar[str] = "tens of gigabytes"
+    is_video_model: ClassVar[bool] = True
+    pulled_by_default: ClassVar[bool] = False
 
     def load(
         self, *, device: str | torch.device = "cpu", dtype: torch.dtype | None = None, **backbone: Any
@@ -106,10 +106,15 @@ class SmallVideoModelEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
         """Whether it and its encoder are on this machine."""
         return self.folder is not None and encoders()[self.encoder].available
 
+    @property
+    def optimisable(self) -> bool:
+        """Whether steps may be taken on it."""
+        return self.role == "white-box"
+
     def located(self) -> Path:
         """Its folder, if steps may be taken on it. Raises SurrogateError."""
-        if self.role != WHITE_BOX:
-            allowed = ", ".join(each.name for each in small_video_models().values() if each.role == WHITE_BOX)
+        if not self.optimisable:
+            allowed = ", ".join(each.name for each in small_video_models().values() if each.optimisable)
             raise SurrogateError(
                 f"{self.name} is kept for evaluation, so that it says something of transfer: take {allowed}"
             )

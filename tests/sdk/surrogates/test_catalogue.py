@@ -14,18 +14,17 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from anti_i2v.errors import SurrogateError
-from anti_i2v.surrogates import catalogue as registry
-from anti_i2v.surrogates.autoencoders import WEIGHTS, Autoencoder, fingerprint, load_autoencoder
+from anti_i2v.surrogates.autoencoders import Autoencoder, fingerprint, load_autoencoder
 from anti_i2v.surrogates.base import DenoiserInputs, Features, Surrogate
 from anti_i2v.surrogates.catalogue import (
     EncoderEntry,
     available_encoders,
-    encoder_folder,
     encoders,
     load_surrogate,
-    pull,
 )
+from anti_i2v.surrogates.hub import WEIGHTS
 from anti_i2v.surrogates.info import Normalisation
+from anti_i2v.surrogates.pull import pull
 from anti_i2v.surrogates.student import HEADS, load_student
 
 
@@ -261,7 +260,7 @@ def test_the_registry_knows_three_surrogates_and_one_that_is_held_out() -> None:
 @pytest.mark.usefixtures("empty_home")
 def test_a_bare_machine_has_no_real_encoder_but_the_embedded_one() -> None:
     assert available_encoders() == available_encoders("held-out") == []
-    assert encoder_folder("taesd") is None
+    assert encoders()["taesd"].folder is None
     assert load_surrogate("embedded").info.name == "embedded"
     with pytest.raises(SurrogateError, match="taesd is not on this machine: run `anti-i2v surrogates pull taesd`"):
         load_surrogate("taesd")
@@ -307,7 +306,7 @@ class Hub:
 
 def know(monkeypatch: pytest.MonkeyPatch, pinned: str) -> None:
     entry = EncoderEntry(name="toy", hub="toys/toy", role="surrogate", family="toy", licence="MIT", fingerprint=pinned)
-    monkeypatch.setattr(registry, "encoders", lambda: {"toy": entry})
+    monkeypatch.setitem(encoders(), "toy", entry)
 
 
 def test_what_is_pulled_is_kept_when_its_fingerprint_is_the_pinned_one(
@@ -318,7 +317,7 @@ def test_what_is_pulled_is_kept_when_its_fingerprint_is_the_pinned_one(
     know(monkeypatch, pinned)
     kept = pull("toy")
     assert hub.asked == "toys/toy"
-    assert kept == empty_home / "surrogates" / "toy" == encoder_folder("toy")
+    assert kept == empty_home / "surrogates" / "toy" == encoders()["toy"].folder
     assert sorted(path.name for path in kept.iterdir()) == ["config.json", WEIGHTS]
     assert sorted(path.name for path in kept.parent.iterdir()) == ["toy"]
     assert available_encoders() == ["toy"]

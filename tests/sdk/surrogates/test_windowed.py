@@ -16,9 +16,9 @@ from anti_i2v.engines.torch_engine import TorchPhoto
 from anti_i2v.errors import SurrogateError
 from anti_i2v.optim.optimise import optimise_photo
 from anti_i2v.recipes import Recipe, Terms, for_encoders, hook_points, weighted_terms
-from anti_i2v.surrogates.catalogue import load_surrogate, surrogate_folder
+from anti_i2v.surrogates.catalogue import load_surrogate, resolve
 from anti_i2v.surrogates.info import RandomInput, sample_inputs
-from anti_i2v.surrogates.trained_models import victims
+from anti_i2v.surrogates.video_models import small_video_models
 from anti_i2v.surrogates.windowed import Windowed, window
 
 SIDE = 32
@@ -208,10 +208,10 @@ def test_an_encoder_and_a_video_model_take_steps_together(tiny_folder: Path, win
     assert not np.array_equal(moved[0], moved[2])
 
 
-@pytest.mark.parametrize("name", [victim.name for victim in victims().values() if victim.role != "white-box"])
+@pytest.mark.parametrize("name", [victim.name for victim in small_video_models().values() if not victim.optimisable])
 def test_steps_are_never_taken_on_a_victim_that_is_kept_for_evaluation(name: str) -> None:
     with pytest.raises(SurrogateError, match=f"{name} is kept for evaluation.*take dit-taef1"):
-        surrogate_folder(name)
+        resolve(name).located()
 
 
 # Exported.

@@ -180,7 +180,7 @@ def test_what_was_trained_is_a_folder_that_the_sdk_loads(at_hand: Path, monkeypa
     import torch
 
     from anti_i2v.surrogates.backbones.loading import load_backbone
-    from anti_i2v.surrogates.backbones.sampling import generate
+    from anti_i2v.surrogates.backbones.video_generation import generate
 
     victims = script("victims")
     victim = victims.Victim("cogvideox", "toy", seed=1, width=64, layers=2)

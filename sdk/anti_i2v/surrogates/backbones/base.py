@@ -213,7 +213,7 @@ class Backbone(Surrogate):
         return as_batch(self.encode_video(frames), len(clean))
 
     def scheduler(self) -> Any:
-        """diffusers' scheduler, new. Raises SurrogateError."""
+        """Diffusers' scheduler, new. Raises SurrogateError."""
         import diffusers
 
         if self._scheduler is None:

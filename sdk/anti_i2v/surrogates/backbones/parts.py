@@ -26,6 +26,7 @@ __all__ = ["Parts", "architecture", "pretrained", "settings_of", "weight_bytes"]
 ROOM = 2 * 2**30
 """Bytes that a text encoder needs beside its weights, generously."""
 
+
 @dataclass(frozen=True)
 class Parts:
     """What a family builds itself from.

@@ -16,8 +16,8 @@ from anti_i2v.surrogates.backbones.caption_embeddings import embedded_caption, t
 from anti_i2v.surrogates.backbones.clip_view import clip_view
 from anti_i2v.surrogates.backbones.parts import Parts, settings_of
 from anti_i2v.surrogates.base import DenoiserInputs
-from anti_i2v.surrogates.info import RandomInput, SurrogateInfo
 from anti_i2v.surrogates.hub import MODEL_INDEX
+from anti_i2v.surrogates.info import RandomInput, SurrogateInfo
 from anti_i2v.tensors import Feature, Pixels
 
 __all__ = ["Wan", "context", "levels_of", "load"]

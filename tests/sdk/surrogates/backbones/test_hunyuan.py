@@ -15,7 +15,8 @@ from anti_i2v.objectives.binding import bind_objectives
 from anti_i2v.objectives.representation_collapse import RepresentationCollapse
 from anti_i2v.optim.update_rules import value_and_gradient
 from anti_i2v.paths import home
-from anti_i2v.surrogates.backbones.loading import Parts, load_backbone
+from anti_i2v.surrogates.backbones.loading import load_backbone
+from anti_i2v.surrogates.backbones.parts import Parts
 from anti_i2v.surrogates.info import SurrogateInfo, sample_inputs
 
 CAPTION = "a person smiles"

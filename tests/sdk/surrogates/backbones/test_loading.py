@@ -18,7 +18,8 @@ from anti_i2v.surrogates.backbones.hub_lock import LOCK, check_lock, read_lock, 
 from anti_i2v.surrogates.backbones.loading import load_backbone
 from anti_i2v.surrogates.catalogue import load_surrogate
 from anti_i2v.surrogates.info import SurrogateInfo
-from anti_i2v.surrogates.video_models import pull_model, video_models
+from anti_i2v.surrogates.pull import pull
+from anti_i2v.surrogates.video_models import video_models
 
 
 @pytest.fixture
@@ -175,7 +176,7 @@ def test_a_pulled_model_is_found_by_name_with_its_revision(
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda self, name: facts)
     with pytest.raises(SurrogateError, match="run `anti-i2v surrogates pull cogvideox-5b`"):
         load_surrogate("cogvideox-5b")
-    kept = pull_model("cogvideox-5b")
+    kept = pull("cogvideox-5b")
     assert asked["revision"] == "0123abc"
     assert asked["repository"] == video_models()["cogvideox-5b"].hub
     lock = read_lock(kept)
@@ -201,7 +202,7 @@ def test_a_hub_that_cannot_be_reached_keeps_nothing(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("ANTI_I2V_HOME", str(tmp_path))
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", refuse)
     with pytest.raises(SurrogateError, match=r"cannot be downloaded \(ConnectionError\): check the connection"):
-        pull_model("svd")
+        pull("svd")
     assert list((tmp_path / "models").iterdir()) == []
 
 

@@ -132,14 +132,15 @@ def test_places_are_counted_from_the_corner_at_every_size_where_the_index_says_s
 def test_a_known_encoder_that_is_named_is_loaded_from_the_home_folder(
     small_folder: Path, tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from anti_i2v.surrogates import catalogue as registry
-    from anti_i2v.surrogates.autoencoders import WEIGHTS, fingerprint
+    from anti_i2v.surrogates.autoencoders import fingerprint
+    from anti_i2v.surrogates.encoders import EncoderEntry, encoders
+    from anti_i2v.surrogates.hub import WEIGHTS
 
     tiny.save_pretrained(tmp_path / "home" / "surrogates" / "toy")
     digest = fingerprint(tmp_path / "home" / "surrogates" / "toy" / WEIGHTS)
-    entry = registry.EncoderEntry("toy", "nobody/toy", "surrogate", "test", "MIT", digest)
+    entry = EncoderEntry(name="toy", hub="nobody/toy", family="test", licence="MIT", fingerprint=digest)
     monkeypatch.setenv("ANTI_I2V_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(registry, "encoders", lambda: {"toy": entry})
+    monkeypatch.setitem(encoders(), "toy", entry)
     folder = tmp_path / "named"
     shutil.copytree(small_folder, folder, ignore=shutil.ignore_patterns("vae"))
     (folder / "vae").mkdir()

@@ -17,11 +17,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from anti_i2v import Cancelled, Protector, SurrogateError, VideoOptions
-from anti_i2v.surrogates.backbones import base
+from anti_i2v.surrogates.backbones import loading
 from anti_i2v.surrogates.backbones.base import Backbone
 from anti_i2v.surrogates.backbones.cogvideox import CogVideoX
 from anti_i2v.surrogates.backbones.loading import load_backbone
-from anti_i2v.surrogates.backbones.sampling import _drawn, generate
+from anti_i2v.surrogates.backbones.video_generation import generate, sample_noise
 from anti_i2v.surrogates.info import sample_inputs
 from anti_i2v_cli import app
 
@@ -89,7 +89,7 @@ def check(
 ) -> None:
     """Ours is the pipeline's video, as latents (of which it drops the first ones) and as pixels."""
     ours = generate(model, pixels_of(photo), seeds=SEED, steps=STEPS)
-    assert ours.shape == _drawn(model, pixels_of(photo), [SEED])["noise"].shape
+    assert ours.shape == sample_noise(model, pixels_of(photo), [SEED])["noise"].shape
     theirs, axis = video_of(run, "latent"), 1 if ours.shape[1] == model.frames else 2
     kept = ours.narrow(axis, dropped, model.frames - dropped)
     torch.testing.assert_close(kept, theirs, rtol=close, atol=close)
@@ -124,7 +124,7 @@ def test_cogvideox_generates_what_its_pipeline_does(
     model, pipeline = load_backbone(folder, caption=CAPTION, frames=frames), pipeline_of(PIPELINES["cogvideox"], folder)
     settings = {"height": HEIGHT, "width": WIDTH, "num_frames": 2 * (frames - 1) + 1, "guidance_scale": 1}
     settings |= {"num_inference_steps": STEPS, "max_sequence_length": 6}
-    noise = _drawn(model, pixels_of(photo), [SEED])["noise"]
+    noise = sample_noise(model, pixels_of(photo), [SEED])["noise"]
     check(model, photo, lambda **output: pipeline(photo, CAPTION, latents=noise, **settings, **output))
 
 
@@ -134,7 +134,7 @@ def test_svd_generates_what_its_pipeline_does(
     from diffusers.pipelines.stable_video_diffusion import pipeline_stable_video_diffusion as module
 
     model, pipeline = load_backbone(svd_folder, frames=3), pipeline_of(PIPELINES["svd"], svd_folder)
-    drawn = _drawn(model, pixels_of(photo), [SEED])
+    drawn = sample_noise(model, pixels_of(photo), [SEED])
     # The pipeline draws this alone where latents are given: the noise on the photo.
     monkeypatch.setattr(module, "randn_tensor", lambda *shape, **options: drawn["augmentation"])
     settings = {"height": HEIGHT, "width": WIDTH, "num_frames": 3, "num_inference_steps": STEPS}
@@ -154,7 +154,7 @@ def test_i2vgenxl_generates_what_its_pipeline_does(
     encoder = pipeline.text_encoder
     object.__setattr__(encoder, "text_model", encoder)  # which transformers 5 took away; the pipeline still asks for it
     settings = {"height": HEIGHT, "width": WIDTH, "num_frames": 3, "guidance_scale": 1, "num_inference_steps": STEPS}
-    noise = _drawn(model, pixels_of(photo), [SEED])["noise"]
+    noise = sample_noise(model, pixels_of(photo), [SEED])["noise"]
     # Their resizing of what CLIP sees rounds to 8 bits.
     check(model, photo, lambda **output: pipeline(CAPTION, photo, latents=noise, **settings, **output), close=1e-4)
 
@@ -189,7 +189,7 @@ def test_wan_generates_what_its_pipeline_does(
     model, pipeline = load_backbone(folder, caption=CAPTION, frames=3), pipeline_of(PIPELINES["wan"], folder)
     assert type(model.scheduler()) is type(pipeline.scheduler)
     settings = {"height": HEIGHT, "width": WIDTH, "num_frames": 9, "guidance_scale": 1, "num_inference_steps": STEPS}
-    noise = _drawn(model, pixels_of(photo), [SEED])["noise"]
+    noise = sample_noise(model, pixels_of(photo), [SEED])["noise"]
     check(model, photo, lambda **output: pipeline(photo, CAPTION, latents=noise, **settings, **output), close=close)
 
 
@@ -200,7 +200,7 @@ def test_ltx_generates_what_its_pipeline_does(ltx_folder: Path, photo: Image.Ima
         if hasattr(block, "per_channel_scale1"):  # noise in the decoder
             block.per_channel_scale1 = block.per_channel_scale2 = None
     pixels = pixels_of(photo)
-    video = _drawn(model, pixels, [SEED])["noise"]
+    video = sample_noise(model, pixels, [SEED])["noise"]
     video[:, :, 0] = model.encode(pixels)
     settings = {"height": HEIGHT, "width": WIDTH, "num_frames": 9, "guidance_scale": 1, "num_inference_steps": STEPS}
     given = pipeline._pack_latents(video)
@@ -221,7 +221,7 @@ def test_hunyuan_generates_what_its_pipeline_does(
     folder = request.getfixturevalue(f"{version}_folder")
     model, pipeline = load_backbone(folder, caption=CAPTION, frames=3), pipeline_of(PIPELINES["hunyuan"], folder)
     settings = {"height": HEIGHT, "width": WIDTH, "num_frames": 9, "guidance_scale": 6, "num_inference_steps": STEPS}
-    noise = _drawn(model, pixels_of(photo), [SEED])["noise"]
+    noise = sample_noise(model, pixels_of(photo), [SEED])["noise"]
     # The processor before LLaVA rounds to 8 bits.
     check(
         model,
@@ -370,7 +370,7 @@ def test_a_protection_generates_its_reference_once_and_says_so(
         made.append(generate(*given, **named))
         return made[-1]
 
-    monkeypatch.setattr(base, "generate", counted)
+    monkeypatch.setattr(loading, "generate", counted)
     found = {}
     for reference in (None, "generated"):
         told = VideoOptions(frames=2, reference=reference)
@@ -421,7 +421,7 @@ def test_a_deadline_and_a_cancellation_end_a_video_that_is_being_generated(
 
         return generate(*given, on_step=one, **named)
 
-    monkeypatch.setattr(base, "generate", slowed)
+    monkeypatch.setattr(loading, "generate", slowed)
     stopped = protector.protect(cat, effects=False, deadline=0.5)
     assert (stopped.receipt.steps, stopped.receipt.stopped) == (0, "deadline")
     assert 1 <= len(done) < 10
