@@ -14,7 +14,6 @@ import pytest
 import torch
 
 from anti_i2v.protector import Protector
-from anti_i2v.receipts import measure
 
 from .command_line import FAST, assert_refused, run, run_main, tree
 
@@ -99,12 +98,15 @@ def interruptible() -> Iterator[None]:
 
 @pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_with_one_line_and_writes_nothing(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def press(*arguments: Any, **options: Any) -> None:
+    usual = Protector.protect
+
+    def protect(self: Protector, photo: Any, **options: Any) -> Any:
+        usual(self, photo, **options)
         signal.raise_signal(signal.SIGINT)  # handled at once, in this very call
 
-    monkeypatch.setattr(measure, "measure", press)  # in the midst of the work
+    monkeypatch.setattr(Protector, "protect", protect)
     before = tree(desk)
-    done = run_main("protect", "photo.jpg", "--recipe", "draft", "-o", "out.jpg")
+    done = run_main("protect", "photo.jpg", "-o", "out.jpg", *FAST)
     assert (done.code, done.stdout) == (130, "")
     assert done.stderr == "anti-i2v: cancelled, nothing was written\n"
     assert tree(desk) == before
