@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from anti_i2v.errors import OutputError, RecipeError
-from anti_i2v_cli.options import CleanPhoto, Device, Overwrite, ProtectedPhoto, check_device
+from anti_i2v_cli.options import CleanPhoto, Device, Overwrite, ProtectedPhoto, Quiet, check_device
 from anti_i2v_cli.output import OutputFiles
 from anti_i2v_cli.packages import require_packages
 
@@ -93,7 +93,7 @@ def evaluate(
     ] = False,
     device: Device = "auto",
     overwrite: Overwrite = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no results.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Let video models animate a photo with and without its protection, and write a report."""
     check_device(device)

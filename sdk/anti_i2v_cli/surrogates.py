@@ -80,7 +80,7 @@ def info(
         str, typer.Argument(metavar="NAME", show_default=False, help="The model, as in `anti-i2v surrogates list`.")
     ],
 ) -> None:
-    """Show a model's source, licence and role, and whether it is installed."""
+    """Show a model's source, licence, role and folder."""
     from anti_i2v.surrogates.catalogue import (
         EncoderEntry,
         SmallVideoModelEntry,

@@ -25,7 +25,7 @@ from .command_line import assert_refused, tree
 from .command_line import run as run_command
 
 PAIR = ("photo.png", "protected.png")
-TINY = ("--seeds", "2", "--steps", "1", "--change", "jpeg75")
+TINY = ("--seeds", "2", "--steps", "1", "--side", "96", "--change", "jpeg75")
 
 
 def run(*arguments: str) -> Any:
