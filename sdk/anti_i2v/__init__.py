@@ -1,12 +1,12 @@
-"""Anti-I2V: adds friction to turning a photo into a fake video, and measures what it did.
+"""Anti-I2V: adds friction to turning a photo into a fake video, and measures the effect.
 
     from anti_i2v import protect
 
-    protection = protect("photo.jpg", recipe="balanced", preset="instagram", deadline=10, seed=0)
+    protection = protect("photo.jpg", preset="instagram", deadline=10)
     protection.save("protected.jpg")
     print(protection.receipt)
 
-Everything public is named here; the rest may change. Importing this package loads neither torch nor kornia.
+The names in `__all__` are public; all others may change. Importing the package loads neither torch nor kornia.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from anti_i2v.errors import (
     SurrogateError,
 )
 
-# ONNX Runtime 1.29 and later report their use to Microsoft, and keep an identifier on the disk, unless this is set
-# before they are loaded. Nothing of a person's photos leaves the machine, not even that there was one.
+# ONNX Runtime 1.29 and later report their use to Microsoft and store an identifier, unless this is set before it is
+# imported. Nothing about a person's photos may leave the machine.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:

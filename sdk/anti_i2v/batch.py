@@ -1,4 +1,4 @@
-"""A folder of photos: each protected into another folder under its own name; one that fails never stops the rest."""
+"""Protecting a folder of photos into another folder; a photo that fails does not stop the others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from anti_i2v.files import check_target
 from anti_i2v.images.decode import open_photo
 from anti_i2v.images.encode import check_holds
 from anti_i2v.images.formats import format_of
-from anti_i2v.images.platforms import get_preset as preset_named
+from anti_i2v.images.platforms import get_preset
 from anti_i2v.protector import Protector
 from anti_i2v.receipts.receipt import Receipt
 
@@ -22,11 +22,11 @@ __all__ = ["Result", "photos_in", "protect_folder"]
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one file: a receipt, or the error that kept it from one.
+    """The outcome for one file: a receipt or an error.
 
     Attributes:
         path: of the photo.
-        target: of the protected photo; written only where there is a receipt.
+        target: of the protected photo; written only if there is a receipt.
         caption: see `Protection`.
     """
 
@@ -35,28 +35,6 @@ class Result:
     receipt: Receipt | None = None
     error: AntiI2VError | None = None
     caption: str | None = field(default=None, repr=False)
-
-
-def photos_in(folder: Path, output: Path, *, recursive: bool = False) -> list[Path]:
-    """The files whose suffix names a format that is read here, sorted.
-
-    Left out: hidden files and folders, and what lies in the output folder, for it is protected already.
-
-    Raises:
-        PhotoError: it is not a folder, it cannot be read, or holds no photo.
-        OutputError: the output is the same folder, or a file, or has no folder to be made in.
-    """
-    _check_folders(folder, output)
-    try:
-        found = sorted(path for path in _walk(folder, recursive) if _is_photo(path))
-        if output.resolve().is_relative_to(folder.resolve()):
-            found = [path for path in found if not path.resolve().is_relative_to(output.resolve())]
-    except OSError as error:
-        raise PhotoError(f"{folder} cannot be read ({error.strerror}): check your permissions") from None
-    if not found:
-        hint = "" if recursive else ", or pass --recursive for the folders inside it"
-        raise PhotoError(f"{folder} holds no photos: give another folder{hint}")
-    return found
 
 
 def protect_folder(
@@ -76,20 +54,21 @@ def protect_folder(
     on_result: Callable[[Result], None] | None = None,
     cancel: threading.Event | None = None,
 ) -> list[Result]:
-    """Protect every photo of a folder into another folder, which is made where it is missing.
+    """Protect every photo of a folder into another folder, which is created if it is missing.
 
     Args:
-        output: another folder than `folder`; names, and with `recursive` folders inside, are kept.
-        jobs: photos at a time. The models still take one by one; reading, measuring colours and writing overlap.
-        deadline: seconds for each photo.
-        recursive: also the folders inside.
-        on_result: called in this thread as each photo is done or has failed.
-        cancel: set it from another thread to stop; what is written already stays.
+        output: another folder than `folder`; file names, and with `recursive` inner folders, are kept.
+        jobs: photos at a time. The models still run on one photo at a time; reading, measuring colours and writing
+            overlap.
+        deadline: seconds per photo.
+        recursive: include inner folders.
+        on_result: called in this thread after each photo.
+        cancel: set it from another thread to stop; files that are already written stay.
 
-    Returns one result a photo, in the order of their paths.
+    Returns one result per photo, in the order of their paths.
 
     Raises:
-        PhotoError, OutputError, RecipeError: for what would fail every photo alike.
+        PhotoError, OutputError, RecipeError: for a problem that every photo would have.
         Cancelled: when `cancel` is set.
     """
     source, target = Path(folder), Path(output)
@@ -98,58 +77,81 @@ def protect_folder(
     if deadline is not None and not deadline > 0:
         raise RecipeError(f"a deadline must be above 0 seconds, got {deadline}")
     if preset is not None:
-        preset_named(preset)
+        get_preset(preset)
     paths = photos_in(source, target, recursive=recursive)
     originals = {path.resolve() for path in paths}
     stop = cancel or threading.Event()
 
-    def one(path: Path) -> Result:
+    def protect(path: Path, goal: Path) -> Result:
+        if goal.resolve() in originals:
+            raise OutputError(f"{goal} is one of the originals: choose an output folder outside of {source}")
+        if goal.parent.is_dir():
+            check_target(goal, overwrite=overwrite)
+        photo = open_photo(path)
+        check_holds(photo, format_of(goal))
+        protection = protector.protect(photo, preset=preset, deadline=deadline, seed=seed, effects=effects, cancel=stop)
+        if stop.is_set():
+            raise Cancelled("cancelled")
+        _create_folder(goal.parent)
+        receipt = protection.save(goal, quality=quality, keep_metadata=keep_metadata, overwrite=overwrite)
+        return Result(path, goal, receipt, caption=protection.caption)
+
+    def protect_or_report(path: Path) -> Result:
         goal = target / path.relative_to(source)
         if stop.is_set():
             raise Cancelled("cancelled")
         try:
-            if goal.resolve() in originals:
-                raise OutputError(f"{goal} is one of the originals: choose an output folder outside of {source}")
-            if goal.parent.is_dir():
-                check_target(goal, overwrite=overwrite)
-            photo = open_photo(path)
-            check_holds(photo, format_of(goal))
-            protection = protector.protect(
-                photo, preset=preset, deadline=deadline, seed=seed, effects=effects, cancel=stop
-            )
-            if stop.is_set():
-                raise Cancelled("cancelled")
-            _make_folder(goal.parent)
-            receipt = protection.save(goal, quality=quality, keep_metadata=keep_metadata, overwrite=overwrite)
-            return Result(path, goal, receipt, caption=protection.caption)
+            return protect(path, goal)
         except Cancelled:
             raise
         except AntiI2VError as error:
             return Result(path, goal, error=error)
-        except Exception as error:  # a fault of ours in one photo must not cost the other photos their night
-            failure = AntiI2VError(f"{path.name} met a fault of ours ({type(error).__name__}): please report it")
+        except Exception as error:  # a bug that one photo triggers must not stop a long batch
+            failure = AntiI2VError(f"{path.name} failed on a bug ({type(error).__name__}): please report it")
             failure.__cause__ = error
             return Result(path, goal, error=failure)
 
     results: dict[Path, Result] = {}
-    for result in _each(one, paths, jobs, stop):
+    for result in _run(protect_or_report, paths, jobs, stop):
         results[result.path] = result
         if on_result is not None:
             on_result(result)
     return [results[path] for path in paths]
 
 
-def _each(one: Callable[[Path], Result], paths: list[Path], jobs: int, stop: threading.Event) -> Iterator[Result]:
-    """As they come. One job runs in this thread, so that Ctrl-C ends it at once."""
+def photos_in(folder: Path, output: Path, *, recursive: bool = False) -> list[Path]:
+    """List the files whose suffix names a supported format, sorted.
+
+    Hidden files and folders are left out, and files in the output folder, which are protected already.
+
+    Raises:
+        PhotoError: the folder does not exist, cannot be read or holds no photo.
+        OutputError: the output is the same folder or a file, or its parent folder is missing.
+    """
+    _check_folders(folder, output)
+    try:
+        found = sorted(path for path in _walk(folder, recursive) if _is_photo(path))
+        if output.resolve().is_relative_to(folder.resolve()):
+            found = [path for path in found if not path.resolve().is_relative_to(output.resolve())]
+    except OSError as error:
+        raise PhotoError(f"{folder} cannot be read ({error.strerror}): check your permissions") from None
+    if not found:
+        hint = "" if recursive else ", or pass --recursive for the folders inside it"
+        raise PhotoError(f"{folder} holds no photos: give another folder{hint}")
+    return found
+
+
+def _run(task: Callable[[Path], Result], paths: list[Path], jobs: int, stop: threading.Event) -> Iterator[Result]:
+    """Yield results as they are completed. One job runs in this thread, so that Ctrl-C ends it at once."""
     if jobs == 1:
-        yield from map(one, paths)
+        yield from map(task, paths)
         return
     with ThreadPoolExecutor(jobs, thread_name_prefix="anti-i2v") as pool:
-        waiting = [pool.submit(one, path) for path in paths]
+        futures = [pool.submit(task, path) for path in paths]
         try:
-            for done in as_completed(waiting):
-                yield done.result()
-        except BaseException:  # Ctrl-C, a cancellation, or a caller that stops listening: begin nothing more
+            for future in as_completed(futures):
+                yield future.result()
+        except BaseException:  # Ctrl-C, a cancellation, or a caller that stops iterating: start nothing more
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -159,7 +161,7 @@ def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
     for path in folder.iterdir():
         if path.name.startswith("."):
             continue
-        # Links to folders are not followed: they may lead in circles.
+        # Links to folders are not followed, because they may form a cycle.
         if path.is_dir():
             if recursive and not path.is_symlink():
                 yield from _walk(path, recursive)
@@ -186,8 +188,8 @@ def _check_folders(source: Path, target: Path) -> None:
         raise OutputError(f"the folder {target.parent} does not exist: create it first, or choose another")
 
 
-def _make_folder(folder: Path) -> None:
+def _create_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{folder} cannot be made ({error.strerror}): choose another place") from None
+        raise OutputError(f"{folder} cannot be created ({error.strerror}): choose another place") from None

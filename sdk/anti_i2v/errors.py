@@ -5,10 +5,10 @@ AntiI2VError
 |-- OutputError               the result cannot be written (exists, folder missing, format cannot hold it)
 |-- RecipeError               unknown recipe or preset, or a setting out of range
 |-- SurrogateError            a surrogate, a weight file or the package that reads it is missing or unfit
-|-- BudgetError               a saved photo would exceed its budget: a bug of ours, never ignored
-`-- Cancelled                 the caller asked to stop
+|-- BudgetError               a protected photo exceeds its budget: a bug, please report it
+`-- Cancelled                 the caller cancelled
 
-RecipeError is a ValueError too, so that `except ValueError` works as Python users expect.
+RecipeError is also a ValueError, so that `except ValueError` catches it.
 """
 
 __all__ = [
@@ -23,7 +23,7 @@ __all__ = [
 
 
 class AntiI2VError(Exception):
-    """The root: catching it catches every error below, each one line that says what to do."""
+    """Base of every error below; each message is one line that says what to do."""
 
 
 class PhotoError(AntiI2VError):
@@ -31,7 +31,7 @@ class PhotoError(AntiI2VError):
 
 
 class OutputError(AntiI2VError):
-    """The result cannot be written where it was asked for."""
+    """The result cannot be written at the requested path or in the requested format."""
 
 
 class RecipeError(AntiI2VError, ValueError):
@@ -43,7 +43,7 @@ class SurrogateError(AntiI2VError):
 
 
 class BudgetError(AntiI2VError):
-    """The gate found a protected photo over its budget. It is never saved."""
+    """A protected photo exceeds its budget; it is not saved."""
 
 
 class Cancelled(AntiI2VError):

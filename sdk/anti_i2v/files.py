@@ -1,10 +1,4 @@
-"""Pixels to a file: the codecs, what metadata may travel along, and a write that is whole or not at all.
-
-Every file is written as sRGB without a colour profile, which is what untagged means everywhere. Metadata is dropped;
-with `keep_metadata` an allow-list of EXIF tags stays: what made the photo (camera, lens, exposure, date) and whose it
-is (artist, copyright). Never kept: GPS, maker notes, serial numbers, the owner's name, unique ids, time zones,
-free-text comments, XMP, IPTC, and embedded previews, which would show the unprotected photo.
-"""
+"""Atomic file writes."""
 
 from __future__ import annotations
 
@@ -19,10 +13,10 @@ __all__ = ["check_target", "write_atomic"]
 
 
 def check_target(path: Path, *, overwrite: bool = False) -> None:
-    """Whether a file may be written at a path, before any work for it is done.
+    """Check that a file may be written at a path, to fail before any work.
 
     Raises:
-        OutputError: the path exists and `overwrite` is off, it is a folder, or its folder is missing.
+        OutputError: the path exists without `overwrite`, is a folder, or its folder is missing.
     """
     if not path.parent.is_dir():
         raise OutputError(f"the folder {path.parent} does not exist: create it first, or choose another")
@@ -33,45 +27,45 @@ def check_target(path: Path, *, overwrite: bool = False) -> None:
 
 
 def write_atomic(path: Path, data: bytes, *, overwrite: bool = False) -> None:
-    """Write a file that appears whole or not at all, with the permissions of any new file (the umask decides).
+    """Write a file completely or not at all, with the default permissions of a new file.
 
     Raises:
-        OutputError: the path exists and `overwrite` is off, its folder is missing, or the system refuses the write.
+        OutputError: the path exists without `overwrite`, its folder is missing, or the system refuses the write.
     """
-    check_target(path, overwrite=overwrite)  # the link below settles races
-    draft = path.parent / f".anti-i2v-{secrets.token_hex(8)}.tmp"
+    check_target(path, overwrite=overwrite)  # a file created since then makes `_claim` fail
+    temporary = path.parent / f".anti-i2v-{secrets.token_hex(8)}.tmp"
     try:
-        with draft.open("xb") as file:
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         if overwrite:
-            os.replace(draft, path)
+            os.replace(temporary, path)
         else:
-            _claim(draft, path)
+            _claim(temporary, path)
     except FileExistsError:
         raise _exists(path) from None
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror}): choose another place") from None
     finally:
-        with suppress(OSError):  # the replaced draft is gone already; one that cannot be removed hides no better error
-            draft.unlink()
+        with suppress(OSError):  # it is gone after a replacement; if it cannot be removed, the write is still done
+            temporary.unlink()
 
 
-def _claim(draft: Path, path: Path) -> None:
-    """Give the draft its name unless something has that name already, with no moment in between.
+def _claim(temporary: Path, path: Path) -> None:
+    """Rename a temporary file atomically, unless the name is taken.
 
     Raises:
-        FileExistsError: somebody else was first.
+        FileExistsError: the name is taken.
     """
     try:
-        os.link(draft, path)
+        os.link(temporary, path)
     except FileExistsError:
         raise
-    except OSError:  # no hard links here (FAT, some network drives): reserve the name, then fill it
+    except OSError:  # no hard links (FAT, some network drives): reserve the name, then replace the file
         path.open("xb").close()
         try:
-            os.replace(draft, path)
+            os.replace(temporary, path)
         except OSError:
             path.unlink()
             raise

@@ -1,4 +1,4 @@
-"""One picture to judge a protection by eye: before, after and their difference, for a person and through a decoder."""
+"""A picture of a protection: before, after and their difference, as they are and decoded by a surrogate."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ __all__ = ["Panels", "difference", "picture", "preview", "sheet"]
 
 
 SIDE = 512
-"""Longest side of a panel in pixels: smaller photos are shown at 100 %, larger ones scaled down to it."""
+"""Longest side of a panel in pixels; smaller photos are shown at 100 %, larger ones scaled down."""
 
 GAIN = 10
-"""How much the difference is amplified."""
+"""Amplification of the difference."""
 
-NARROWEST = 240
-"""Width in pixels that a column has at least, for its captions."""
+MIN_WIDTH = 240
+"""Smallest width of a column in pixels, for its captions."""
 
-GAP, TEXT, LEADING = 12, 14, 19
-PAPER, INK = (242, 242, 242), (32, 32, 32)
+GAP, FONT_SIZE, LINE_HEIGHT = 12, 14, 19
+BACKGROUND, TEXT_COLOUR = (242, 242, 242), (32, 32, 32)
 
 HEADINGS = ("clean", "protected", f"difference x{GAIN}, around mid grey")
 
 
 @dataclass(frozen=True)
 class Panels:
-    """Pictures beside each other, of one size, each above its caption."""
+    """A row of pictures of one size, each above its caption."""
 
     panels: tuple[Rgb8, ...]
     captions: tuple[str, ...]
@@ -58,13 +58,13 @@ def preview(
     device: str = "auto",
     overwrite: bool = False,
 ) -> None:
-    """Write the picture as a PNG, whole or not at all.
+    """Write the picture as a PNG, atomically.
 
     Args:
         pair: a protection, or (clean, protected) pixels, (H, W, 3) uint8 of one size.
-        path: where to; the suffix does not matter.
-        short_side: of the size at which the decoder looks, pixels.
-        engine, device: as in `Protector`; used where a surrogate's decoder is at hand, as are its face weights.
+        path: of any suffix.
+        short_side: of the photo that the decoder receives, pixels.
+        engine, device: as in `Protector`, for the decoder of a surrogate on this machine.
 
     Raises:
         OutputError: as in `write_atomic`.
@@ -84,7 +84,7 @@ def picture(
     faces: FaceIdentity | None = None,
     short_side: int = 512,
 ) -> Image.Image:
-    """The picture: the photo, for large photos a part of it at 100 %, and with a decoder what that makes of both.
+    """Draw the picture: the photo, for large photos a part of it at 100 %, and with a decoder both decoded photos.
 
     Raises ValueError for photos of different sizes.
     """
@@ -92,47 +92,47 @@ def picture(
         raise ValueError(f"a preview needs two photos of one size, got {clean.shape} and {protected.shape}")
     rows = [_whole(clean, protected)]
     if max(clean.shape[:2]) > SIDE:
-        rows.append(_at_full_scale(clean, protected, faces))
+        rows.append(_crop_at_full_scale(clean, protected, faces))
     if decoder is not None:
         rows.append(_decoded(clean, protected, decoder, faces, short_side))
     return sheet(rows)
 
 
 def difference(clean: Rgb8, protected: Rgb8) -> Rgb8:
-    """Protected minus clean, `GAIN` times, around mid grey: what a channel gained is bright, what it lost dark."""
+    """Return protected minus clean, times `GAIN`, around mid grey."""
     change = protected.astype(np.int16) - clean
     return (128 + GAIN * change).clip(0, 255).astype(np.uint8)
 
 
 def _whole(clean: Rgb8, protected: Rgb8) -> Panels:
-    # The difference is taken at full size: one of scaled-down photos would have lost the fine part of it.
+    # The difference is taken at full size, because scaling down would remove its fine part.
     panels = tuple(_fitted(photo) for photo in (clean, protected, difference(clean, protected)))
     scale = panels[0].shape[1] / clean.shape[1]
     return Panels(panels, tuple(f"{heading}, at {scale:.0%}" for heading in HEADINGS))
 
 
-def _at_full_scale(clean: Rgb8, protected: Rgb8, faces: FaceIdentity | None) -> Panels:
-    rows, columns, what = _region(clean, faces)
-    cut = [photo[rows, columns] for photo in (clean, protected)]
-    panels = (cut[0], cut[1], difference(cut[0], cut[1]))
-    return Panels(panels, tuple(f"{heading}: {what} at 100%" for heading in HEADINGS))
+def _crop_at_full_scale(clean: Rgb8, protected: Rgb8, faces: FaceIdentity | None) -> Panels:
+    rows, columns, name = _region(clean, faces)
+    before, after = (photo[rows, columns] for photo in (clean, protected))
+    panels = (before, after, difference(before, after))
+    return Panels(panels, tuple(f"{heading}: {name} at 100%" for heading in HEADINGS))
 
 
 def _region(clean: Rgb8, faces: FaceIdentity | None) -> tuple[slice, slice, str]:
-    """`SIDE` pixels around the largest face, else around the centre: where people look."""
+    """Return rows and columns of `SIDE` pixels around the largest face or the centre, and which of them."""
     height, width = clean.shape[:2]
     face = faces.find(clean) if faces is not None else None
-    down, across = height / 2, width / 2
+    middle, centre = height / 2, width / 2
     if face is not None:
         left, top, box_width, box_height = face.box
-        down, across = top + box_height / 2, left + box_width / 2
-    return _span(down, height), _span(across, width), "the centre" if face is None else "the largest face"
+        middle, centre = top + box_height / 2, left + box_width / 2
+    return _span(middle, height), _span(centre, width), "the centre" if face is None else "the largest face"
 
 
 def _span(middle: float, side: int) -> slice:
     length = min(SIDE, side)
-    first = int(min(max(0.0, middle - length / 2), side - length))
-    return slice(first, first + length)
+    start = int(min(max(0.0, middle - length / 2), side - length))
+    return slice(start, start + length)
 
 
 def _decoded(
@@ -142,10 +142,10 @@ def _decoded(
 
     before, after = decoded_windows(clean, protected, decoder, short_side, faces)
     twice = 2 * max(before.shape[:2]) <= SIDE
-    panels = [_enlarged(photo) if twice else photo for photo in (before, after, difference(before, after))]
+    panels = [_doubled(photo) if twice else photo for photo in (before, after, difference(before, after))]
     name, scale = decoder.info.name, 200 if twice else 100
     captions = (
-        f"decoded by {name}, clean: a window of what models see, at {scale}%",
+        f"decoded by {name}, clean: a window of the model's input, at {scale}%",
         f"decoded by {name}, protected: the same window",
         f"difference x{GAIN} of the two decoded windows",
     )
@@ -153,14 +153,14 @@ def _decoded(
 
 
 def _decoder(engine: str, device: str) -> FrozenEncoder | None:
-    """The first real encoder at hand, for its decoder. Without one, or without diffusers, there is no such row."""
-    judging = make_engine(engine, [], None, device)
+    """Load the first real encoder on this machine, for its decoder; None without one or without diffusers."""
+    measuring_engine = make_engine(engine, [], None, device)
     for name in encoders():
-        if judging.is_available(name):
+        if measuring_engine.is_available(name):
             try:
-                return judging.load_encoder(name)
+                return measuring_engine.load_encoder(name)
             except SurrogateError:
-                continue  # the receipt is where an unfit surrogate is reported
+                continue  # the receipt reports unfit surrogates
     return None
 
 
@@ -170,14 +170,11 @@ def _faces() -> FaceIdentity | None:
     try:
         return FaceIdentity()
     except SurrogateError:
-        return None  # then the centre is shown
-
-
-# Drawing.
+        return None  # the centre is shown instead
 
 
 def _fitted(pixels: Rgb8) -> Rgb8:
-    """At most `SIDE` pixels a side."""
+    """Scale down to at most `SIDE` pixels a side."""
     height, width = pixels.shape[:2]
     scale = SIDE / max(height, width)
     if scale >= 1:
@@ -186,27 +183,31 @@ def _fitted(pixels: Rgb8) -> Rgb8:
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
 
 
-def _enlarged(pixels: Rgb8) -> Rgb8:
-    """Twice the size, each pixel four times: smoothing would hide what is to be judged."""
+def _doubled(pixels: Rgb8) -> Rgb8:
+    """Double the size without smoothing, which would hide the perturbation."""
     return pixels.repeat(2, axis=0).repeat(2, axis=1)
 
 
 def sheet(rows: Sequence[Panels]) -> Image.Image:
-    """Rows of panels on paper, each panel above its caption."""
-    font = ImageFont.load_default(size=TEXT)
-    width = max(NARROWEST, *(panel.shape[1] for row in rows for panel in row.panels))
-    letters = int(width / font.getlength("n"))
-    captions = [[textwrap.wrap(caption, letters) for caption in row.captions] for row in rows]
+    """Draw rows of panels, each panel above its caption."""
+    font = ImageFont.load_default(size=FONT_SIZE)
+    width = max(MIN_WIDTH, *(panel.shape[1] for row in rows for panel in row.panels))
+    characters = int(width / font.getlength("n"))
+    captions = [[textwrap.wrap(caption, characters) for caption in row.captions] for row in rows]
     heights = [row.panels[0].shape[0] for row in rows]
-    below = [LEADING * max(map(len, lines)) + GAP for lines in captions]
+    caption_heights = [LINE_HEIGHT * max(map(len, lines)) + GAP for lines in captions]
     columns = max(len(row.panels) for row in rows)
-    paper = Image.new("RGB", (GAP + columns * (width + GAP), GAP + sum(heights) + sum(below) + GAP * len(rows)), PAPER)
-    pen = ImageDraw.Draw(paper)
+    image = Image.new(
+        "RGB", (GAP + columns * (width + GAP), GAP + sum(heights) + sum(caption_heights) + GAP * len(rows)), BACKGROUND
+    )
+    pen = ImageDraw.Draw(image)
     top = GAP
-    for row, lines, height, space in zip(rows, captions, heights, below, strict=True):
+    for row, lines, height, space in zip(rows, captions, heights, caption_heights, strict=True):
         for column, panel in enumerate(row.panels):
             left = GAP + column * (width + GAP)
-            paper.paste(Image.fromarray(panel), (left, top))
-            pen.multiline_text((left, top + height + 4), "\n".join(lines[column]), INK, font, spacing=LEADING - TEXT)
+            image.paste(Image.fromarray(panel), (left, top))
+            pen.multiline_text(
+                (left, top + height + 4), "\n".join(lines[column]), TEXT_COLOUR, font, spacing=LINE_HEIGHT - FONT_SIZE
+            )
         top += height + space + GAP
-    return paper
+    return image

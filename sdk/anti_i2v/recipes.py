@@ -1,4 +1,4 @@
-"""Recipes: named, frozen sets of settings, read from data/recipes/*.toml. Every tuned number lives there."""
+"""Recipes: named, frozen sets of settings, read from data/recipes/*.toml, which hold every tuned number."""
 
 from __future__ import annotations
 
@@ -24,24 +24,33 @@ __all__ = [
 ]
 
 
-TransformName = Literal["identity", "jpeg", "resize", "blur", "noise", "crop"]
-"""The keys of `transforms.TRANSFORMS`, said again so that a wrong recipe is refused without loading torch."""
-
+TransformName: TypeAlias = Literal["identity", "jpeg", "resize", "blur", "noise", "crop"]
+"""The keys of `transforms.TRANSFORMS`, repeated so that a wrong recipe is refused without loading torch."""
 
 Target: TypeAlias = Literal["checkerboard", "gray", "glyphs", "degraded"]
 """The keys of `targets.TARGETS`, likewise."""
 
-
 DENOISER_TERMS = ("collapse", "denoising", "distillation")
-"""The terms that look at a denoiser."""
+"""Terms that need a denoiser."""
 
 DENOISER_LAYERS = ("early", "late", "all", "prediction")
-"""Names of hook points that a denoiser has alone."""
+"""Hook points that only a denoiser has."""
 
 
 class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Weights of the objectives; 0 leaves one out. See `objectives`: collapse, denoising and distillation need a
-    denoiser."""
+    """Weights of the objectives; 0 leaves one out.
+
+    Attributes:
+        displacement: latent shift.
+        anchor: distance of features to those of a target (IRA).
+        decoded: error of the decoded photo.
+        auxiliary: LPIPS to the clean photo.
+        collapse: representation collapse (IRC); needs a denoiser.
+        denoising: error of the denoiser (DM); needs a denoiser.
+        clip: distance of CLIP embeddings.
+        norm: norm of the latent.
+        distillation: score distillation; needs a denoiser.
+    """
 
     displacement: float = 0.0
     anchor: float = 0.0
@@ -59,35 +68,36 @@ def _no_eot() -> dict[TransformName, float]:
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a photo is protected.
+    """Settings of a protection.
 
     Attributes:
         budget: L-infinity bound in levels (1/255), 1..64.
-        short_side: the short side in pixels at which the perturbation is made; it is scaled up to the photo.
-        mask_floor: share of the budget that flat areas may take; 1 turns the visual weighting off.
+        short_side: of the working size, in pixels; the perturbation is scaled up from it to the photo.
+        mask_floor: share of the budget in flat areas; 1 turns the perceptual mask off.
         start: "draft" (the trained tiles), "random" or "clean".
-        steps: of the optimiser; 0 keeps the start.
-        step: first step in levels (root mean square change); `final_step` is the last one's share of it.
+        steps: of the optimiser; 0 returns the start.
+        step: length of the first step in levels (root mean square change).
+        final_step: length of the last step as a share of `step`.
         algorithm: "sign-gradient", "momentum" or "adam".
-        spaces: used in turn: "rgb", "lab", "dct", "dct8", "luma-dct8". The paper's dual space is ["lab", "dct"].
-        lab_shares: how far L*, a*, b* move beside each other. The paper: [0, 1, 1].
-        dct_cutoff: share of the lowest frequencies of each axis that may move.
-        luma_quality: whose quantisation steps are the units of "luma-dct8", on libjpeg's scale.
+        spaces: optimised in turn: "rgb", "lab", "dct", "dct8", "luma-dct8". The paper's dual space is ["lab", "dct"].
+        lab_shares: relative step lengths of L*, a*, b*. The paper: [0, 1, 1].
+        dct_cutoff: share of the lowest frequencies of each axis that may change.
+        luma_quality: JPEG quality whose quantisation steps are the units of "luma-dct8".
         terms: weights of the objectives.
-        target: what the anchor term pulls to: see `targets`.
-        anchor_layers: hook points that the anchor term pulls: "latent", encoder layers, a denoiser's "late" or "early"
-            blocks, or its "prediction".
-        noise_levels: quantiles between which a denoiser's noise level is drawn: (0, 1) for all of them; near 1 the
-            video is all noise, and what the denoiser says of it comes from the photo.
-        noise_samples: of a denoiser's timestep and noise, each bound once; 0: new ones in every step.
-        turns: "one" surrogate a step, in turn, or "all" in every step.
-        turn_weights: surrogate -> how many of the turns it takes, beside 1 for those not named.
-        eot: transform -> weight of its draw; one draw a step. {"identity": 1} turns it off.
-        keep: the "best" candidate by its score, or the "last" one, as published attacks do.
-        score_every: how often candidates are compared on all surrogates; 0: at the start and the end.
-        video_models: the package's small video models that steps are taken on as well, where no surrogates were named
-            and these are at hand (see `surrogates.trained`). Encoders are spared what looks at a denoiser.
-        deadline: seconds that a person waits at most unless another is given; None: no limit.
+        target: of the anchor term, see `objectives.targets`.
+        anchor_layers: hook points of the anchor term: "latent", encoder layers, a denoiser's "late" or "early" blocks,
+            or its "prediction".
+        noise_levels: quantiles between which a denoiser's noise level is sampled, (0, 1) for all. Near 1 the video
+            is all noise, so the prediction depends on the photo.
+        noise_samples: number of fixed samples of a denoiser's timestep and noise; 0: new ones in every step.
+        turns: "one" surrogate per step, in turn, or "all" in every step.
+        turn_weights: surrogate -> its number of turns in a round; 1 for those not named.
+        eot: transform -> probability weight; one is sampled per step. {"identity": 1} turns EOT off.
+        keep: the "best" candidate by its score, or the "last" one, as in published attacks.
+        score_every: steps between comparisons of candidates on all surrogates; 0: only at start and end.
+        video_models: packaged small video models that are optimised on too, if no surrogates were named and the engine
+            has them. Terms that need a denoiser then do not apply to encoders.
+        deadline: default limit in seconds; None: no limit.
     """
 
     name: str
@@ -119,10 +129,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @property
     def needs_denoiser(self) -> bool:
-        """Whether it runs on nothing but a video model that somebody names."""
-        looks = any(getattr(self.terms, term) for term in DENOISER_TERMS)
-        pulls = bool(self.terms.anchor) and not set(DENOISER_LAYERS).isdisjoint(self.anchor_layers)
-        return not self.video_models and (looks or pulls)
+        """Whether the recipe runs only on a whole video model that the caller names."""
+        needs_output = any(getattr(self.terms, term) for term in DENOISER_TERMS)
+        needs_layers = bool(self.terms.anchor) and not set(DENOISER_LAYERS).isdisjoint(self.anchor_layers)
+        return not self.video_models and (needs_output or needs_layers)
 
     def __post_init__(self) -> None:
         checks = [
@@ -156,34 +166,34 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def for_encoders(recipe: Recipe) -> Recipe:
-    """What is left of a recipe that brings video models of its own on a surrogate without a denoiser.
+    """Remove the parts that need a denoiser from a recipe with video models of its own.
 
-    Any other recipe is given back as it is: what an encoder cannot answer is then an error.
+    Any other recipe is returned as it is; on an encoder such parts are then an error.
     """
     if not recipe.video_models:
         return recipe
     layers = tuple(layer for layer in recipe.anchor_layers if layer not in DENOISER_LAYERS)
-    spare = DENOISER_TERMS if layers else (*DENOISER_TERMS, "anchor")
-    spared = msgspec.structs.replace(recipe.terms, **dict.fromkeys(spare, 0.0))
-    return msgspec.structs.replace(recipe, terms=spared, anchor_layers=layers or ("latent",), video_models=())
+    removed = DENOISER_TERMS if layers else (*DENOISER_TERMS, "anchor")
+    terms = msgspec.structs.replace(recipe.terms, **dict.fromkeys(removed, 0.0))
+    return msgspec.structs.replace(recipe, terms=terms, anchor_layers=layers or ("latent",), video_models=())
 
 
 def weighted_terms(recipe: Recipe) -> dict[str, float]:
-    """The terms that a recipe weighs, with their weights, in the order of `Terms`.
+    """Return the terms with a weight, in the order of `Terms`.
 
     Raises:
-        RecipeError: there is none.
+        RecipeError: no term has a weight.
     """
-    weighed = {name: weight for name, weight in msgspec.structs.asdict(recipe.terms).items() if weight}
-    if not weighed:
+    weights = {name: weight for name, weight in msgspec.structs.asdict(recipe.terms).items() if weight}
+    if not weights:
         raise RecipeError(
             f"recipe {recipe.name!r} has no term with a weight: set one of {', '.join(Terms.__struct_fields__)}"
         )
-    return weighed
+    return weights
 
 
 def hook_points(recipe: Recipe) -> tuple[str, ...]:
-    """The hook points, beside the latent, that a recipe's terms look at."""
+    """Return the hook points, besides the latent, that a recipe's terms need."""
     anchor = [layer for layer in recipe.anchor_layers if layer != "latent"] if recipe.terms.anchor else []
     collapse = ["early", "late"] if recipe.terms.collapse else []
     denoising = ["prediction"] if recipe.terms.denoising else []
@@ -195,38 +205,38 @@ RENAMED_SETTINGS = {"visual_floor": "mask_floor", "draws": "noise_samples"}
 
 
 def recipe_names(*, denoisers: bool = True) -> list[str]:
-    """The recipes that the package ships, lightest first; `denoisers`: those that need a whole video model as well."""
-    names = [name for name, recipe in _shipped().items() if denoisers or not recipe.needs_denoiser]
-    return sorted(names, key=lambda name: (_shipped()[name].steps, name))
+    """List the packaged recipes, fastest first; `denoisers`: also those that need a whole video model."""
+    names = [name for name, recipe in _packaged().items() if denoisers or not recipe.needs_denoiser]
+    return sorted(names, key=lambda name: (_packaged()[name].steps, name))
 
 
 def load_recipe(recipe: str | Recipe, **changes: object) -> Recipe:
-    """A shipped recipe by name (or a Recipe), with settings replaced.
+    """Load a packaged recipe by name (or take a Recipe), and replace settings.
 
     Raises:
         RecipeError: an unknown name or setting, or a value out of range.
     """
     if isinstance(recipe, str):
-        if recipe not in _shipped():
+        if recipe not in _packaged():
             raise RecipeError(f"unknown recipe {recipe!r}: choose from {', '.join(recipe_names())}")
-        recipe = _shipped()[recipe]
+        recipe = _packaged()[recipe]
     changes = {RENAMED_SETTINGS.get(name, name): value for name, value in changes.items()}
     if not changes:
         return recipe
     try:
-        # Through convert, so that replaced values are checked for type as well as for range.
+        # Converted, so that replaced values are checked for type as well as for range.
         return msgspec.convert({**msgspec.to_builtins(recipe), **changes}, Recipe)
     except msgspec.ValidationError as problem:
         raise RecipeError(str(problem).replace("Object contains unknown field", "a recipe has no setting")) from None
 
 
 @cache
-def _shipped() -> dict[str, Recipe]:
+def _packaged() -> dict[str, Recipe]:
     return read_recipes("recipes")
 
 
 def read_recipes(name: str) -> dict[str, Recipe]:
-    """The recipes in a folder of the package's data, by name."""
+    """Read the recipes in a folder of the package's data, by name."""
     folder = resources.files("anti_i2v").joinpath("data", name)
     files = sorted((file for file in folder.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
     recipes = [msgspec.toml.decode(file.read_bytes(), type=Recipe) for file in files]

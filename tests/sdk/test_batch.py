@@ -1,4 +1,4 @@
-"""Folders of photos: nothing is lost, nothing is replaced, one broken file stops nobody."""
+"""Folders of photos: originals are never replaced, and a broken file does not stop the others."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ def test_a_broken_photo_is_reported_and_the_others_are_protected(folder: Path, p
     assert tree(folder) == before
 
 
-def test_what_is_written_differs_from_the_original_within_the_budget(folder: Path, protector: Protector) -> None:
+def test_protected_files_differ_from_the_originals_within_the_budget(folder: Path, protector: Protector) -> None:
     protect_folder(folder, folder.with_name("out"), protector, effects=False)
     with Image.open(folder / "b.PNG") as clean, Image.open(folder.with_name("out") / "b.PNG") as protected:
         delta = np.asarray(protected).astype(int) - np.asarray(clean)
     assert 0 < np.abs(delta).max() <= protector.recipe.budget
 
 
-def test_folders_inside_are_protected_only_when_asked_for(folder: Path, protector: Protector) -> None:
+def test_inner_folders_are_protected_only_with_recursive(folder: Path, protector: Protector) -> None:
     output = folder.with_name("out")
     protect_folder(folder, output, protector, effects=False, recursive=True)
     assert sorted(tree(output)) == ["b.PNG", "c.jpg", "inside/d.webp"]
@@ -80,7 +80,7 @@ def test_several_jobs_write_the_same_files_as_one(folder: Path, protector: Prote
     assert [result.path for result in first] == [result.path for result in second]
 
 
-def test_existing_outputs_fail_unless_they_may_be_replaced(folder: Path, protector: Protector) -> None:
+def test_existing_outputs_fail_without_overwrite(folder: Path, protector: Protector) -> None:
     output = folder.with_name("out")
     output.mkdir()
     (output / "b.PNG").write_bytes(b"mine")
@@ -101,9 +101,7 @@ def test_the_input_folder_is_never_the_output(folder: Path, protector: Protector
     assert tree(folder) == before
 
 
-def test_an_original_is_not_replaced_even_through_an_output_folder_above_it(
-    tmp_path: Path, protector: Protector
-) -> None:
+def test_an_original_is_not_replaced_through_an_output_folder_above_it(tmp_path: Path, protector: Protector) -> None:
     inner = tmp_path / "photos" / "photos"
     inner.mkdir(parents=True)
     image = Image.new("RGB", (80, 80), (120, 130, 140))
@@ -126,7 +124,7 @@ def test_an_output_folder_inside_the_input_is_not_protected_again(folder: Path, 
     assert sorted(tree(output)) == ["b.PNG", "c.jpg", "inside/d.webp"]
 
 
-def test_no_folder_is_made_for_photos_that_all_failed(folder: Path, protector: Protector) -> None:
+def test_no_folder_is_created_if_every_photo_fails(folder: Path, protector: Protector) -> None:
     for name in ("b.PNG", "c.jpg"):
         (folder / name).unlink()
     (result,) = protect_folder(folder, folder.with_name("out"), protector)
@@ -135,22 +133,22 @@ def test_no_folder_is_made_for_photos_that_all_failed(folder: Path, protector: P
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_results_are_told_one_by_one_in_the_callers_thread(folder: Path, protector: Protector, jobs: int) -> None:
-    told: list[tuple[Result, threading.Thread]] = []
+def test_results_are_reported_one_by_one_in_the_callers_thread(folder: Path, protector: Protector, jobs: int) -> None:
+    reported: list[tuple[Result, threading.Thread]] = []
     results = protect_folder(
         folder,
         folder.with_name("out"),
         protector,
         effects=False,
         jobs=jobs,
-        on_result=lambda result: told.append((result, threading.current_thread())),
+        on_result=lambda result: reported.append((result, threading.current_thread())),
     )
-    assert {result.path for result, _ in told} == {result.path for result in results}
-    assert {thread for _, thread in told} == {threading.current_thread()}
+    assert {result.path for result, _ in reported} == {result.path for result in results}
+    assert {thread for _, thread in reported} == {threading.current_thread()}
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_cancelled_batch_begins_nothing_more(folder: Path, protector: Protector, jobs: int) -> None:
+def test_a_cancelled_batch_starts_nothing_more(folder: Path, protector: Protector, jobs: int) -> None:
     cancel, output = threading.Event(), folder.with_name("out")
     cancel.set()
     with pytest.raises(Cancelled):
@@ -166,7 +164,7 @@ def test_a_cancelled_batch_begins_nothing_more(folder: Path, protector: Protecto
         pytest.param({"preset": "nope"}, RecipeError, "unknown preset", id="unknown preset"),
     ],
 )
-def test_what_would_fail_every_photo_is_raised_at_once(
+def test_problems_of_every_photo_are_raised_at_once(
     folder: Path, protector: Protector, options: dict[str, object], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -174,7 +172,7 @@ def test_what_would_fail_every_photo_is_raised_at_once(
     assert not folder.with_name("out").exists()
 
 
-def test_missing_and_empty_folders_say_so(tmp_path: Path, protector: Protector) -> None:
+def test_missing_and_empty_folders_are_refused(tmp_path: Path, protector: Protector) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(PhotoError, match="is not a folder"):
         protect_folder(tmp_path / "nowhere", tmp_path / "out", protector)

@@ -1,4 +1,4 @@
-"""The picture that a person judges a protection by."""
+"""The preview: its rows, scales and file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from anti_i2v import Protector
 from anti_i2v.arrays import Rgb8
 from anti_i2v.engines.base import FrozenEncoder
 from anti_i2v.errors import OutputError
-from anti_i2v.preview import GAIN, GAP, NARROWEST, SIDE, difference, picture, preview
+from anti_i2v.preview import GAIN, GAP, MIN_WIDTH, SIDE, difference, picture, preview
 from anti_i2v.surrogates.info import SurrogateInfo
 
 
@@ -50,7 +50,7 @@ def a_decoder() -> FrozenEncoder:
 
 
 def panel(sheet: Image.Image, column: int, height: int, width: int, top: int = GAP) -> Rgb8:
-    left = GAP + column * (max(width, NARROWEST) + GAP)
+    left = GAP + column * (max(width, MIN_WIDTH) + GAP)
     return np.asarray(sheet)[top : top + height, left : left + width]
 
 
@@ -80,12 +80,12 @@ def test_a_large_photo_gets_a_row_at_full_scale() -> None:
     assert len(tops) == 1
 
 
-def test_a_narrow_photo_keeps_room_for_its_captions() -> None:
+def test_a_narrow_photo_has_room_for_its_captions() -> None:
     clean, protected = a_pair(200, 70)
-    assert picture(clean, protected).width == 3 * NARROWEST + 4 * GAP
+    assert picture(clean, protected).width == 3 * MIN_WIDTH + 4 * GAP
 
 
-def test_with_a_decoder_there_is_a_row_of_what_it_makes_of_both() -> None:
+def test_with_a_decoder_there_is_a_row_of_decoded_photos() -> None:
     clean, protected = a_pair(96, 256)
     without, with_row = picture(clean, protected), picture(clean, protected, decoder=a_decoder())
     assert with_row.height > without.height + 150
@@ -109,7 +109,7 @@ def test_the_file_is_a_png_of_a_protection_or_of_a_pair(tmp_path: Path) -> None:
         assert sheet.format == "PNG"
 
 
-def test_an_existing_file_is_kept_unless_told_otherwise(tmp_path: Path) -> None:
+def test_an_existing_file_is_kept_without_overwrite(tmp_path: Path) -> None:
     target = tmp_path / "p.png"
     target.write_bytes(b"mine")
     with pytest.raises(OutputError, match="exists"):

@@ -1,4 +1,4 @@
-"""Protecting: the budget on the saved file, seeds, threads, deadlines, and more than a random control does."""
+"""Protecting: budgets of saved files, seeds, threads, deadlines, and effects beside a random control."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_lossless_file_holds_exactly_the_protected_pixels(protector: Protector
     assert protection.receipt.encoding is None
 
 
-def test_what_a_lossy_file_changed_is_in_the_receipt(protector: Protector, photo: Rgb8, tmp_path: Path) -> None:
+def test_the_receipt_holds_the_changes_of_a_lossy_file(protector: Protector, photo: Rgb8, tmp_path: Path) -> None:
     protection = protector.protect(photo, effects=False)
     good, bad = (protection.save(tmp_path / f"{quality}.jpg", quality=quality).encoding for quality in (95, 20))
     assert good is not None
@@ -101,12 +101,12 @@ def test_what_a_lossy_file_changed_is_in_the_receipt(protector: Protector, photo
     assert bad.max_levels > good.max_levels
 
 
-def test_two_threads_give_what_one_gives(protector: Protector, photos: list[Rgb8], tiny_folder: Path) -> None:
+def test_two_threads_give_the_same_pixels_as_one(protector: Protector, photos: list[Rgb8], tiny_folder: Path) -> None:
     def pixels(photo: Rgb8) -> Rgb8:
         return protector.protect(photo, effects=False).photo.pixels
 
     one_by_one = [pixels(photo) for photo in photos]
-    # Its models are loaded by whichever comes first.
+    # The first of its threads loads the models.
     fresh = Protector(protector.recipe, surrogates=[tiny_folder])
     with ThreadPoolExecutor(2) as pool:
         together = list(pool.map(lambda photo: fresh.protect(photo, effects=False).photo.pixels, photos))
@@ -127,7 +127,7 @@ def test_a_receipt_survives_json(protector: Protector, photo: Rgb8, tmp_path: Pa
     assert {"python", "anti-i2v-sdk", "torch", "kornia", "pillow", "numpy"} <= set(receipt.versions)
 
 
-def test_a_photo_that_hardly_changes_has_a_receipt_in_json_too(photo: Rgb8, empty_home: Path) -> None:
+def test_the_receipt_of_an_unchanged_photo_survives_json(photo: Rgb8, empty_home: Path) -> None:
     receipt = protect(photo, recipe="draft", start="clean", **SMALL).receipt
     assert receipt.imperceptibility.psnr is None
     assert receipt.budget_spent == 0
@@ -135,7 +135,7 @@ def test_a_photo_that_hardly_changes_has_a_receipt_in_json_too(photo: Rgb8, empt
 
 
 @pytest.mark.usefixtures("empty_home")
-def test_steps_on_the_student_are_never_sold_as_more_than_they_are(photo: Rgb8) -> None:
+def test_steps_on_the_student_are_noted_as_less_effective_than_the_draft(photo: Rgb8) -> None:
     receipt = protect(photo, surrogates=["embedded"], **{**SMALL, "steps": 2}).receipt
     assert (receipt.steps, receipt.stopped) == (2, "steps")
     assert "did less than the draft" in receipt.notes[-1]
@@ -144,19 +144,19 @@ def test_steps_on_the_student_are_never_sold_as_more_than_they_are(photo: Rgb8) 
 
 @pytest.mark.usefixtures("empty_home")
 @pytest.mark.parametrize("recipe", ["balanced", "strong"])
-def test_without_surrogates_a_recipe_says_that_it_is_the_draft(photo: Rgb8, recipe: str) -> None:
-    """Not their own scale and budget: what steps begin on is not what is best left alone."""
-    balanced = protect(photo, recipe=recipe, **SMALL)
+def test_without_surrogates_a_recipe_gives_the_draft_with_a_note(photo: Rgb8, recipe: str) -> None:
+    """At the draft's own scale and budget, not those of the recipe's start."""
+    balanced = Protector(recipe, **SMALL).protect(photo, effects=False)
     assert (balanced.receipt.steps, balanced.receipt.stopped) == (0, "no surrogates")
     assert "nothing was refined: this is the draft" in balanced.receipt.notes[-1]
     assert "`anti-i2v surrogates pull`" in balanced.receipt.notes[-1]
-    draft = protect(photo, recipe="draft", **SMALL)
+    draft = Protector("draft", **SMALL).protect(photo, effects=False)
     assert np.array_equal(draft.photo.pixels, balanced.photo.pixels)
     assert draft.receipt.notes == ()
 
 
 @pytest.mark.usefixtures("empty_home")
-def test_a_bare_machine_sees_that_the_draft_does_more_than_the_control(larger_photos: list[Rgb8]) -> None:
+def test_the_draft_shifts_the_student_more_than_the_control(larger_photos: list[Rgb8]) -> None:
     effects = [
         protect(photo, recipe="draft", short_side=128, mask_floor=1.0).receipt.effects for photo in larger_photos[:2]
     ]
@@ -164,17 +164,17 @@ def test_a_bare_machine_sees_that_the_draft_does_more_than_the_control(larger_ph
     assert all(rows[0].shift.protected > 1.1 * rows[0].shift.random for rows in effects)
 
 
-def test_every_step_is_told_and_cancelling_stops(protector: Protector, photo: Rgb8) -> None:
-    told: list[int] = []
-    protector.protect(photo, effects=False, on_step=lambda step: told.append(step.index))
-    assert told == [1, 2, 3]
+def test_every_step_is_reported_and_cancelling_stops(protector: Protector, photo: Rgb8) -> None:
+    reported: list[int] = []
+    protector.protect(photo, effects=False, on_step=lambda step: reported.append(step.index))
+    assert reported == [1, 2, 3]
     cancel = threading.Event()
     with pytest.raises(Cancelled, match="cancelled after 1 of 3 steps"):
         protector.protect(photo, effects=False, on_step=lambda step: cancel.set(), cancel=cancel)
     assert protector.protect(photo, effects=False).receipt.steps == 3
 
 
-def test_a_deadline_delivers_what_there_is_and_says_what_is_missing(protector: Protector, photo: Rgb8) -> None:
+def test_a_deadline_returns_the_best_so_far_and_names_what_was_not_measured(protector: Protector, photo: Rgb8) -> None:
     made = protector.protect(photo, deadline=1e-9)
     receipt = made.receipt
     assert (receipt.steps, receipt.stopped) == (0, "deadline")
@@ -187,7 +187,7 @@ def test_a_deadline_delivers_what_there_is_and_says_what_is_missing(protector: P
 @pytest.mark.usefixtures("empty_home")
 def test_the_perturbation_is_made_at_the_working_size_and_scaled_up() -> None:
     clean = np.full((260, 520, 3), 128, np.uint8)
-    protection = protect(clean, recipe="draft", mask_floor=1.0, **SMALL)
+    protection = Protector("draft", mask_floor=1.0, **SMALL).protect(clean, effects=False)
     assert protection.receipt.working_size == (64, 128)
     change = protection.photo.pixels.astype(int) - 128
     assert np.abs(np.diff(change, axis=1)).max() <= 6  # at full size a tile jumps from one end to the other
@@ -204,13 +204,13 @@ def test_the_perturbation_is_made_at_the_working_size_and_scaled_up() -> None:
     ],
     ids=["no time", "no number", "unknown preset", "negative seed", "huge seed"],
 )
-def test_a_bad_call_is_refused(call: dict[str, object], message: str, protector: Protector, photo: Rgb8) -> None:
+def test_bad_arguments_are_refused(call: dict[str, object], message: str, protector: Protector, photo: Rgb8) -> None:
     with pytest.raises(RecipeError, match=message):
         protector.protect(photo, **call)  # type: ignore[arg-type]  # rows of a table
 
 
 @pytest.mark.usefixtures("empty_home")
-def test_a_bad_protector_is_refused(photo: Rgb8) -> None:
+def test_bad_settings_are_refused(photo: Rgb8) -> None:
     with pytest.raises(RecipeError, match="unknown recipe 'weak'"):
         Protector("weak")
     with pytest.raises(RecipeError, match=r"budget must be 1\.\.64 levels, got 300"):
@@ -224,7 +224,7 @@ def test_a_bad_protector_is_refused(photo: Rgb8) -> None:
 
 
 @pytest.mark.usefixtures("empty_home")
-def test_an_anchor_may_pull_layers_by_name(photo: Rgb8, tiny_folder: Path) -> None:
+def test_an_anchor_can_use_layers_by_name(photo: Rgb8, tiny_folder: Path) -> None:
     own = Recipe(name="own", summary="Pulls a layer.", steps=2, short_side=64)
     own = load_recipe(own, terms={"anchor": 1.0}, anchor_layers=["latent", "layers.4"])
     receipt = protect(photo, recipe=own, surrogates=[tiny_folder]).receipt
@@ -238,7 +238,7 @@ def test_an_anchor_may_pull_layers_by_name(photo: Rgb8, tiny_folder: Path) -> No
         pytest.param("balanced", 4, 1.15, id="balanced", marks=pytest.mark.slow),
     ],
 )
-def test_protected_photos_beat_the_random_control_on_an_encoder_that_no_step_saw(
+def test_protected_photos_beat_the_random_control_on_a_held_out_encoder(
     recipe: str, steps: int, factor: float, larger_photos: list[Rgb8], weights_home: Path
 ) -> None:
     protector = Protector(recipe, surrogates=["taesd", "taesdxl"], short_side=128, steps=steps, mask_floor=1.0)

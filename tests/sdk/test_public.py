@@ -1,13 +1,15 @@
-"""What `import anti_i2v` promises: these names, and nothing heavy loaded for them."""
+"""The public names of `import anti_i2v`, and that importing them loads no heavy package."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import anti_i2v
 
@@ -48,7 +50,7 @@ BOTH_ENGINES = (
 
 
 def loaded_by(program: str) -> set[str]:
-    """Which heavy packages a fresh interpreter has after a program, however that ended."""
+    """The heavy packages that a fresh interpreter has loaded after a program."""
     report = f"import sys\ntry:\n    {program}\nexcept SystemExit:\n    pass\n"
     report += f"print('loaded:', *[name for name in {HEAVY} if name in sys.modules])"
     environment = {**os.environ, "PYTHONPATH": str(Path(anti_i2v.__file__).parents[1])}
@@ -73,6 +75,16 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         _ = anti_i2v.nothing
 
 
+@pytest.mark.usefixtures("empty_home")
+def test_the_example_of_the_docstring_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Image.open(Path(__file__).parents[1] / "data" / "chelsea.jpg") as photo:
+        photo.resize((160, 112)).save("photo.jpg")
+    example = [line for line in (anti_i2v.__doc__ or "").splitlines() if line.startswith("    ") or not line]
+    exec(textwrap.dedent("\n".join(example)), {})  # noqa: S102  # our own docstring
+    assert Path("protected.jpg").is_file()
+
+
 @pytest.mark.parametrize(
     "program",
     [
@@ -87,7 +99,7 @@ def test_importing_loads_no_heavy_package(program: str) -> None:
     assert loaded_by(f"exec({program!r})") == set()
 
 
-def test_what_both_engines_share_loads_no_heavy_package() -> None:
+def test_modules_that_run_without_torch_load_no_heavy_package() -> None:
     assert loaded_by(f"import {', '.join('anti_i2v.' + name for name in BOTH_ENGINES)}") == set()
 
 

@@ -1,4 +1,4 @@
-"""Recipes: what ships, what may be replaced, and what is refused."""
+"""Recipes: the packaged ones, replaced settings, and values that are refused."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from anti_i2v.recipes import Recipe, Target, Terms, TransformName, load_recipe, 
 DATA = Path(load_recipe.__code__.co_filename).parent / "data" / "recipes"
 
 
-def test_the_promised_recipes_ship_lightest_first() -> None:
+def test_packaged_recipes_are_listed_fastest_first() -> None:
     assert recipe_names() == ["draft", "balanced", "strong", "full", "paper"]
     assert recipe_names(denoisers=False) == ["draft", "balanced", "strong"]
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_every_shipped_recipe_loads_and_can_be_run(name: str) -> None:
+def test_every_packaged_recipe_loads(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.name == name
     assert recipe.summary.endswith(".")
@@ -32,7 +32,7 @@ def test_every_shipped_recipe_loads_and_can_be_run(name: str) -> None:
     weighted_choice(recipe.eot)
 
 
-def test_the_papers_recipe_differs_from_full_in_its_space_alone() -> None:
+def test_paper_differs_from_full_only_in_its_spaces() -> None:
     full, paper = (msgspec.to_builtins(load_recipe(name)) for name in ("full", "paper"))
     assert {key for key in full if full[key] != paper[key]} == {"name", "summary", "spaces"}
     assert paper["spaces"] == ("lab", "dct")
@@ -48,7 +48,7 @@ def test_the_draft_takes_no_steps() -> None:
     assert load_recipe("balanced").steps < load_recipe("strong").steps
 
 
-def test_settings_are_replaced_and_the_shipped_recipe_stays() -> None:
+def test_replacing_settings_does_not_change_the_packaged_recipe() -> None:
     before = load_recipe("balanced")
     changed = load_recipe("balanced", budget=4, spaces=["lab", "dct"], terms={"anchor": 1.0})
     assert (changed.budget, changed.spaces, changed.terms) == (4, ("lab", "dct"), Terms(anchor=1.0))
@@ -63,7 +63,7 @@ def test_earlier_names_of_settings_are_accepted(earlier: str, name: str, value: 
     assert getattr(load_recipe("balanced", **{earlier: value}), name) == value
 
 
-def test_a_recipe_of_ones_own_passes_through() -> None:
+def test_a_recipe_object_is_used_as_it_is() -> None:
     own = Recipe(name="own", summary="Mine.", steps=3)
     assert load_recipe(own) is own
     assert load_recipe(own, steps=4).steps == 4
@@ -113,7 +113,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("changes", "message"), BAD.values(), ids=BAD)
-def test_a_bad_value_is_refused_by_name(changes: dict[str, object], message: str) -> None:
+def test_a_bad_value_is_refused_by_its_name(changes: dict[str, object], message: str) -> None:
     with pytest.raises(RecipeError) as refused:
         load_recipe("balanced", **changes)
     assert message in str(refused.value)
@@ -128,7 +128,7 @@ def test_recipes_know_the_names_of_all_targets() -> None:
     assert set(get_args(Target)) == set(TARGETS)
 
 
-def test_terms_that_look_through_a_denoiser_need_one() -> None:
+def test_some_terms_need_a_denoiser() -> None:
     for terms in (Terms(collapse=1.0), Terms(denoising=1.0), Terms(distillation=-1.0)):
         assert Recipe(name="own", summary="Mine.", terms=terms).needs_denoiser
     assert not Recipe(name="own", summary="Mine.", terms=Terms(norm=1.0)).needs_denoiser
