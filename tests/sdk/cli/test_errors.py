@@ -67,9 +67,9 @@ def test_a_lack_of_memory_is_one_line_and_the_batch_goes_on(
     Path("album").mkdir()
     for name in ("large.jpg", "small.jpg"):
         shutil.copy("photo.jpg", f"album/{name}")
-    alone = run("protect", "album/large.jpg", *FAST)
-    assert (alone.exit_code, alone.stdout) == (1, "")
-    assert alone.stderr == (
+    single = run("protect", "album/large.jpg", *FAST)
+    assert (single.exit_code, single.stdout) == (1, "")
+    assert single.stderr == (
         "anti-i2v: not enough memory: give a smaller photo, close other programs, or pass --device cpu\n"
     )
     batch = run("protect", "album", *FAST, "--receipt", "r.json")

@@ -194,7 +194,7 @@ def test_a_receipt_says_what_was_optimised_on_and_which_budget_holds(settings_of
 ERRORS = [
     # id, arguments, exit code, part of the message
     ("no folder named", "photo.png protected.png", 2, "Missing option"),
-    ("one photo alone", "photo.png -o report", 2, "Missing argument"),
+    ("one photo only", "photo.png -o report", 2, "Missing argument"),
     ("no seeds", "photo.png protected.png -o report --seeds 0", 2, "--seeds"),
     ("no steps", "photo.png protected.png -o report --steps 0", 2, "--steps"),
     ("a side that models cannot have", "photo.png protected.png -o report --side 250", 2, "take 256"),
@@ -212,7 +212,7 @@ ERRORS = [
         "unknown victim 'nope': choose from dit-taef1",
     ),
     ("a victim that is not here", "photo.png protected.png -o report --victim dit-taesd3", 1, "dit-taesd3"),
-    ("no victim at hand", "photo.png protected.png -o report", 1, "no victim is at hand"),
+    ("no victim installed", "photo.png protected.png -o report", 1, "no victim is at hand"),
     ("missing photo", "nowhere.png protected.png -o report", 1, "nowhere.png does not exist"),
     ("missing protected photo", "photo.png nowhere.png -o report", 1, "nowhere.png does not exist"),
     ("different sizes", "photo.png other.png -o report", 1, "photos of one size"),

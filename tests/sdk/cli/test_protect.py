@@ -106,9 +106,9 @@ ERRORS = [
     ("receipt over the photo", "protect photo.png --receipt photo.png --overwrite", 1, "never replaced"),
     ("receipt exists", "protect photo.png --receipt exists.png", 1, "exists"),
     ("preview over the output", "protect photo.png -o out.png --preview out.png", 1, "given for two files"),
-    ("preview that is no PNG", "protect photo.png --preview p.jpg", 1, "must end in .png"),
+    ("preview that is not a PNG", "protect photo.png --preview p.jpg", 1, "must end in .png"),
     ("unknown surrogate", "protect photo.png --surrogate nope", 1, "unknown surrogate 'nope'"),
-    ("surrogate not at hand", "protect photo.png --surrogate taesd", 1, "anti-i2v surrogates pull taesd"),
+    ("surrogate not installed", "protect photo.png --surrogate taesd", 1, "anti-i2v surrogates pull taesd"),
     ("unreadable surrogate", "protect photo.png --surrogate model", 1, "no surrogate at model"),
 ]
 

@@ -47,9 +47,9 @@ def test_a_file_name_that_is_not_text_does_not_end_the_batch() -> None:
     assert sorted(os.listdir("album-protected")) == ["good.jpg", odd]
     receipts = json.loads(Path("r.json").read_bytes())
     assert sorted(receipts) == ["\\udcfe.jpg", "\\udcff.jpg", "good.jpg"]
-    alone = run_main("protect", f"album/{odd}", *FAST)
-    assert (alone.code, alone.stderr) == (0, "")
-    assert "Written: album/\\udcff.protected.jpg" in alone.stdout
+    single = run_main("protect", f"album/{odd}", *FAST)
+    assert (single.code, single.stderr) == (0, "")
+    assert "Written: album/\\udcff.protected.jpg" in single.stdout
 
 
 ERRORS = [
