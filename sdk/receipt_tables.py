@@ -24,23 +24,23 @@ CHANGE_KEYS = {"jpeg75": "change_jpeg", "half size": "change_half", "blur": "cha
 
 
 def camel(name: str) -> str:
-    """`decoded_psnr` -> `decodedPsnr`, as in a receipt's JSON."""
+    """Convert `decoded_psnr` to `decodedPsnr`, as in a receipt's JSON."""
     first, *rest = name.split("_")
     return first + "".join(part.capitalize() for part in rest)
 
 
 def key_suffix(field: str) -> str:
-    """`decoded_psnr` -> `psnr`, as in the keys of messages."""
+    """Convert `decoded_psnr` to `psnr`, as in the keys of messages."""
     return field.removeprefix("decoded_")
 
 
 def band_keys(prefix: str, bands: Sequence[tuple[float, str]]) -> list[str]:
-    """Keys of the words of bands: `relief_1` and so on."""
+    """Return the message keys of bands: `relief_1` and so on."""
     return [f"{prefix}_{number}" for number in range(1, len(bands) + 1)]
 
 
 def messages() -> dict[str, str]:
-    """Message key -> words, for the messages that must equal the SDK's."""
+    """Return message key -> words, for the messages that must equal the SDK's."""
     bands, sentences = TABLES.bands, TABLES.sentences
     found = {
         "relief_none": bands.no_smooth_areas,
@@ -56,7 +56,7 @@ def messages() -> dict[str, str]:
 
 
 def typescript() -> str:
-    """The extension's tables, formatted as Prettier does."""
+    """Return the extension's tables, formatted as Prettier does."""
     measures = [
         f"  {{ field: '{camel(row.field)}', title: 'measure_{key_suffix(row.field)}', "
         f"meaning: 'meaning_{key_suffix(row.field)}', decimals: {row.decimals} }},"
@@ -94,14 +94,14 @@ def typescript() -> str:
 
 
 def keyed_bands(name: str, prefix: str, bands: Sequence[tuple[float, str]]) -> list[str]:
-    """A table of bands with message keys."""
+    """Return a table of bands with message keys."""
     keys = band_keys(prefix, bands)
     rows = [f"  [{number(end)}, '{key}']," for (end, _), key in zip(bands, keys, strict=True)]
     return [f"export const {name} = [", *rows, "] as const;"]
 
 
 def javascript() -> str:
-    """The tables of the server's page."""
+    """Return the tables of the server's page."""
     bands, sentences = TABLES.bands, TABLES.sentences
     return "\n".join(
         [
@@ -151,17 +151,17 @@ def javascript() -> str:
 
 
 def number(value: float) -> str:
-    """A number as JavaScript writes it."""
+    """Format a number for JavaScript."""
     return "Infinity" if math.isinf(value) else f"{value:g}"
 
 
 def quoted(words: str) -> str:
-    """A string in double quotes."""
+    """Quote a string with double quotes."""
     return json.dumps(words, ensure_ascii=False)
 
 
 def quoted_key(name: str) -> str:
-    """A key of an object, in quotes where it needs them."""
+    """Quote a key of an object if it needs quotes."""
     return name if name.isidentifier() else f"'{name}'"
 
 

@@ -1,9 +1,9 @@
-"""Record what the public surface gives for fixed photos and seeds: pixels, receipts and the command line.
+"""Record the results of the public API for fixed photos and seeds: pixels, receipts and the command line.
 
     python tests/golden/record.py          # compare with the recorded files, and print what differs
     python tests/golden/record.py --write  # record anew, after a change that is meant to change results
 
-A refactoring must not change any of it. Photos are stored as PNG, all else as JSON, beside this file.
+A refactoring must not change them. Photos are stored as PNG, everything else as JSON, beside this file.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ CASES = [f"{name}-{engine}" for name in PROTECTIONS for engine in ENGINES]
 
 
 def stable(receipt_json: str) -> dict[str, Any]:
-    """A receipt without what belongs to one run."""
+    """Drop the fields of one run or machine from a receipt."""
     return {key: value for key, value in json.loads(receipt_json).items() if key not in VOLATILE}
 
 
@@ -68,7 +68,7 @@ def protection(case: str) -> tuple[Rgb8, dict[str, Any]]:
 
 
 def checked() -> dict[str, Any]:
-    """The receipt of two photos that are already there."""
+    """The receipt of `check()` for a recorded photo."""
     with Image.open(HERE / "draft-torch.png") as protected:
         return stable(check(photo(), np.asarray(protected), seed=1).to_json())
 

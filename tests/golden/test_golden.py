@@ -1,4 +1,4 @@
-"""What people get for fixed photos and seeds stays as it was recorded."""
+"""Results for fixed photos and seeds equal the recorded ones."""
 
 from __future__ import annotations
 

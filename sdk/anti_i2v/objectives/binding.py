@@ -23,6 +23,7 @@ from anti_i2v.objectives.perceptual import ClipDistance, DecoderError, LpipsDist
 from anti_i2v.objectives.representation_anchor import RepresentationAnchor
 from anti_i2v.objectives.representation_collapse import RepresentationCollapse
 from anti_i2v.objectives.score_distillation import ScoreDistillation
+from anti_i2v.paths import LPIPS_WEIGHTS
 from anti_i2v.recipes import Recipe, weighted_terms
 from anti_i2v.surrogates.base import DenoiserInputs, Surrogate
 from anti_i2v.surrogates.info import ALL_LEVELS, sample_inputs
@@ -151,9 +152,7 @@ def build_objectives(
             "ANTI_I2V_HOME, and pip install transformers"
         )
     if recipe.terms.auxiliary and lpips is None:
-        raise RecipeError(
-            "the auxiliary term needs LPIPS weights: put perceptual/lpips_alex.safetensors into ANTI_I2V_HOME"
-        )
+        raise RecipeError(f"the auxiliary term needs LPIPS weights: put {LPIPS_WEIGHTS} into ANTI_I2V_HOME")
     made: dict[str, Callable[[], Objective]] = {
         "displacement": LatentShift,
         "anchor": lambda: RepresentationAnchor(target, recipe.anchor_layers),
