@@ -3,26 +3,26 @@
  * the two content scripts starts first is not fixed, so each side knocks; whichever is second ends it, before any script
  * of the page runs. Once a port is taken no other is offered: a page that knocks gets none.
  */
-import { revealClosedRoots } from './page/closed-roots';
+import { revealClosedRoots } from './page/closed-shadow-roots';
 
 const OFFER = 'anti-i2v:offer';
-const ASK = 'anti-i2v:ask';
+const REQUEST = 'anti-i2v:ask';
 
 /** The page engine's side: calls `connected` once, with its end of the port. */
-export function offer(connected: (port: MessagePort) => void): void {
+export function offerPort(connected: (port: MessagePort) => void): void {
   const hand = (): void => {
     const channel = new MessageChannel();
     const taken = !document.dispatchEvent(new MessageEvent(OFFER, { ports: [channel.port2], cancelable: true }));
     if (!taken) return;
-    document.removeEventListener(ASK, hand);
+    document.removeEventListener(REQUEST, hand);
     connected(channel.port1);
   };
-  document.addEventListener(ASK, hand);
+  document.addEventListener(REQUEST, hand);
   hand();
 }
 
 /** The bridge's side: calls `connected` once, with its end of the port. */
-export function accept(connected: (port: MessagePort) => void): void {
+export function acceptPort(connected: (port: MessagePort) => void): void {
   const take = (event: Event): void => {
     const port = (event as MessageEvent).ports[0];
     if (port === undefined) return;
@@ -32,6 +32,6 @@ export function accept(connected: (port: MessagePort) => void): void {
     connected(port);
   };
   document.addEventListener(OFFER, take, true);
-  document.dispatchEvent(new Event(ASK));
+  document.dispatchEvent(new Event(REQUEST));
   revealClosedRoots();
 }

@@ -9,7 +9,7 @@
 import type { Receipt } from './receipt';
 
 /** How a photo was about to reach the site. */
-export type Surface = 'input' | 'drop' | 'paste' | 'clipboard' | 'handle' | 'network';
+export type UploadSurface = 'input' | 'drop' | 'paste' | 'clipboard' | 'handle' | 'network';
 
 // ---------------------------------------------------------------- PAGE <-> BRIDGE (a MessagePort, see handshake.ts)
 
@@ -24,11 +24,11 @@ export interface HeldPhoto {
 /** Photos that one act of the person brought: one pick, one drop, one paste. The verdict comes for all at once. */
 export interface Hold {
   id: string;
-  surface: Surface;
+  surface: UploadSurface;
   photos: HeldPhoto[];
 }
 
-export type FromPage =
+export type PageToBridge =
   | { kind: 'hold'; hold: Hold }
   /** The site went on without them (the element is gone, the person picked anew): stop, free the server. */
   | { kind: 'drop'; hold: string }
@@ -44,7 +44,7 @@ export type Notice = 'vector' | 'animation' | 'posted-without' | 'handle';
 /** What becomes of one photo. `original` only where the person asked for it, or where protection is off here. */
 export type Verdict = { kind: 'protected'; file: Blob } | { kind: 'original' } | { kind: 'nothing' };
 
-export type ToPage =
+export type BridgeToPage =
   | { kind: 'state'; state: PageState }
   /** By id of the photo; every photo of the hold is in it. */
   | { kind: 'verdict'; hold: string; verdicts: Record<string, Verdict> };
@@ -55,10 +55,10 @@ export interface PageState {
   /** Whether replayed events claim to be trusted, for pages that test it. */
   trusted: boolean;
   /** Whether GIF and SVG pass in silence, pass with a notice, or are refused. */
-  others: Others;
+  others: OtherImagePolicy;
 }
 
-export type Others = 'pass' | 'tell' | 'refuse';
+export type OtherImagePolicy = 'pass' | 'tell' | 'refuse';
 
 /** What a bridge knows of its tab. `site` (see sites.ts) is the top frame's: a framed page must not learn it. */
 export interface BridgeState extends PageState {
@@ -90,7 +90,7 @@ export interface Requests {
   /** How one hold stands, for the overlay of the tab's top frame and for the popup; null when it is over. */
   show: { request: { view: HoldView | null; hold: string }; reply: null };
   /** What became of the photos of a hold: for the popup's list, and so that the leak alarm knows them. */
-  settled: { request: { photos: Settled[] }; reply: null };
+  settled: { request: { photos: PhotoOutcome[] }; reply: null };
   /** What the person decided in the top frame, for the frame that holds. */
   decide: { request: { decision: Decision; frame: number }; reply: null };
 
@@ -142,7 +142,7 @@ export interface JobEvent {
 
 // ---------------------------------------------------------------- BACKGROUND -> BRIDGE (tabs.sendMessage, one frame)
 
-export type ToBridge =
+export type BackgroundToBridge =
   | { kind: 'state'; state: BridgeState }
   /** To the top frame: a hold of any frame of the tab. `frame` is where decisions go back to. */
   | { kind: 'show'; frame: number; hold: string; view: HoldView | null }
@@ -181,7 +181,7 @@ export interface PhotoView {
 /** All of one hold, as the overlay draws it. `before`, `after` of done photos: data: URLs of at most 1024 px. */
 export interface HoldView {
   hold: string;
-  surface: Surface;
+  surface: UploadSurface;
   site: string;
   photos: PhotoView[];
   notice?: Notice;
@@ -207,7 +207,7 @@ export interface Settings {
   recipe: string;
   /** Seconds; null leaves the recipe's own. */
   deadline: number | null;
-  others: Others;
+  others: OtherImagePolicy;
   /** What the person changed of the table in sites.ts: host -> preset, null for the default of all others. */
   presets: Record<string, string | null>;
   /** The preset for sites that the table does not name; null: none. */
@@ -226,7 +226,7 @@ export interface ServerState {
 export interface UploadRecord {
   when: number;
   site: string;
-  surface: Surface;
+  surface: UploadSurface;
   name: string;
   outcome: 'protected' | 'withheld' | 'original';
   /** "12 of 14 checks", from the receipt; "" without one. */
@@ -234,7 +234,7 @@ export interface UploadRecord {
 }
 
 /** An UploadRecord as a bridge tells it: when and where, the background knows itself. */
-export type Settled = Omit<UploadRecord, 'when' | 'site'>;
+export type PhotoOutcome = Omit<UploadRecord, 'when' | 'site'>;
 
 export interface Overview {
   site: string;

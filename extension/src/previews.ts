@@ -1,19 +1,19 @@
 /** Small pictures for the eye: never what is uploaded. */
-import { dataUrl } from './payload';
+import { toDataUrl } from './blob-transfer';
 
 /** Longest edges, in pixels. */
-export const THUMBNAIL = 160;
-export const PREVIEW = 1024;
+export const THUMBNAIL_EDGE = 160;
+export const PREVIEW_EDGE = 1024;
 
 /** data: URLs of the picture, each at most that long; "" where the browser cannot draw the format. */
-export async function previews<const Edges extends readonly number[]>(
+export async function drawPreviews<const Edges extends readonly number[]>(
   bytes: Blob,
   edges: Edges,
 ): Promise<{ [At in keyof Edges]: string }> {
   const none = edges.map(() => '') as { [At in keyof Edges]: string };
   try {
     const picture = await createImageBitmap(bytes);
-    const drawn = await Promise.all(edges.map((edge) => draw(picture, edge)));
+    const drawn = await Promise.all(edges.map((edge) => drawPreview(picture, edge)));
     picture.close();
     return drawn as { [At in keyof Edges]: string };
   } catch {
@@ -21,7 +21,7 @@ export async function previews<const Edges extends readonly number[]>(
   }
 }
 
-async function draw(picture: ImageBitmap, edge: number): Promise<string> {
+async function drawPreview(picture: ImageBitmap, edge: number): Promise<string> {
   const scale = Math.min(1, edge / Math.max(picture.width, picture.height));
   const size = (length: number): number => Math.max(1, Math.round(length * scale));
   const canvas = new OffscreenCanvas(size(picture.width), size(picture.height));
@@ -31,5 +31,5 @@ async function draw(picture: ImageBitmap, edge: number): Promise<string> {
   pen.fillStyle = 'white'; // JPEG has no transparency
   pen.fillRect(0, 0, canvas.width, canvas.height);
   pen.drawImage(picture, 0, 0, canvas.width, canvas.height);
-  return dataUrl(await canvas.convertToBlob({ type: 'image/jpeg', quality: 0.85 }));
+  return toDataUrl(await canvas.convertToBlob({ type: 'image/jpeg', quality: 0.85 }));
 }

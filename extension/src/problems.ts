@@ -1,6 +1,6 @@
 /** Problems and replies, made in one place. */
 import type { Problem, Reply } from './messages';
-import { number, record } from './shape';
+import { number, record } from './validators';
 
 export function problem(code: Problem['code'], detail: string, retryAfter?: number): Problem {
   return retryAfter === undefined ? { code, detail } : { code, detail, retryAfter };
@@ -8,7 +8,7 @@ export function problem(code: Problem['code'], detail: string, retryAfter?: numb
 
 export const ok = <Value>(value: Value): Reply<Value> => ({ ok: true, value });
 
-export const no = (code: Problem['code'], detail: string, retryAfter?: number): { ok: false; problem: Problem } => ({
+export const fail = (code: Problem['code'], detail: string, retryAfter?: number): { ok: false; problem: Problem } => ({
   ok: false,
   problem: problem(code, detail, retryAfter),
 });
@@ -22,20 +22,20 @@ export const TOO_LARGE = problem(
 );
 
 /** Thrown where a handler cannot go on; the router makes a reply of it. */
-export class Refusal extends Error {
+export class ProblemError extends Error {
   constructor(readonly problem: Problem) {
     super(problem.detail);
   }
 }
 
-export const refuse = (code: Problem['code'], detail: string, retryAfter?: number): Refusal =>
-  new Refusal(problem(code, detail, retryAfter));
+export const problemError = (code: Problem['code'], detail: string, retryAfter?: number): ProblemError =>
+  new ProblemError(problem(code, detail, retryAfter));
 
 /** The server's problem details (RFC 9457) as ours. `told`: the JSON of the answer, whatever it is. */
-export function problemOf(status: number, told: unknown, retryAfter?: number): Problem {
+export function problemFromResponse(status: number, told: unknown, retryAfter?: number): Problem {
   const details = record(told) ? told : {};
   const kind = typeof details['type'] === 'string' ? details['type'] : '';
-  const detail = typeof details['detail'] === 'string' ? sentence(details['detail']) : '';
+  const detail = typeof details['detail'] === 'string' ? asSentence(details['detail']) : '';
   if (!kind.startsWith('/problems/') && status < 500) {
     return problem(
       'unreachable',
@@ -55,7 +55,7 @@ function codeOf(status: number, kind: string): Problem['code'] {
 }
 
 /** The server words details as the end of a log line; a person reads a sentence. */
-function sentence(detail: string): string {
+function asSentence(detail: string): string {
   const short = detail.slice(0, 500).trim();
   return short === '' ? '' : `${short.charAt(0).toUpperCase()}${short.slice(1)}${/[.!?]$/.test(short) ? '' : '.'}`;
 }

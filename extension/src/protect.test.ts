@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { fakeBrowser } from 'wxt/testing';
 import type { JobEvent, PhotoStage, Reply, RequestName } from './messages';
-import { no, ok } from './problems';
+import { fail, ok } from './problems';
 import { protect, stageOf, type Protected } from './protect';
-import { JPEG, PROTECTED, RECEIPT } from './testing/server';
+import { JPEG, PROTECTED, RECEIPT } from './testing/fake-server';
 
 type Answers = { [Name in RequestName]?: (body: never, asked: number) => Reply<unknown> | Promise<Reply<unknown>> };
 
@@ -104,18 +104,18 @@ describe('what dies meanwhile is asked again', () => {
   });
   test('a server that is away for a moment', async () => {
     background({
-      follow: (_, count) => (count < 3 ? no('unreachable', '') : ok({ events: [event(1, 'done')] })),
+      follow: (_, count) => (count < 3 ? fail('unreachable', '') : ok({ events: [event(1, 'done')] })),
     });
     expect((await settled(run().reply)).ok).toBe(true);
   });
   test('a server that was restarted and forgot the job: submitted again, once', async () => {
     background({
-      follow: ({ job }: { job: string }) => (job === 'job1' ? no('gone', '') : ok({ events: [event(1, 'done')] })),
+      follow: ({ job }: { job: string }) => (job === 'job1' ? fail('gone', '') : ok({ events: [event(1, 'done')] })),
     });
     expect((await settled(run().reply)).ok).toBe(true);
-    background({ follow: () => no('gone', 'It is gone.') });
+    background({ follow: () => fail('gone', 'It is gone.') });
     asked = [];
-    expect(await settled(run().reply)).toEqual(no('gone', 'It is gone.'));
+    expect(await settled(run().reply)).toEqual(fail('gone', 'It is gone.'));
     const submits = asked.filter(([name]) => name === 'submit').map(([, body]) => body as { key: string });
     expect(submits).toHaveLength(2);
     expect(submits[1]?.key).not.toBe(submits[0]?.key); // another job, not an answer that was lost
@@ -125,13 +125,13 @@ describe('what dies meanwhile is asked again', () => {
 
 describe('it fails with the problem that it met', () => {
   test('a server that stays away', async () => {
-    background({ follow: () => no('unreachable', 'Nothing answers.') });
-    expect(await settled(run().reply)).toEqual(no('unreachable', 'Nothing answers.'));
+    background({ follow: () => fail('unreachable', 'Nothing answers.') });
+    expect(await settled(run().reply)).toEqual(fail('unreachable', 'Nothing answers.'));
     expect(names().at(-1)).toBe('cancel');
   });
   test('a full server is not pressed: the person sees it, and when to try again', async () => {
-    background({ submit: () => no('busy', 'Full.', 15) });
-    expect(await settled(run().reply)).toEqual(no('busy', 'Full.', 15));
+    background({ submit: () => fail('busy', 'Full.', 15) });
+    expect(await settled(run().reply)).toEqual(fail('busy', 'Full.', 15));
     expect(names()).toEqual(['submit']);
   });
   test.each([

@@ -1,7 +1,7 @@
 /** The server's receipt (JSON of GET /v1/jobs/ID/receipt), as far as it is read here. */
 
 /** A number for the protected photo, and the same for a random perturbation of the same PSNR; null: infinite. */
-export interface Pair {
+export interface VersusRandom {
   protected: number | null;
   random: number | null;
 }
@@ -12,16 +12,16 @@ export interface Effect {
   surrogate: string;
   /** 'gauge': the packaged student; it counts only where no real encoder judged. */
   role: 'surrogate' | 'held-out' | 'gauge';
-  shift: Pair;
-  decodedPsnr: Pair | null;
-  decodedLpips: Pair | null;
-  decodedIdentity: Pair | null;
+  shift: VersusRandom;
+  decodedPsnr: VersusRandom | null;
+  decodedLpips: VersusRandom | null;
+  decodedIdentity: VersusRandom | null;
 }
 
 export interface Survival {
   change: string;
   surrogate: string;
-  left: Pair;
+  left: VersusRandom;
 }
 
 export interface Receipt {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { among, hostFrom, presetFor, siteOf, SITES } from './sites';
+import { isListed, parseHost, presetFor, siteOf, BUILT_IN_SITES } from './sites';
 
 describe('a site is named by the table where it stands there, else by its host', () => {
   test.each([
@@ -44,9 +44,9 @@ describe('the preset follows from the site', () => {
 });
 
 test('a site that is off switches off what lies under it, and nothing that merely ends like it', () => {
-  expect(among('m.example.org', ['example.org'])).toBe(true);
-  expect(among('badexample.org', ['example.org'])).toBe(false);
-  expect(among('org', ['example.org'])).toBe(false);
+  expect(isListed('m.example.org', ['example.org'])).toBe(true);
+  expect(isListed('badexample.org', ['example.org'])).toBe(false);
+  expect(isListed('org', ['example.org'])).toBe(false);
 });
 
 test.each([
@@ -58,9 +58,9 @@ test.each([
   ['', undefined],
   ['a b', undefined],
 ])('what a person types, %o, is the host %o', (typed, host) => {
-  expect(hostFrom(typed)).toBe(host);
+  expect(parseHost(typed)).toBe(host);
 });
 
 test('every host of the table is a host as browsers write it', () => {
-  for (const host of Object.keys(SITES)) expect(hostFrom(host)).toBe(host);
+  for (const host of Object.keys(BUILT_IN_SITES)) expect(parseHost(host)).toBe(host);
 });

@@ -2,8 +2,8 @@
 import { browser } from 'wxt/browser';
 import type { Settings } from '../messages';
 import { readSettings } from '../settings';
-import { among, siteOf } from '../sites';
-import { countOf } from './jobs';
+import { isListed, siteOf } from '../sites';
+import { countJobs } from './jobs';
 
 const BUSY = '#1d5fd1';
 const OFF = '#5f6368';
@@ -13,9 +13,9 @@ export function badgeText(held: number, enabled: boolean): string {
   return enabled ? '' : 'off';
 }
 
-export async function paint(tab: number, url: string, settings: Settings): Promise<void> {
-  const held = await countOf(tab);
-  const enabled = settings.enabled && !among(siteOf(url, settings.presets), settings.off);
+export async function updateBadge(tab: number, url: string, settings: Settings): Promise<void> {
+  const held = await countJobs(tab);
+  const enabled = settings.enabled && !isListed(siteOf(url, settings.presets), settings.off);
   const tabId = tab;
   // The tab may be gone by now.
   await Promise.allSettled([
@@ -25,8 +25,8 @@ export async function paint(tab: number, url: string, settings: Settings): Promi
 }
 
 /** For a tab of which only the number is known. */
-export async function repaint(tab: number): Promise<void> {
+export async function refreshBadge(tab: number): Promise<void> {
   if (tab < 0) return;
   const found = await browser.tabs.get(tab).catch(() => undefined);
-  if (found !== undefined) await paint(tab, found.url ?? '', await readSettings());
+  if (found !== undefined) await updateBadge(tab, found.url ?? '', await readSettings());
 }

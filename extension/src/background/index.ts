@@ -1,30 +1,30 @@
 /** The background: every listener is set in the first turn, because the browser wakes the worker for those alone. */
 import { browser } from 'wxt/browser';
-import { inject, welcome } from './install';
+import { injectIntoOpenTabs, openWelcomePage } from './first-run';
 import { cancelAll } from './jobs';
-import { watch } from './leaks';
-import { closeStorage } from './pairing';
-import { answer } from './requests';
-import { menu, watchMenu } from './save';
-import { push } from './tabs';
-import { KEY, settingsFrom } from '../settings';
-import { forget } from './uploads';
+import { watchRequests } from './leak-alarm';
+import { restrictStorage } from './pairing';
+import { answerRequest } from './requests';
+import { createMenu, watchMenu } from './protect-and-save';
+import { pushSettings } from './tabs';
+import { SETTINGS_KEY, parseSettings } from '../settings';
+import { forgetTab } from './upload-history';
 
 export function start(): void {
-  closeStorage();
+  restrictStorage();
   browser.runtime.onMessage.addListener((message: unknown, sender, respond) => {
-    void answer(message, sender).then(respond);
+    void answerRequest(message, sender).then(respond);
     return true;
   });
   browser.runtime.onInstalled.addListener(({ reason }) => {
-    menu();
-    if (reason === 'install') void Promise.allSettled([welcome(), inject()]);
+    createMenu();
+    if (reason === 'install') void Promise.allSettled([openWelcomePage(), injectIntoOpenTabs()]);
   });
-  browser.runtime.onStartup.addListener(menu);
-  browser.tabs.onRemoved.addListener((tab) => void Promise.allSettled([cancelAll(tab), forget(tab)]));
+  browser.runtime.onStartup.addListener(createMenu);
+  browser.tabs.onRemoved.addListener((tab) => void Promise.allSettled([cancelAll(tab), forgetTab(tab)]));
   browser.storage.local.onChanged.addListener((changes) => {
-    if (changes[KEY] !== undefined) void push(settingsFrom(changes[KEY].newValue));
+    if (changes[SETTINGS_KEY] !== undefined) void pushSettings(parseSettings(changes[SETTINGS_KEY].newValue));
   });
   watchMenu();
-  watch();
+  watchRequests();
 }

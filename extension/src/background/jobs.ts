@@ -1,28 +1,28 @@
 /** Jobs at the server and whose they are, so that a closed tab, or a page that was left, frees the server. */
 import type { JobEvent, Requests } from '../messages';
-import { refuse } from '../problems';
+import { problemError } from '../problems';
 import { readSettings } from '../settings';
-import { count, map, number, object } from '../shape';
+import { count, map, number, object } from '../validators';
 import { presetFor } from '../sites';
-import * as api from './api';
-import { server } from './pairing';
-import { stored } from './stored';
+import * as api from './server-api';
+import { pairedServer } from './pairing';
+import { storedValue } from './stored-value';
 
 /** A frame of a tab; `tab` is -1 for a page of the extension outside of tabs. */
-export interface Place {
+export interface JobOwner {
   tab: number;
   frame: number;
 }
 
-const jobs = stored('session', 'jobs', map(object({ tab: number, frame: count })), {});
+const jobs = storedValue('session', 'jobs', map(object({ tab: number, frame: count })), {});
 
 export async function submit(
   photo: Blob,
   key: string,
   site: string,
-  place: Place,
+  place: JobOwner,
 ): Promise<Requests['submit']['reply']> {
-  const [paired, settings] = await Promise.all([server(), readSettings()]);
+  const [paired, settings] = await Promise.all([pairedServer(), readSettings()]);
   const preset = presetFor(site, settings.presets, settings.fallback);
   const { recipe, deadline } = settings;
   const job = await api.submit(paired, photo, key, { recipe, preset, deadline });
@@ -31,40 +31,41 @@ export async function submit(
 }
 
 /** Throws a Refusal where the job is not of that tab: nobody reads another tab's photos. */
-export async function follow(job: string, after: number, place: Place): Promise<JobEvent[]> {
-  const [paired] = await Promise.all([server(), own(job, place)]);
+export async function follow(job: string, after: number, place: JobOwner): Promise<JobEvent[]> {
+  const [paired] = await Promise.all([pairedServer(), requireOwner(job, place)]);
   return api.follow(paired, job, after);
 }
 
-export async function result(job: string, place: Place): Promise<Awaited<ReturnType<typeof api.result>>> {
-  const [paired] = await Promise.all([server(), own(job, place)]);
+export async function result(job: string, place: JobOwner): Promise<Awaited<ReturnType<typeof api.result>>> {
+  const [paired] = await Promise.all([pairedServer(), requireOwner(job, place)]);
   return api.result(paired, job);
 }
 
 /** Never fails. */
-export async function cancel(job: string, place: Place): Promise<void> {
+export async function cancel(job: string, place: JobOwner): Promise<void> {
   const all = await jobs.read();
-  if (all[job]?.tab === place.tab) await drop([job]);
+  if (all[job]?.tab === place.tab) await cancelJobs([job]);
 }
 
 /** Those of a tab, or of one of its frames alone. */
 export async function cancelAll(tab: number, frame?: number): Promise<void> {
   const all = Object.entries(await jobs.read());
-  await drop(all.filter(([, at]) => at.tab === tab && (frame ?? at.frame) === at.frame).map(([job]) => job));
+  await cancelJobs(all.filter(([, at]) => at.tab === tab && (frame ?? at.frame) === at.frame).map(([job]) => job));
 }
 
 /** How many photos of a tab are with the server. */
-export async function countOf(tab: number): Promise<number> {
+export async function countJobs(tab: number): Promise<number> {
   return Object.values(await jobs.read()).filter((at) => at.tab === tab).length;
 }
 
-async function own(job: string, place: Place): Promise<void> {
-  if ((await jobs.read())[job]?.tab !== place.tab) throw refuse('gone', 'This photo is no longer with the server.');
+async function requireOwner(job: string, place: JobOwner): Promise<void> {
+  if ((await jobs.read())[job]?.tab !== place.tab)
+    throw problemError('gone', 'This photo is no longer with the server.');
 }
 
-async function drop(dropped: string[]): Promise<void> {
+async function cancelJobs(dropped: string[]): Promise<void> {
   if (dropped.length === 0) return;
   await jobs.change((all) => Object.fromEntries(Object.entries(all).filter(([job]) => !dropped.includes(job))));
   // A server that cannot be told forgets by itself, in minutes.
-  await Promise.allSettled(dropped.map(async (job) => api.cancel(await server(), job)));
+  await Promise.allSettled(dropped.map(async (job) => api.cancel(await pairedServer(), job)));
 }

@@ -2,24 +2,24 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { fakeBrowser } from 'wxt/testing';
 import type { Reply, RequestName } from '../messages';
-import { DEFAULTS } from '../settings';
-import { CODE, events, JPEG, KEY, RECEIPT, TOKEN, ToyServer, PROTECTED } from '../testing/server';
+import { DEFAULT_SETTINGS } from '../settings';
+import { CODE, events, JPEG, KEY, RECEIPT, TOKEN, FakeServer, PROTECTED } from '../testing/fake-server';
 import { cancelAll } from './jobs';
-import { answer } from './requests';
+import { answerRequest } from './requests';
 
 const SITE = 'https://www.instagram.com/';
 const bridge = { id: 'test-extension-id', url: SITE, frameId: 0, tab: { id: 7, url: SITE } };
 const inFrame = { ...bridge, url: 'https://elsewhere.example/', frameId: 3 };
 const page = { id: 'test-extension-id', url: 'chrome-extension://test-extension-id/options.html' };
 
-let toy: ToyServer;
+let toy: FakeServer;
 let address: string;
 /** What the tabs were told, and what they answer. */
 let told: [number, unknown, unknown][];
 let listening: boolean;
 
 const send = (name: RequestName, body: unknown, sender: object = bridge): Promise<Reply<never>> =>
-  answer({ name, body }, sender as never) as Promise<Reply<never>>;
+  answerRequest({ name, body }, sender as never) as Promise<Reply<never>>;
 
 const photo = (): Blob => new Blob([JPEG]);
 
@@ -41,7 +41,7 @@ beforeEach(async () => {
     if (!listening) throw new Error('Could not establish connection. Receiving end does not exist.');
     return true;
   }) as never;
-  toy = new ToyServer();
+  toy = new FakeServer();
   address = await toy.start();
 });
 afterEach(async () => {
@@ -177,12 +177,12 @@ describe('a photo', () => {
     expect(await send('result', { job: 'job1' }, other)).toMatchObject({ problem: { code: 'gone' } });
     expect(await send('follow', { job: 'job1', after: 0 }, other)).toMatchObject({ problem: { code: 'gone' } });
     await value('cancel', { job: 'job1' }, other);
-    expect(toy.asked).not.toContain('DELETE /v1/jobs/job1');
+    expect(toy.requestLines).not.toContain('DELETE /v1/jobs/job1');
   });
   test('is cancelled at the server, also when that is gone', async () => {
     await value('submit', { photo: photo(), key: KEY });
     await value('cancel', { job: 'job1' });
-    expect(toy.asked.at(-1)).toBe('DELETE /v1/jobs/job1');
+    expect(toy.requestLines.at(-1)).toBe('DELETE /v1/jobs/job1');
     expect(await value('cancel', { job: 'unknown' })).toBeNull();
     await value('submit', { photo: photo(), key: KEY });
     await toy.stop();
@@ -192,13 +192,13 @@ describe('a photo', () => {
   test('whose page was left before the server answered is cancelled', async () => {
     listening = false;
     expect(await send('submit', { photo: photo(), key: KEY })).toMatchObject({ problem: { code: 'gone' } });
-    expect(toy.asked.at(-1)).toBe('DELETE /v1/jobs/job1');
+    expect(toy.requestLines.at(-1)).toBe('DELETE /v1/jobs/job1');
   });
 });
 
 describe('a page that is left frees the server', () => {
   beforeEach(paired);
-  const cancelled = (): string[] => toy.asked.filter((asked) => asked.startsWith('DELETE')).toSorted();
+  const cancelled = (): string[] => toy.requestLines.filter((asked) => asked.startsWith('DELETE')).toSorted();
 
   test('a new document of the top frame: every job of the tab', async () => {
     await value('submit', { photo: photo(), key: KEY });
@@ -238,7 +238,7 @@ describe('how a tab is to be treated', () => {
     expect(await send('change', { enabled: false, deadline: -3 }, page)).toMatchObject({
       problem: { code: 'refused', detail: expect.stringContaining('deadline') as string },
     });
-    expect(await value('settings', {}, page)).toEqual(DEFAULTS);
+    expect(await value('settings', {}, page)).toEqual(DEFAULT_SETTINGS);
   });
   test('changes made at once all hold', async () => {
     await Promise.all([
@@ -247,7 +247,7 @@ describe('how a tab is to be treated', () => {
       value('change', { off: ['a.example'] }, page),
     ]);
     expect(await value('settings', {}, page)).toEqual({
-      ...DEFAULTS,
+      ...DEFAULT_SETTINGS,
       enabled: false,
       recipe: 'draft',
       off: ['a.example'],
@@ -298,7 +298,7 @@ test('the popup sees the latest uploads of its tab, of this tab alone', async ()
 test('a stream that is cut short is no end: the job can be asked for again', async () => {
   await paired();
   await value('submit', { photo: photo(), key: KEY });
-  toy.acts.set('GET /v1/jobs/job1/events', ({ headers }, respond) =>
+  toy.handlers.set('GET /v1/jobs/job1/events', ({ headers }, respond) =>
     events(respond, [['started', {}]], Number(headers['last-event-id'])),
   );
   expect(await value('follow', { job: 'job1', after: 0 })).toMatchObject({ events: [{ event: 'started' }] });

@@ -1,23 +1,23 @@
 /** Every request, who may make it, and who answers it. */
 import { browser, type Browser } from 'wxt/browser';
 import type { Payload, Reply, RequestName, Requests, Settings } from '../messages';
-import { pack, unpack } from '../payload';
-import { no, ok, refuse, Refusal, TOO_LARGE } from '../problems';
-import { blob, record } from '../shape';
-import { changesFrom, KEY, readSettings, settingsFrom } from '../settings';
-import { among, siteOf } from '../sites';
-import { repaint } from './badge';
-import { BODIES } from './bodies';
+import { packBlob, unpackBlob } from '../blob-transfer';
+import { fail, ok, problemError, ProblemError, TOO_LARGE } from '../problems';
+import { blob, record } from '../validators';
+import { parseChanges, SETTINGS_KEY, readSettings, parseSettings } from '../settings';
+import { isListed, siteOf } from '../sites';
+import { refreshBadge } from './badge';
+import { REQUEST_SCHEMAS } from './request-schemas';
 import * as jobs from './jobs';
 import { choices, pair, serverState } from './pairing';
-import { saveSource } from './save';
-import { reachable, stateOf, tell } from './tabs';
-import * as uploads from './uploads';
+import { loadSource } from './protect-and-save';
+import { isReachable, stateOf, sendToTab } from './tabs';
+import * as uploads from './upload-history';
 
 /** Who asks, as the browser tells it. */
-export interface Sender extends jobs.Place {
+export interface Sender extends jobs.JobOwner {
   /** A page of this extension; else a content script. */
-  ours: boolean;
+  isExtensionPage: boolean;
   /** Of the tab's top frame. */
   url: string;
   document: string | undefined;
@@ -28,7 +28,7 @@ type Handlers = {
 };
 
 /** What concerns a whole browser is for the extension's own pages; what concerns a hold, for the bridges. */
-const ONLY_PAGES: readonly RequestName[] = [
+const PAGES_ONLY: readonly RequestName[] = [
   'overview',
   'settings',
   'change',
@@ -37,12 +37,12 @@ const ONLY_PAGES: readonly RequestName[] = [
   'choices',
   'saveSource',
 ];
-const ONLY_BRIDGES: readonly RequestName[] = ['state', 'show', 'decide', 'settled'];
+const BRIDGES_ONLY: readonly RequestName[] = ['state', 'show', 'decide', 'settled'];
 
 const HANDLERS: Handlers = {
   async state({ fresh }, from) {
     if (fresh === true) void jobs.cancelAll(from.tab, from.frame === 0 ? undefined : from.frame);
-    if (from.frame === 0) void repaint(from.tab);
+    if (from.frame === 0) void refreshBadge(from.tab);
     return stateOf(from.url, await readSettings());
   },
 
@@ -52,12 +52,17 @@ const HANDLERS: Handlers = {
 
   async submit({ photo, key }, from) {
     const { presets } = await readSettings();
-    const reply = await jobs.submit(unpack(photo), key, from.ours ? '' : siteOf(from.url, presets), from);
-    if (!(await isThere(from))) {
+    const reply = await jobs.submit(
+      unpackBlob(photo),
+      key,
+      from.isExtensionPage ? '' : siteOf(from.url, presets),
+      from,
+    );
+    if (!(await isStillOpen(from))) {
       await jobs.cancel(reply.job, from);
-      throw refuse('gone', 'The page was left.');
+      throw problemError('gone', 'The page was left.');
     }
-    void repaint(from.tab);
+    void refreshBadge(from.tab);
     return reply;
   },
 
@@ -72,25 +77,25 @@ const HANDLERS: Handlers = {
 
   async cancel({ job }, from) {
     await jobs.cancel(job, from);
-    void repaint(from.tab);
+    void refreshBadge(from.tab);
     return null;
   },
 
   async show({ view, hold }, from) {
-    const heard = await tell(from.tab, { kind: 'show', frame: from.frame, hold, view }, { frameId: 0 });
-    if (heard !== true) throw refuse('internal', 'The top frame of this tab has no script of ours.');
+    const heard = await sendToTab(from.tab, { kind: 'show', frame: from.frame, hold, view }, { frameId: 0 });
+    if (heard !== true) throw problemError('internal', 'The top frame of this tab has no script of ours.');
     return null;
   },
 
   async settled({ photos }, from) {
     const { presets } = await readSettings();
-    await uploads.record(from.tab, siteOf(from.url, presets), photos);
+    await uploads.recordUploads(from.tab, siteOf(from.url, presets), photos);
     return null;
   },
 
   async decide({ decision, frame }, from) {
-    if (from.frame !== 0) throw refuse('internal', 'Only the top frame shows decisions.');
-    await tell(from.tab, { kind: 'decide', decision }, { frameId: frame });
+    if (from.frame !== 0) throw problemError('internal', 'Only the top frame shows decisions.');
+    await sendToTab(from.tab, { kind: 'decide', decision }, { frameId: frame });
     return null;
   },
 
@@ -98,11 +103,11 @@ const HANDLERS: Handlers = {
     const [settings, server, known, here] = await Promise.all([
       readSettings(),
       serverState(),
-      uploads.ofTab(tab),
-      reachable(tab),
+      uploads.uploadsOfTab(tab),
+      isReachable(tab),
     ]);
     const site = siteOf(url, settings.presets);
-    const enabledHere = !among(site, settings.off);
+    const enabledHere = !isListed(site, settings.off);
     return { site, enabled: settings.enabled, enabledHere, reachable: here, server, ...known };
   },
 
@@ -111,9 +116,9 @@ const HANDLERS: Handlers = {
   },
 
   async change(asked) {
-    const { changes, bad } = changesFrom(asked);
-    if (bad.length > 0) throw refuse('refused', `These settings cannot be taken: ${bad.join(', ')}.`);
-    return change(changes);
+    const { changes, bad } = parseChanges(asked);
+    if (bad.length > 0) throw problemError('refused', `These settings cannot be taken: ${bad.join(', ')}.`);
+    return changeSettings(changes);
   },
 
   async pair(wish) {
@@ -129,30 +134,34 @@ const HANDLERS: Handlers = {
   },
 
   async saveSource({ key, base64 }) {
-    const { file, name } = await saveSource(key);
+    const { file, name } = await loadSource(key);
     return { file: await packed(file, base64), name };
   },
 };
 
 /** The answer to a message; undefined for what is none of ours. Never throws. */
-export async function answer(message: unknown, sender: Browser.runtime.MessageSender): Promise<Reply<unknown>> {
-  if (sender.id !== browser.runtime.id) return no('internal', 'This is not for others.');
+export async function answerRequest(message: unknown, sender: Browser.runtime.MessageSender): Promise<Reply<unknown>> {
+  if (sender.id !== browser.runtime.id) return fail('internal', 'This is not for others.');
   if (!record(message) || typeof message['name'] !== 'string' || !Object.hasOwn(HANDLERS, message['name'])) {
-    return no('internal', 'No such request.');
+    return fail('internal', 'No such request.');
   }
   const name = message['name'] as RequestName;
   const from = senderOf(sender);
-  if ((from.ours ? ONLY_BRIDGES : ONLY_PAGES).includes(name)) return no('internal', 'This is not for you to ask.');
+  if ((from.isExtensionPage ? BRIDGES_ONLY : PAGES_ONLY).includes(name))
+    return fail('internal', 'This is not for you to ask.');
   return run(name, message['body'], from);
 }
 
 async function run<Name extends RequestName>(name: Name, body: unknown, from: Sender): Promise<Reply<unknown>> {
-  if (!BODIES[name](body)) return no('internal', `The request ${name} cannot be read.`);
+  if (!REQUEST_SCHEMAS[name](body)) return fail('internal', `The request ${name} cannot be read.`);
   try {
     return ok(await HANDLERS[name](body, from));
   } catch (error) {
-    if (error instanceof Refusal) return { ok: false, problem: error.problem };
-    return no('internal', `Something went wrong in the extension: ${error instanceof Error ? error.name : 'unknown'}.`);
+    if (error instanceof ProblemError) return { ok: false, problem: error.problem };
+    return fail(
+      'internal',
+      `Something went wrong in the extension: ${error instanceof Error ? error.name : 'unknown'}.`,
+    );
   }
 }
 
@@ -160,7 +169,7 @@ function senderOf(sender: Browser.runtime.MessageSender): Sender {
   const url = sender.url ?? '';
   const frame = sender.frameId ?? 0;
   return {
-    ours: url.startsWith(browser.runtime.getURL('/')),
+    isExtensionPage: url.startsWith(browser.runtime.getURL('/')),
     tab: sender.tab?.id ?? -1,
     frame,
     // While a tab moves on, its own word on where it is comes late: the top frame's is exact.
@@ -170,28 +179,28 @@ function senderOf(sender: Browser.runtime.MessageSender): Sender {
 }
 
 /** Whether the page that asked is still open. Firefox cannot address one document. */
-async function isThere(from: Sender): Promise<boolean> {
-  if (from.ours) return true;
+async function isStillOpen(from: Sender): Promise<boolean> {
+  if (from.isExtensionPage) return true;
   const to =
     from.document === undefined || import.meta.env.FIREFOX ? { frameId: from.frame } : { documentId: from.document };
-  return (await tell(from.tab, { kind: 'ping' }, to)) === true;
+  return (await sendToTab(from.tab, { kind: 'ping' }, to)) === true;
 }
 
 async function packed(file: Blob, base64 = false): Promise<Payload> {
-  const found = await pack(file, base64);
-  if (found === undefined) throw new Refusal(TOO_LARGE);
+  const found = await packBlob(file, base64);
+  if (found === undefined) throw new ProblemError(TOO_LARGE);
   return found;
 }
 
-let turn: Promise<unknown> = Promise.resolve();
+let lastChange: Promise<unknown> = Promise.resolve();
 
 /** One change after the other, or the second would undo the first. */
-function change(changes: Partial<Settings>): Promise<Settings> {
-  const changed = turn.then(async () => {
-    const settings = settingsFrom({ ...(await readSettings()), ...changes });
-    await browser.storage.local.set({ [KEY]: settings });
+function changeSettings(changes: Partial<Settings>): Promise<Settings> {
+  const changed = lastChange.then(async () => {
+    const settings = parseSettings({ ...(await readSettings()), ...changes });
+    await browser.storage.local.set({ [SETTINGS_KEY]: settings });
     return settings;
   });
-  turn = changed.catch(() => undefined);
+  lastChange = changed.catch(() => undefined);
   return changed;
 }

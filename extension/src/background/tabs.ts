@@ -1,15 +1,15 @@
 /** The tabs: how each is to be treated, and messages to their bridges. */
 import { browser } from 'wxt/browser';
-import type { BridgeState, Settings, ToBridge } from '../messages';
+import type { BridgeState, Settings, BackgroundToBridge } from '../messages';
 import { readSettings } from '../settings';
-import { among, siteOf } from '../sites';
-import { paint } from './badge';
+import { isListed, siteOf } from '../sites';
+import { updateBadge } from './badge';
 
 export function stateOf(url: string, settings: Settings): BridgeState {
   const site = siteOf(url, settings.presets);
   return {
-    enabled: settings.enabled && !among(site, settings.off),
-    trusted: !among(site, settings.untrusted),
+    enabled: settings.enabled && !isListed(site, settings.off),
+    trusted: !isListed(site, settings.untrusted),
     others: settings.others,
     site,
   };
@@ -28,19 +28,23 @@ export async function siteOfTab(tab: number): Promise<string> {
 }
 
 /** After a change of the settings: every frame of every tab is told. */
-export async function push(settings: Settings): Promise<void> {
+export async function pushSettings(settings: Settings): Promise<void> {
   const tabs = await browser.tabs.query({});
   await Promise.all(
     tabs.map(async ({ id, url }) => {
       if (id === undefined) return;
-      await tell(id, { kind: 'state', state: stateOf(url ?? '', settings) });
-      await paint(id, url ?? '', settings);
+      await sendToTab(id, { kind: 'state', state: stateOf(url ?? '', settings) });
+      await updateBadge(id, url ?? '', settings);
     }),
   );
 }
 
 /** The answer of a tab's bridges, or of one frame's; undefined where none listens. */
-export async function tell(tab: number, message: ToBridge, to: { frameId?: number; documentId?: string } = {}) {
+export async function sendToTab(
+  tab: number,
+  message: BackgroundToBridge,
+  to: { frameId?: number; documentId?: string } = {},
+) {
   try {
     return (await browser.tabs.sendMessage(tab, message, to)) as unknown;
   } catch {
@@ -49,6 +53,6 @@ export async function tell(tab: number, message: ToBridge, to: { frameId?: numbe
 }
 
 /** Whether the top frame of a tab has a bridge. */
-export async function reachable(tab: number): Promise<boolean> {
-  return (await tell(tab, { kind: 'ping' }, { frameId: 0 })) === true;
+export async function isReachable(tab: number): Promise<boolean> {
+  return (await sendToTab(tab, { kind: 'ping' }, { frameId: 0 })) === true;
 }

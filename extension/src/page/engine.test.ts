@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
-import type { FromPage, PageState, ToPage, Verdict } from '../messages';
+import type { PageToBridge, PageState, BridgeToPage, Verdict } from '../messages';
 import { Engine } from './engine';
 
 // Real ports and real Blobs: those of happy-dom do not clone each other.
@@ -19,20 +19,20 @@ const ON: PageState = { enabled: true, trusted: true, others: 'pass' };
 
 /** The bridge's end, by hand. */
 class Bridge {
-  readonly heard: FromPage[] = [];
+  readonly heard: PageToBridge[] = [];
   readonly #port: MessagePort;
 
   constructor(engine: Engine, state: PageState | null = ON) {
     const channel = new MessageChannel();
     this.#port = channel.port2;
-    channel.port2.onmessage = (event) => this.heard.push(event.data as FromPage);
+    channel.port2.onmessage = (event) => this.heard.push(event.data as PageToBridge);
     engine.connect(channel.port1);
     if (state !== null) this.say({ kind: 'state', state });
   }
-  say(message: ToPage): void {
+  say(message: BridgeToPage): void {
     this.#port.postMessage(message);
   }
-  get holds(): (FromPage & { kind: 'hold' })[] {
+  get holds(): (PageToBridge & { kind: 'hold' })[] {
     return this.heard.filter((message) => message.kind === 'hold');
   }
   async held(count = 1): Promise<void> {
@@ -42,7 +42,7 @@ class Bridge {
   }
   /** The same verdict on every photo of the hold. */
   decide(at: number, verdict: Verdict): void {
-    const { hold } = this.holds[at] as FromPage & { kind: 'hold' };
+    const { hold } = this.holds[at] as PageToBridge & { kind: 'hold' };
     this.say({
       kind: 'verdict',
       hold: hold.id,
@@ -131,11 +131,11 @@ describe('Engine', () => {
     const bridge = new Bridge(engine, null);
     const file = photo(3);
     const { outcomes } = engine.settle('input', [file]);
-    expect(engine.off).toBe(false);
+    expect(engine.isOff).toBe(false);
     await bridge.held();
     bridge.say({ kind: 'state', state: { ...ON, enabled: false } });
     expect(await outcomes).toEqual([file]);
-    expect(engine.off).toBe(true);
+    expect(engine.isOff).toBe(true);
   });
 
   it('gives nothing when no bridge ever comes', async () => {
@@ -173,7 +173,7 @@ describe('Engine', () => {
     await settledState(engine);
     const whole = photo(3);
     const part = whole.slice(0, 4500);
-    engine.registry.inherit(part, whole);
+    engine.allowedBytes.inherit(part, whole);
     expect(await engine.settle('network', [part]).outcomes).toEqual([null]);
     expect(bridge.holds).toHaveLength(0);
   });

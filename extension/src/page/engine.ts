@@ -2,41 +2,41 @@
  * Holds photos until the bridge gives a verdict on them. Everything that goes wrong ends as "nothing": the site gets a
  * photo only if it is protected, or if the person said so.
  */
-import type { FromPage, HeldPhoto, Notice, PageState, Surface, ToPage, Verdict } from '../messages';
-import { HEAD, sniff } from '../photos';
-import { dress, isOtherImage } from './files';
-import { fingerprint, type Fingerprint } from './hash';
+import type { PageToBridge, HeldPhoto, Notice, PageState, UploadSurface, BridgeToPage, Verdict } from '../messages';
+import { SNIFF_BYTES, sniffImage } from '../sniff-photo';
+import { withMetadataOf, isOtherImage } from './files';
+import { fingerprint, type Fingerprint } from './fingerprint';
 import {
   bytesOf,
-  dataOf,
-  hearFrom,
+  messageData,
+  onPortMessage,
   isBlob,
-  later,
+  setTimer,
   nameOf,
-  postTo,
+  postToPort,
   sliceOf,
   sizeOf,
-  Table,
-  whenClosed,
-} from './natives';
-import { Registry } from './registry';
+  SafeMap,
+  onPortClose,
+} from './primordials';
+import { AllowedBytes } from './allowed-bytes';
 
 /** How long a hold waits for a bridge that never came (the extension was updated, the browser forbids it here). */
-const BRIDGE_PATIENCE = 10_000;
+const BRIDGE_TIMEOUT = 10_000;
 /** Single files that a site asks for one by one (entries of a directory, handles) within this time are one hold. */
-const GATHERING = 30;
+const BATCH_WINDOW = 30;
 
 /** What the site gets for one file: itself, its protected self, or null: nothing. */
 export type Outcome = Blob | null;
 
-export interface Settling {
+export interface PendingOutcomes {
   outcomes: Promise<Outcome[]>;
   /** Nobody waits any more. */
   drop: () => void;
 }
 
 /** A photo that the bridge was asked about. Several picks of the same one wait for the same verdict. */
-interface Asked {
+interface PendingPhoto {
   verdict: Promise<Verdict>;
   give: (verdict: Verdict) => void;
   print: Fingerprint;
@@ -45,7 +45,7 @@ interface Asked {
 
 interface OpenHold {
   id: string;
-  photos: Table<string, Asked>;
+  photos: SafeMap<string, PendingPhoto>;
   waiting: number;
   /** Made before the first state arrived: released where that says "off". */
   early: boolean;
@@ -54,24 +54,24 @@ interface OpenHold {
 const NOTHING: Verdict = { kind: 'nothing' };
 
 export class Engine {
-  readonly registry = new Registry();
+  readonly allowedBytes = new AllowedBytes();
   #state: PageState | null = null;
   #port: MessagePort | null = null;
-  #gone = false;
-  #unsent: FromPage[] = [];
-  readonly #holds = new Table<string, OpenHold>();
+  #bridgeGone = false;
+  #unsent: PageToBridge[] = [];
+  readonly #holds = new SafeMap<string, OpenHold>();
   /** By content. */
-  readonly #asked = new Table<string, Asked>();
+  readonly #pending = new SafeMap<string, PendingPhoto>();
   #count = 0;
-  readonly #patience: number;
-  readonly #gathering = new Table<Surface, { files: Blob[]; settled: Promise<Outcome[]> }>();
+  readonly #bridgeTimeout: number;
+  readonly #batches = new SafeMap<UploadSurface, { files: Blob[]; settled: Promise<Outcome[]> }>();
 
-  constructor(patience = BRIDGE_PATIENCE) {
-    this.#patience = patience;
+  constructor(patience = BRIDGE_TIMEOUT) {
+    this.#bridgeTimeout = patience;
   }
 
   /** Protection is off here: everything goes as if the extension were not there. */
-  get off(): boolean {
+  get isOff(): boolean {
     return this.#state !== null && !this.#state.enabled;
   }
 
@@ -79,7 +79,7 @@ export class Engine {
     return this.#state?.trusted ?? true;
   }
 
-  get refusesOthers(): boolean {
+  get refusesOtherImages(): boolean {
     return this.#state?.others === 'refuse';
   }
 
@@ -87,24 +87,24 @@ export class Engine {
 
   connect(port: MessagePort): void {
     this.#port = port;
-    hearFrom(port, (event) => {
-      this.#hear(dataOf(event) as ToPage);
+    onPortMessage(port, (event) => {
+      this.#onMessage(messageData(event) as BridgeToPage);
     });
-    whenClosed(port, () => {
-      this.#fail();
+    onPortClose(port, () => {
+      this.#onBridgeGone();
     });
     const unsent = this.#unsent;
     this.#unsent = [];
-    for (let index = 0; index < unsent.length; index += 1) this.#send(unsent[index] as FromPage);
+    for (let index = 0; index < unsent.length; index += 1) this.#send(unsent[index] as PageToBridge);
   }
 
-  #send(message: FromPage): void {
-    if (this.#gone) return;
+  #send(message: PageToBridge): void {
+    if (this.#bridgeGone) return;
     if (this.#port === null) this.#unsent[this.#unsent.length] = message;
-    else postTo(this.#port, message);
+    else postToPort(this.#port, message);
   }
 
-  #hear(message: ToPage): void {
+  #onMessage(message: BridgeToPage): void {
     if (message.kind === 'state') {
       const first = this.#state === null;
       this.#state = message.state;
@@ -112,7 +112,7 @@ export class Engine {
     } else {
       const hold = this.#holds.get(message.hold);
       if (hold === undefined) return;
-      this.#close(hold, (id) => message.verdicts[id] ?? NOTHING);
+      this.#closeHold(hold, (id) => message.verdicts[id] ?? NOTHING);
     }
   }
 
@@ -120,26 +120,26 @@ export class Engine {
     for (const id of this.#holds.keys()) {
       const hold = this.#holds.get(id);
       if (hold?.early !== true) continue;
-      this.#close(hold, () => ({ kind: 'original' }));
+      this.#closeHold(hold, () => ({ kind: 'original' }));
       this.#send({ kind: 'drop', hold: id });
     }
   }
 
-  #close(hold: OpenHold, verdictOf: (photo: string) => Verdict): void {
+  #closeHold(hold: OpenHold, verdictOf: (photo: string) => Verdict): void {
     this.#holds.delete(hold.id);
     for (const id of hold.photos.keys()) {
-      const asked = hold.photos.get(id) as Asked;
-      this.#asked.delete(asked.print.whole);
+      const asked = hold.photos.get(id) as PendingPhoto;
+      this.#pending.delete(asked.print.whole);
       asked.give(verdictOf(id));
     }
   }
 
   /** No bridge, or none any more: nothing goes out from here until the page is loaded anew. */
-  #fail(): void {
-    if (this.#gone) return;
-    this.#gone = true;
+  #onBridgeGone(): void {
+    if (this.#bridgeGone) return;
+    this.#bridgeGone = true;
     this.#unsent = [];
-    for (const id of this.#holds.keys()) this.#close(this.#holds.get(id) as OpenHold, () => NOTHING);
+    for (const id of this.#holds.keys()) this.#closeHold(this.#holds.get(id) as OpenHold, () => NOTHING);
   }
 
   // ------------------------------------------------------------- what a surface asks
@@ -149,7 +149,7 @@ export class Engine {
   }
 
   /** GIF and SVG that pass at once: told, where the person wants to know. */
-  tellOthers(files: readonly Blob[]): void {
+  noticeOtherImages(files: readonly Blob[]): void {
     if (this.#state?.others !== 'tell') return;
     const vectors: string[] = [];
     const animations: string[] = [];
@@ -163,7 +163,7 @@ export class Engine {
   }
 
   /** What becomes of files that one act of the person brought. Never rejects. */
-  settle(surface: Surface, files: readonly Blob[]): Settling {
+  settle(surface: UploadSurface, files: readonly Blob[]): PendingOutcomes {
     const joined: OpenHold[] = [];
     let dropped = false;
     const join = (hold: OpenHold): void => {
@@ -173,19 +173,19 @@ export class Engine {
     };
     const drop = (): void => {
       dropped = true;
-      for (let index = 0; index < joined.length; index += 1) this.#leave(joined[index] as OpenHold);
+      for (let index = 0; index < joined.length; index += 1) this.#leaveHold(joined[index] as OpenHold);
       joined.length = 0;
     };
     return { outcomes: this.#settle(surface, files, join), drop };
   }
 
-  async #settle(surface: Surface, files: readonly Blob[], join: (hold: OpenHold) => void): Promise<Outcome[]> {
+  async #settle(surface: UploadSurface, files: readonly Blob[], join: (hold: OpenHold) => void): Promise<Outcome[]> {
     const outcomes: Outcome[] = [];
-    const pending: (Asked | undefined)[] = [];
+    const pending: (PendingPhoto | undefined)[] = [];
     const others: Record<'vector' | 'animation', string[]> = { vector: [], animation: [] };
     const hold: OpenHold = {
       id: `h${String((this.#count += 1))}`,
-      photos: new Table(),
+      photos: new SafeMap(),
       waiting: 0,
       early: this.#state === null,
     };
@@ -194,14 +194,14 @@ export class Engine {
       const file = files[index] as Blob;
       outcomes[index] = null;
       try {
-        const judged = await this.#judge(surface, file);
+        const judged = await this.#classify(surface, file);
         if (judged === 'vector' || judged === 'animation') {
           others[judged].push(nameOf(file));
-          outcomes[index] = this.refusesOthers ? null : file;
+          outcomes[index] = this.refusesOtherImages ? null : file;
         } else if ('size' in judged) {
           outcomes[index] = judged;
         } else {
-          const asked = this.#asked.get(judged.whole) ?? this.#ask(hold, photos, file, judged);
+          const asked = this.#pending.get(judged.whole) ?? this.#addPhoto(hold, photos, file, judged);
           pending[index] = asked;
           join(asked.hold);
         }
@@ -213,116 +213,117 @@ export class Engine {
       this.notice('vector', others.vector);
       this.notice('animation', others.animation);
     }
-    if (photos.length > 0) this.#open(hold, surface, photos);
+    if (photos.length > 0) this.#openHold(hold, surface, photos);
     for (let index = 0; index < files.length; index += 1) {
       const asked = pending[index];
-      if (asked !== undefined) outcomes[index] = this.#outcome(files[index] as Blob, await asked.verdict, asked.print);
+      if (asked !== undefined)
+        outcomes[index] = this.#applyVerdict(files[index] as Blob, await asked.verdict, asked.print);
     }
     return outcomes;
   }
 
   /** The file itself if it may leave as it is; its protected self if that is known; else what it is. */
-  async #judge(surface: Surface, file: Blob): Promise<Blob | Fingerprint | 'vector' | 'animation'> {
-    if (this.off || this.registry.allows(file)) return file;
-    const kind = sniff(await bytesOf(sliceOf(file, 0, HEAD)));
+  async #classify(surface: UploadSurface, file: Blob): Promise<Blob | Fingerprint | 'vector' | 'animation'> {
+    if (this.isOff || this.allowedBytes.allows(file)) return file;
+    const kind = sniffImage(await bytesOf(sliceOf(file, 0, SNIFF_BYTES)));
     if (kind === 'other') {
-      this.registry.clear(file);
+      this.allowedBytes.allowObject(file);
       return file;
     }
     if (kind !== 'photo') return kind;
     const print = fingerprint(await bytesOf(file));
-    const passes = surface === 'network' ? this.registry.maySend(print) : this.registry.isProtected(print);
+    const passes = surface === 'network' ? this.allowedBytes.maySend(print) : this.allowedBytes.isProtected(print);
     if (await passes) return file;
     // A part of a photo that nobody protected: protecting the part would make a broken file of it.
-    if (sizeOf(this.registry.sourceOf(file)) !== sizeOf(file)) throw new Error('part of an unprotected photo');
-    const known = this.registry.answer(print);
-    return known === undefined ? print : this.#dressed(file, known);
+    if (sizeOf(this.allowedBytes.sourceOf(file)) !== sizeOf(file)) throw new Error('part of an unprotected photo');
+    const known = this.allowedBytes.protectedFor(print);
+    return known === undefined ? print : this.#protectedCopy(file, known);
   }
 
-  #ask(hold: OpenHold, photos: HeldPhoto[], file: Blob, print: Fingerprint): Asked {
+  #addPhoto(hold: OpenHold, photos: HeldPhoto[], file: Blob, print: Fingerprint): PendingPhoto {
     const id = `${hold.id}.${String(photos.length)}`;
     let give: (verdict: Verdict) => void = () => undefined;
     const verdict = new Promise<Verdict>((resolve) => {
       give = resolve;
     });
-    const asked: Asked = { verdict, give, print, hold };
+    const asked: PendingPhoto = { verdict, give, print, hold };
     hold.photos.set(id, asked);
-    this.#asked.set(print.whole, asked);
+    this.#pending.set(print.whole, asked);
     photos[photos.length] = { id, name: nameOf(file), file };
     return asked;
   }
 
-  #open(hold: OpenHold, surface: Surface, photos: HeldPhoto[]): void {
+  #openHold(hold: OpenHold, surface: UploadSurface, photos: HeldPhoto[]): void {
     this.#holds.set(hold.id, hold);
     if (hold.waiting === 0) {
-      this.#close(hold, () => NOTHING); // dropped while its bytes were read
+      this.#closeHold(hold, () => NOTHING); // dropped while its bytes were read
       return;
     }
     if (hold.early && this.#state !== null) {
       // It arrived while the bytes were read.
       if (!this.#state.enabled) {
-        this.#close(hold, () => ({ kind: 'original' }));
+        this.#closeHold(hold, () => ({ kind: 'original' }));
         return;
       }
       hold.early = false;
     }
-    if (this.#gone) {
-      this.#close(hold, () => NOTHING);
+    if (this.#bridgeGone) {
+      this.#closeHold(hold, () => NOTHING);
       return;
     }
     try {
       this.#send({ kind: 'hold', hold: { id: hold.id, surface, photos } });
     } catch {
-      this.#close(hold, () => NOTHING); // a file that does not clone
+      this.#closeHold(hold, () => NOTHING); // a file that does not clone
     }
     if (this.#port === null) {
-      later(this.#patience, () => {
-        if (this.#port === null) this.#fail();
+      setTimer(this.#bridgeTimeout, () => {
+        if (this.#port === null) this.#onBridgeGone();
       });
     }
   }
 
-  #leave(hold: OpenHold): void {
+  #leaveHold(hold: OpenHold): void {
     hold.waiting -= 1;
     if (hold.waiting > 0 || !this.#holds.has(hold.id)) return;
-    this.#close(hold, () => NOTHING);
+    this.#closeHold(hold, () => NOTHING);
     this.#send({ kind: 'drop', hold: hold.id });
   }
 
-  #outcome(file: Blob, verdict: Verdict, print: Fingerprint): Outcome {
+  #applyVerdict(file: Blob, verdict: Verdict, print: Fingerprint): Outcome {
     if (verdict.kind === 'original') {
-      this.registry.release(file, print);
+      this.allowedBytes.addReleased(file, print);
       return file;
     }
     if (verdict.kind !== 'protected' || !isBlob(verdict.file) || sizeOf(verdict.file) === 0) return null;
-    this.registry.remember(print, verdict.file);
-    return this.#dressed(file, verdict.file);
+    this.allowedBytes.rememberProtected(print, verdict.file);
+    return this.#protectedCopy(file, verdict.file);
   }
 
-  #dressed(file: Blob, bytes: Blob): Blob {
-    const dressed = dress(file, bytes);
-    this.registry.protect(dressed);
+  #protectedCopy(file: Blob, bytes: Blob): Blob {
+    const dressed = withMetadataOf(file, bytes);
+    this.allowedBytes.addProtected(dressed);
     return dressed;
   }
 
   /** One file that a site asks for by itself; those asked for at about the same time become one hold. */
-  async settleOne(surface: Surface, file: Blob): Promise<Outcome> {
-    const group = this.#gathering.get(surface) ?? this.#gather(surface);
+  async settleOne(surface: UploadSurface, file: Blob): Promise<Outcome> {
+    const group = this.#batches.get(surface) ?? this.#startBatch(surface);
     const place = group.files.length;
     group.files[place] = file;
     return (await group.settled)[place] ?? null;
   }
 
-  #gather(surface: Surface): { files: Blob[]; settled: Promise<Outcome[]> } {
+  #startBatch(surface: UploadSurface): { files: Blob[]; settled: Promise<Outcome[]> } {
     const files: Blob[] = [];
     const settled = new Promise<void>((resolve) => {
-      later(GATHERING, resolve);
+      setTimer(BATCH_WINDOW, resolve);
     }).then(() => {
-      this.#gathering.delete(surface);
+      this.#batches.delete(surface);
       return this.settle(surface, files).outcomes;
     });
     const group = { files, settled };
-    this.#gathering.set(surface, group);
+    this.#batches.set(surface, group);
     return group;
   }
 }

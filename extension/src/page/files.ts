@@ -1,5 +1,5 @@
 /** Files as a site expects them: what is asked about, and how a protected photo takes the place of the original. */
-import { looksLikePhoto } from '../photos';
+import { looksLikePhoto } from '../sniff-photo';
 import {
   defineProperty,
   isFile,
@@ -11,20 +11,20 @@ import {
   realmOf,
   sizeOf,
   typeOf,
-} from './natives';
+} from './primordials';
 
-const SMALLEST = 32; // no photo is smaller
-const OTHERS = /^image\/(gif|svg\+xml|apng)$/i;
+const MIN_PHOTO_BYTES = 32; // no photo is smaller
+const OTHER_TYPES = /^image\/(gif|svg\+xml|apng)$/i;
 const OTHER_NAMES = /\.(gif|svg|svgz|apng)$/i;
 
 /** GIF and SVG, by type or name: they cannot be protected, and the person decides what becomes of them. */
 export function isOtherImage(blob: Blob): boolean {
-  return OTHERS.test(typeOf(blob)) || OTHER_NAMES.test(nameOf(blob));
+  return OTHER_TYPES.test(typeOf(blob)) || OTHER_NAMES.test(nameOf(blob));
 }
 
 /** Whether this may be a photo: whoever carries it waits until its bytes were looked at. */
 export function mayBePhoto(blob: Blob): boolean {
-  if (sizeOf(blob) < SMALLEST) return false;
+  if (sizeOf(blob) < MIN_PHOTO_BYTES) return false;
   const type = typeOf(blob);
   const name = nameOf(blob);
   if (looksLikePhoto(type, name)) return true;
@@ -36,7 +36,7 @@ export function mayBePhoto(blob: Blob): boolean {
 const relativePathOf = (file: File): string => file.webkitRelativePath;
 
 /** The protected bytes under the original's name, type, time and path. */
-export function dress(original: Blob, bytes: Blob): Blob {
+export function withMetadataOf(original: Blob, bytes: Blob): Blob {
   const type = typeOf(original) || typeOf(bytes);
   if (!isFile(original)) return newBlob([bytes], type);
   const file = newFile([bytes], nameOf(original), type, lastModifiedOf(original));
@@ -54,7 +54,7 @@ const addItem = method(DataTransferItemList.prototype, 'add') as (
 ) => DataTransferItem | null;
 
 /** A DataTransfer with these files, made by the frame that `near` lives in. */
-export function carrier(near: Node, files: readonly File[]): DataTransfer {
+export function dataTransferWith(near: Node, files: readonly File[]): DataTransfer {
   const transfer = new (realmOf(near).DataTransfer)();
   for (let index = 0; index < files.length; index += 1) addItem(transfer.items, files[index] as File);
   return transfer;

@@ -1,12 +1,12 @@
 /** Starts the page engine in its frame, before any script of the site. */
-import { offer } from '../handshake';
-import { type Realm } from './natives';
-import { Page } from './realm';
+import { offerPort } from '../handshake';
+import { type Realm } from './primordials';
+import { Installer } from './install';
 
 export function start(): void {
-  const page = new Page();
+  const page = new Installer();
   if (!page.install(window as Realm)) return;
-  offer((port) => {
+  offerPort((port) => {
     page.engine.connect(port);
   });
 }

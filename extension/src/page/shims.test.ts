@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { shimConstructor, shimGetter, shimMethod, shimSetter } from './shims';
-import type { Realm } from './natives';
+import type { Realm } from './primordials';
 
 describe('shims', () => {
   it('keep name, length and errors of what they stand for', () => {

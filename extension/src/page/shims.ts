@@ -2,7 +2,7 @@
  * How a function of the browser's is replaced: by a Proxy around it, which keeps its name, length, prototype and what
  * `toString` says, takes part in `instanceof` and `extends`, and throws what the original throws.
  */
-import { apply, defineProperty, descriptorOf, WeakTable, type Realm } from './natives';
+import { apply, defineProperty, descriptorOf, SafeWeakMap, type Realm } from './primordials';
 
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- functions of every parameter list
 export type Native = (...args: any[]) => any;
@@ -11,9 +11,9 @@ type Constructor = new (...args: never[]) => object;
 const construct = Reflect.construct;
 
 /** Shim -> what it stands for, for `Function.prototype.toString`. */
-const originals = new WeakTable<object, object>();
+const originals = new SafeWeakMap<object, object>();
 
-function masked<F extends object>(native: F, traps: ProxyHandler<F>): F {
+function maskedProxy<F extends object>(native: F, traps: ProxyHandler<F>): F {
   const shim = new Proxy(native, traps);
   originals.set(shim, native);
   return shim;
@@ -27,7 +27,7 @@ export function shimMethod<Self = unknown>(
 ): void {
   const descriptor = owner === undefined ? undefined : descriptorOf(owner, name);
   if (owner === undefined || typeof descriptor?.value !== 'function') return;
-  const value = masked(descriptor.value as Native, {
+  const value = maskedProxy(descriptor.value as Native, {
     apply: (native, self, args) => run(native, self as Self, args),
   });
   defineProperty(owner, name, { ...descriptor, value });
@@ -40,7 +40,7 @@ export function shimGetter<Self = unknown, Value = unknown>(
 ): void {
   const descriptor = owner === undefined ? undefined : descriptorOf(owner, name);
   if (owner === undefined || descriptor?.get === undefined) return;
-  const get = masked(descriptor.get, {
+  const get = maskedProxy(descriptor.get, {
     apply: (native, self, args) => see(apply(native as Native, self, args) as Value, self as Self),
   });
   defineProperty(owner, name, { ...descriptor, get });
@@ -53,7 +53,7 @@ export function shimSetter<Self = unknown>(
 ): void {
   const descriptor = owner === undefined ? undefined : descriptorOf(owner, name);
   if (owner === undefined || descriptor?.set === undefined) return;
-  const set = masked(descriptor.set, {
+  const set = maskedProxy(descriptor.set, {
     apply: (native, self, args: unknown[]) => apply(native as Native, self, [change(args[0], self as Self)]) as unknown,
   });
   defineProperty(owner, name, { ...descriptor, set });
@@ -63,7 +63,7 @@ export function shimSetter<Self = unknown>(
 export function shimConstructor(realm: Realm, name: string, made: (object: object, args: unknown[]) => void): void {
   const descriptor = descriptorOf(realm, name);
   if (typeof descriptor?.value !== 'function') return;
-  const value = masked(descriptor.value as Constructor, {
+  const value = maskedProxy(descriptor.value as Constructor, {
     construct: (native, args: never[], target) => {
       const object = construct(native, args, target === value ? native : target) as object;
       made(object, args);

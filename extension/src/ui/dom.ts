@@ -49,8 +49,8 @@ export const ICONS = {
 } as const;
 
 /** Elements of a form need an id for their label. */
-let made = 0;
-export function freshId(): string {
-  made += 1;
-  return `a${made}`;
+let idCount = 0;
+export function uniqueId(): string {
+  idCount += 1;
+  return `a${idCount}`;
 }

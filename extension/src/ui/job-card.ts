@@ -2,12 +2,12 @@
 import type { PhotoStage, PhotoView } from '../messages';
 import { protect } from '../protect';
 import type { Receipt } from '../receipt';
-import { compareOf } from './compare';
+import { comparePhotos } from './compare-slider';
 import { el } from './dom';
-import { problemHelp, problemTitle } from './problems';
-import { receiptOf } from './receipt-view';
-import { progressOf, stageWords, timeWords } from './stages';
-import { text } from './text';
+import { problemHelp, problemTitle } from './problem-text';
+import { receiptView } from './receipt-view';
+import { progressOf, stageText, timeText } from './stage-text';
+import { text } from './i18n';
 
 export class JobCard {
   readonly element = el('div', { className: 'job' });
@@ -31,7 +31,7 @@ export class JobCard {
     this.element.replaceChildren(el('div', { className: 'running' }, status, cancel), bar, live);
     let view = begun();
     const draw = (): void => {
-      status.textContent = [stageWords(view), timeWords(view, Date.now())].join('. ');
+      status.textContent = [stageText(view), timeText(view, Date.now())].join('. ');
       const progress = progressOf(view);
       if (typeof progress === 'number') bar.value = progress;
       else bar.removeAttribute('value');
@@ -39,7 +39,7 @@ export class JobCard {
     const clock = setInterval(draw, 1000);
     const report = {
       stage: (stage: PhotoStage): void => {
-        if (stage.at !== view.stage.at) live.textContent = stageWords({ ...view, stage });
+        if (stage.at !== view.stage.at) live.textContent = stageText({ ...view, stage });
         view = { ...view, stage };
         draw();
       },
@@ -63,11 +63,11 @@ export class JobCard {
   }
 
   private async show(file: Blob, receipt: Receipt): Promise<void> {
-    const compare = await compareOf(this.photo, file, this.name).catch(() =>
+    const compare = await comparePhotos(this.photo, file, this.name).catch(() =>
       el('p', { className: 'notice' }, text('compare_cannot')),
     );
     const extra = this.finish(file);
-    this.element.replaceChildren(compare, ...(extra === null ? [] : [extra]), receiptOf(receipt, this.name));
+    this.element.replaceChildren(compare, ...(extra === null ? [] : [extra]), receiptView(receipt, this.name));
   }
 }
 

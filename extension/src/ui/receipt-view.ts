@@ -1,11 +1,21 @@
 /** The receipt as elements: the count, what it means, every number. */
-import type { Measure, Pair, Receipt } from '../receipt';
+import type { Measure, VersusRandom, Receipt } from '../receipt';
 import { el } from './dom';
-import { duration } from './sizes';
-import { number, sentence, text } from './text';
-import { MEASURES, changeName, clearlyMore, facts, headline, isWeak, share, shiftAfter, warnings } from './words';
+import { duration } from './format';
+import { formatNumber, asSentence, text } from './i18n';
+import {
+  MEASURES,
+  changeName,
+  beatsRandom,
+  facts,
+  headline,
+  isWeak,
+  share,
+  shiftAfter,
+  warnings,
+} from './receipt-text';
 
-export function receiptOf(receipt: Receipt, name: string): HTMLElement {
+export function receiptView(receipt: Receipt, name: string): HTMLElement {
   const weak = isWeak(receipt);
   return el(
     'section',
@@ -13,18 +23,18 @@ export function receiptOf(receipt: Receipt, name: string): HTMLElement {
     el(
       'div',
       {},
-      el('p', { className: 'verdict' }, sentence(headline(receipt))),
+      el('p', { className: 'verdict' }, asSentence(headline(receipt))),
       el('p', { className: 'quiet' }, text('headline_meaning')),
     ),
     warnings(receipt).map((words) => el('p', { className: 'notice' }, words)),
-    el('div', { className: 'facts' }, facts(receipt).map(factOf)),
-    receipt.notes.length > 0 && factOf({ title: text('notes'), sentences: receipt.notes.map(sentence) }),
+    el('div', { className: 'facts' }, facts(receipt).map(factElement)),
+    receipt.notes.length > 0 && factElement({ title: text('notes'), sentences: receipt.notes.map(asSentence) }),
     el('p', { className: 'quiet' }, text('measured_on')),
     el('details', {}, el('summary', {}, text('all_numbers')), el('div', {}, tables(receipt))),
   );
 }
 
-function factOf({ title, sentences }: { title: string; sentences: string[] }): HTMLElement {
+function factElement({ title, sentences }: { title: string; sentences: string[] }): HTMLElement {
   const items = sentences.map((words) => el('li', {}, words));
   return el('div', {}, el('h3', {}, title), el('ul', { className: 'plain' }, items));
 }
@@ -47,10 +57,10 @@ function tables(receipt: Receipt): HTMLElement[] {
   return [effects(receipt), survival(receipt), run(receipt)].flat();
 }
 
-function versus(field: Measure, pair: Pair | null, decimals: number): Cell {
+function versus(field: Measure, pair: VersusRandom | null, decimals: number): Cell {
   if (pair === null) return text('not_measured');
-  const of = (value: number | null): string => (value === null ? text('infinite') : number(value, decimals));
-  const key = clearlyMore(field, pair) ? 'versus_random' : 'versus_random_weak';
+  const of = (value: number | null): string => (value === null ? text('infinite') : formatNumber(value, decimals));
+  const key = beatsRandom(field, pair) ? 'versus_random' : 'versus_random_weak';
   return [of(pair.protected), el('small', {}, text(key, of(pair.random)))];
 }
 
@@ -85,10 +95,10 @@ function run(receipt: Receipt): HTMLElement {
     [text('run_preset'), receipt.preset ?? text('none')],
     [text('run_budget'), text('run_spent', receipt.budgetSpent, receipt.budgetAsked ?? receipt.budgetSpent)],
     [text('run_steps'), text('run_of', receipt.steps, receipt.stepsAsked)],
-    ['PSNR', seen.psnr === null ? text('infinite') : `${number(seen.psnr, 2)} dB`],
-    [text('run_relief'), seen.relief === null ? text('relief_none') : number(seen.relief, 2)],
-    ['SSIM', number(seen.ssim, 4)],
-    ['dE2000', text('run_colour', number(seen.de2000Mean, 2), number(seen.de2000P95, 2))],
+    ['PSNR', seen.psnr === null ? text('infinite') : `${formatNumber(seen.psnr, 2)} dB`],
+    [text('run_relief'), seen.relief === null ? text('relief_none') : formatNumber(seen.relief, 2)],
+    ['SSIM', formatNumber(seen.ssim, 4)],
+    ['dE2000', text('run_colour', formatNumber(seen.de2000Mean, 2), formatNumber(seen.de2000P95, 2))],
     [text('run_time'), duration(seconds)],
   ];
   return table(text('table_run'), [text('what'), text('value')], rows);

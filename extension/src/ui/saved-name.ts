@@ -1,6 +1,6 @@
 /** Under which name a protected photo is saved. */
 
-const ENDINGS: Record<string, string[]> = {
+const FILE_EXTENSIONS: Record<string, string[]> = {
   'image/jpeg': ['jpg', 'jpeg', 'jfif'],
   'image/png': ['png'],
   'image/webp': ['webp'],
@@ -14,7 +14,7 @@ const ENDINGS: Record<string, string[]> = {
 export function savedName(name: string, type: string): string {
   const point = name.lastIndexOf('.');
   const [stem, ending] = point > 0 ? [name.slice(0, point), name.slice(point + 1)] : [name, ''];
-  const endings = ENDINGS[type] ?? [ending || 'jpg'];
+  const endings = FILE_EXTENSIONS[type] ?? [ending || 'jpg'];
   const kept = endings.includes(ending.toLowerCase()) ? ending : (endings[0] ?? 'jpg');
   return `${stem || 'photo'}.protected.${kept}`;
 }

@@ -1,21 +1,21 @@
 /** The paired server: how it stands, pairing in one step, unpairing. */
-import { ask } from '../ask';
+import { sendRequest } from '../send-request';
 import type { ServerState } from '../messages';
-import { el, freshId } from './dom';
-import { linkFrom } from './link';
-import { problemHelp, problemTitle } from './problems';
-import { text } from './text';
+import { el, uniqueId } from './dom';
+import { parsePairingLink } from './pairing-link';
+import { problemHelp, problemTitle } from './problem-text';
+import { text } from './i18n';
 
-const NEARBY = 'http://127.0.0.1:8765';
+const LOCAL_SERVER = 'http://127.0.0.1:8765';
 
 /** `changed`: after pairing and unpairing, and once at first. */
 export async function serverCard(changed: (state: ServerState) => void): Promise<HTMLElement> {
   const card = el('div', { className: 'stack' });
   const draw = (state: ServerState): void => {
-    card.replaceChildren(state.paired ? paired(state, draw) : pairing(state.address || NEARBY, draw));
+    card.replaceChildren(state.paired ? pairedView(state, draw) : pairingForm(state.address || LOCAL_SERVER, draw));
     changed(state);
   };
-  const reply = await ask('server', {});
+  const reply = await sendRequest('server', {});
   if (reply.ok) draw(reply.value);
   else card.append(el('p', { className: 'notice bad', role: 'alert' }, problemHelp(reply.problem).join(' ')));
   return card;
@@ -27,14 +27,14 @@ export function serverLine({ problem, provider }: ServerState): HTMLElement {
   return el('p', { className: problem === null ? 'server good' : 'server bad' }, words);
 }
 
-function paired(state: ServerState, draw: (state: ServerState) => void): HTMLElement {
+function pairedView(state: ServerState, draw: (state: ServerState) => void): HTMLElement {
   const again = el('button', { type: 'button', onclick: async () => refresh(draw) }, text('server_check'));
   const unpair = el(
     'button',
     {
       type: 'button',
       onclick: async () => {
-        const reply = await ask('pair', null);
+        const reply = await sendRequest('pair', null);
         if (reply.ok) draw(reply.value);
       },
     },
@@ -52,12 +52,12 @@ function paired(state: ServerState, draw: (state: ServerState) => void): HTMLEle
 }
 
 async function refresh(draw: (state: ServerState) => void): Promise<void> {
-  const reply = await ask('server', {});
+  const reply = await sendRequest('server', {});
   if (reply.ok) draw(reply.value);
 }
 
-function pairing(known: string, draw: (state: ServerState) => void): HTMLElement {
-  const [addressId, codeId, hintId, problemId] = [freshId(), freshId(), freshId(), freshId()];
+function pairingForm(known: string, draw: (state: ServerState) => void): HTMLElement {
+  const [addressId, codeId, hintId, problemId] = [uniqueId(), uniqueId(), uniqueId(), uniqueId()];
   const address = el('input', { id: addressId, value: known, required: true, spellcheck: false, autocomplete: 'off' });
   const code = el('input', {
     id: codeId,
@@ -73,7 +73,7 @@ function pairing(known: string, draw: (state: ServerState) => void): HTMLElement
   const button = el('button', { className: 'main' }, text('pair'));
   for (const field of [address, code]) {
     field.addEventListener('input', () => {
-      const link = linkFrom(field.value);
+      const link = parsePairingLink(field.value);
       if (link !== null) [address.value, code.value] = [link.address, link.code];
     });
   }
@@ -97,7 +97,7 @@ function pairing(known: string, draw: (state: ServerState) => void): HTMLElement
   const send = async (): Promise<void> => {
     button.disabled = true;
     problem.textContent = '';
-    const reply = await ask('pair', { address: address.value, code: code.value });
+    const reply = await sendRequest('pair', { address: address.value, code: code.value });
     button.disabled = false;
     if (reply.ok) {
       draw(reply.value);

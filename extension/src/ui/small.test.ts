@@ -1,15 +1,15 @@
 import { beforeEach, expect, test } from 'vitest';
 import type { PhotoView, Problem } from '../messages';
-import { slider } from './compare';
-import { linkFrom } from './link';
-import { blobOf } from './picture';
-import { mayRetry, problemHelp, problemTitle } from './problems';
+import { compareSlider } from './compare-slider';
+import { parsePairingLink } from './pairing-link';
+import { dataUrlToBlob } from './canvas';
+import { mayRetry, problemHelp, problemTitle } from './problem-text';
 import { savedName } from './saved-name';
-import { duration, fileSize } from './sizes';
-import { progressOf, stageWords, timeWords } from './stages';
-import { receiptWith, speak } from './testing';
+import { duration, fileSize } from './format';
+import { progressOf, stageText, timeText } from './stage-text';
+import { receiptWith, installMessages } from '../testing/ui';
 
-beforeEach(speak);
+beforeEach(installMessages);
 
 test('times and sizes in words', () => {
   expect([0, 59.4, 60, 65].map(duration)).toEqual(['0 s', '59 s', '1 min', '1 min 5 s']);
@@ -22,7 +22,7 @@ test.each([
   ['ABCD-EFGH', null],
   ['http://127.0.0.1:8765/', null],
   ['javascript:1#code=A', null],
-])('a pasted pairing link %s', (pasted, parts) => expect(linkFrom(pasted)).toEqual(parts));
+])('a pasted pairing link %s', (pasted, parts) => expect(parsePairingLink(pasted)).toEqual(parts));
 
 test.each([
   ['me.jpg', 'image/jpeg', 'me.protected.jpg'],
@@ -46,16 +46,16 @@ test('progress is a share only while steps are counted', () => {
 
 test('time that is not known is said to be unknown', () => {
   const running = { at: 'running', step: 0, steps: null } as const;
-  expect(timeWords(view(running), NOW)).toBe('14 s so far, at most 46 s left');
-  expect(timeWords(view(running, null), NOW)).toBe('14 s so far, time left unknown');
-  expect(timeWords(view(running, 10), NOW)).toBe('14 s so far, longer than the 10 s it was given');
-  expect(timeWords(view({ at: 'withheld' }), NOW)).toBe('');
+  expect(timeText(view(running), NOW)).toBe('14 s so far, at most 46 s left');
+  expect(timeText(view(running, null), NOW)).toBe('14 s so far, time left unknown');
+  expect(timeText(view(running, 10), NOW)).toBe('14 s so far, longer than the 10 s it was given');
+  expect(timeText(view({ at: 'withheld' }), NOW)).toBe('');
 });
 
 test('a photo whose checks failed is not called protected', () => {
   const stage = { at: 'done', before: '', after: '' } as const;
-  expect(stageWords(view({ ...stage, receipt: receiptWith() }))).toBe('Protected: 5 of 7 checks');
-  expect(stageWords(view({ ...stage, receipt: receiptWith({ beatsRandom: 2 }) }))).not.toContain('Protected');
+  expect(stageText(view({ ...stage, receipt: receiptWith() }))).toBe('Protected: 5 of 7 checks');
+  expect(stageText(view({ ...stage, receipt: receiptWith({ beatsRandom: 2 }) }))).not.toContain('Protected');
 });
 
 test('every problem has a title, a way on, and the sentence of the server where that says more', () => {
@@ -72,13 +72,13 @@ test('every problem has a title, a way on, and the sentence of the server where 
 });
 
 test('a data: URL is read without fetching', async () => {
-  const blob = blobOf('data:image/png;base64,aGk=');
+  const blob = dataUrlToBlob('data:image/png;base64,aGk=');
   expect([blob.type, await blob.text()]).toEqual(['image/png', 'hi']);
 });
 
 test('the slider tells its value to those who do not see it', () => {
   const [left, right] = [document.createElement('canvas'), document.createElement('canvas')];
-  const range = slider(left, right, 'me.jpg').querySelector('input')!;
+  const range = compareSlider(left, right, 'me.jpg').querySelector('input')!;
   expect(range.getAttribute('aria-label')).toBe('Before and after of me.jpg');
   range.value = '20';
   range.dispatchEvent(new Event('input'));

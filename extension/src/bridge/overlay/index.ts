@@ -1,11 +1,11 @@
 /** What the person sees of held photos, in the top frame of a tab. */
 import type { Decision, HoldView, Notice } from '../../messages';
-import { type Key, count, text } from '../../ui/text';
-import { isWeak } from '../../ui/words';
-import { type DonePhoto, isDone, showDetails } from './details';
-import { type Held, Holding } from './holding';
-import { Host } from './host';
-import { type Message, Toasts } from './toast';
+import { type MessageKey, plural, text } from '../../ui/i18n';
+import { isWeak } from '../../ui/receipt-text';
+import { type DonePhoto, isDone, showDetails } from './details-dialog';
+import { type ShownHold, HoldDialog } from './hold-dialog';
+import { OverlayHost } from './overlay-host';
+import { type ToastMessage, Toasts } from './toasts';
 
 export interface Overlay {
   /** Draws how a hold stands. `frame`: where decisions about it go. */
@@ -14,28 +14,28 @@ export interface Overlay {
   remove(hold: string): void;
 }
 
-const NOTICES: Record<Notice, { tone: Message['tone']; words: Key; more: Key; stays: boolean }> = {
+const NOTICES: Record<Notice, { tone: ToastMessage['tone']; words: MessageKey; more: MessageKey; stays: boolean }> = {
   vector: { tone: 'info', words: 'notice_vector', more: 'notice_vector_more', stays: false },
   animation: { tone: 'info', words: 'notice_animation', more: 'notice_animation_more', stays: false },
   'posted-without': { tone: 'warn', words: 'notice_posted', more: 'notice_posted_more', stays: true },
   handle: { tone: 'warn', words: 'notice_handle', more: 'notice_handle_more', stays: true },
 };
 
-export function makeOverlay(decide: (decision: Decision, frame: number) => void): Overlay {
-  const held = new Map<string, Held>();
+export function createOverlay(decide: (decision: Decision, frame: number) => void): Overlay {
+  const held = new Map<string, ShownHold>();
   const ended = new Set<string>();
-  let parts: Parts | null = null; // most pages never need one
+  let parts: OverlayParts | null = null; // most pages never need one
 
   return {
     show(view, frame) {
-      parts ??= new Parts(decide);
-      if (view.notice !== undefined) parts.notice(view, view.notice);
+      parts ??= new OverlayParts(decide);
+      if (view.notice !== undefined) parts.showNotice(view, view.notice);
       if (view.holding && view.photos.length > 0) {
         held.set(view.hold, { view, frame });
         ended.delete(view.hold);
       } else {
         held.delete(view.hold);
-        if (!ended.has(view.hold)) parts.ended(view);
+        if (!ended.has(view.hold)) parts.showOutcome(view);
         ended.add(view.hold);
       }
       parts.holding.update([...held.values()]);
@@ -47,48 +47,48 @@ export function makeOverlay(decide: (decision: Decision, frame: number) => void)
   };
 }
 
-class Parts {
-  readonly holding: Holding;
-  private readonly host = new Host();
+class OverlayParts {
+  readonly holding: HoldDialog;
+  private readonly host = new OverlayHost();
   private readonly toasts = new Toasts(this.host);
   /** Protected since the toast came up. */
   private done: DonePhoto[] = [];
 
   constructor(decide: (decision: Decision, frame: number) => void) {
-    this.holding = new Holding(this.host, decide);
+    this.holding = new HoldDialog(this.host, decide);
   }
 
-  notice(view: HoldView, notice: Notice): void {
+  showNotice(view: HoldView, notice: Notice): void {
     const { words, more, ...how } = NOTICES[notice];
-    this.toasts.tell(`notice ${notice}`, { ...how, words: text(words), more: text(more, view.site) });
+    this.toasts.show(`notice ${notice}`, { ...how, words: text(words), more: text(more, view.site) });
   }
 
   /** The verdict is given: what became of the photos, in one short word each. */
-  ended(view: HoldView): void {
+  showOutcome(view: HoldView): void {
     const done = view.photos.filter(isDone);
     const original = view.photos.filter(({ stage }) => stage.at === 'original').length;
-    if (done.length > 0) this.protected(done);
+    if (done.length > 0) this.showProtected(done);
     if (original > 0) {
-      const words = count(original, 'toast_original_one', 'toast_original_other', view.site);
-      this.toasts.tell(`original ${view.hold}`, { tone: 'warn', words });
+      const words = plural(original, 'toast_original_one', 'toast_original_other', view.site);
+      this.toasts.show(`original ${view.hold}`, { tone: 'warn', words });
     }
     if (view.photos.length > 0 && done.length + original === 0) {
-      this.toasts.tell(`nothing ${view.hold}`, { tone: 'info', words: text('toast_nothing', view.site) });
+      this.toasts.show(`nothing ${view.hold}`, { tone: 'info', words: text('toast_nothing', view.site) });
     }
   }
 
-  private protected(photos: DonePhoto[]): void {
-    this.done = this.toasts.shows('done') ? [...this.done, ...photos] : photos;
+  private showProtected(photos: DonePhoto[]): void {
+    this.done = this.toasts.has('done') ? [...this.done, ...photos] : photos;
     const done = this.done;
     const look = (): void => {
-      this.toasts.drop('done');
+      this.toasts.remove('done');
       showDetails(this.host, done);
     };
     const weak = done.filter(({ stage }) => isWeak(stage.receipt)).length;
-    const message: Message =
+    const message: ToastMessage =
       weak > 0
-        ? { tone: 'warn', words: count(weak, 'toast_weak_one', 'toast_weak_other'), more: text('toast_weak_more') }
-        : { tone: 'good', words: count(done.length, 'toast_done_one', 'toast_done_other') };
-    this.toasts.tell('done', { ...message, action: { words: text('see_how'), act: look } });
+        ? { tone: 'warn', words: plural(weak, 'toast_weak_one', 'toast_weak_other'), more: text('toast_weak_more') }
+        : { tone: 'good', words: plural(done.length, 'toast_done_one', 'toast_done_other') };
+    this.toasts.show('done', { ...message, action: { words: text('see_how'), act: look } });
   }
 }

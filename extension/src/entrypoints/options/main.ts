@@ -1,22 +1,22 @@
 /** The options: everything saves itself, and says so. */
-import { ask } from '../../ask';
-import type { Choices, Others, Settings } from '../../messages';
-import { LONGEST } from '../../settings';
-import { el, freshId } from '../../ui/dom';
-import { brand, card, page, problemNotice, switchOf } from '../../ui/page';
+import { sendRequest } from '../../send-request';
+import type { Choices, OtherImagePolicy, Settings } from '../../messages';
+import { MAX_DEADLINE } from '../../settings';
+import { el, uniqueId } from '../../ui/dom';
+import { brand, card, setUpPage, problemNotice, toggleSwitch } from '../../ui/page-layout';
 import { serverCard } from '../../ui/server-card';
-import { duration } from '../../ui/sizes';
-import { text } from '../../ui/text';
-import { hostList } from './hosts';
-import { Saver } from './saver';
+import { duration } from '../../ui/format';
+import { text } from '../../ui/i18n';
+import { siteList } from './site-list';
+import { Autosave } from './autosave';
 import { sitesTable } from './sites-table';
 import './options.css';
 
-void draw(page('options_title'));
+void draw(setUpPage('options_title'));
 
 async function draw(main: HTMLElement): Promise<void> {
   main.append(brand(), el('h1', {}, text('options_title')));
-  const reply = await ask('settings', {});
+  const reply = await sendRequest('settings', {});
   if (!reply.ok) {
     main.append(problemNotice(reply.problem));
     return;
@@ -28,7 +28,7 @@ async function draw(main: HTMLElement): Promise<void> {
   };
   redraw(null);
   const server = await serverCard(async ({ paired }) => {
-    const choices = paired ? await ask('choices', {}) : null;
+    const choices = paired ? await sendRequest('choices', {}) : null;
     redraw(choices?.ok === true ? choices.value : null);
   });
   main.append(card(text('options_server'), server), body);
@@ -36,35 +36,35 @@ async function draw(main: HTMLElement): Promise<void> {
 
 function sections(settings: Settings, choices: Choices | null, saved: (settings: Settings) => void): HTMLElement[] {
   return [
-    recipes(settings, choices, new Saver(saved)),
-    others(settings, new Saver(saved)),
-    sitesTable(settings, choices?.presets ?? [], new Saver(saved)),
-    hostList(
+    recipes(settings, choices, new Autosave(saved)),
+    others(settings, new Autosave(saved)),
+    sitesTable(settings, choices?.presets ?? [], new Autosave(saved)),
+    siteList(
       { title: 'options_off', why: 'options_off_why', none: 'options_off_none' },
       settings,
       'off',
-      new Saver(saved),
+      new Autosave(saved),
     ),
-    hostList(
+    siteList(
       { title: 'options_untrusted', why: 'options_untrusted_why', none: 'options_untrusted_none' },
       settings,
       'untrusted',
-      new Saver(saved),
+      new Autosave(saved),
     ),
   ];
 }
 
-function recipes(settings: Settings, choices: Choices | null, saver: Saver): HTMLElement {
+function recipes(settings: Settings, choices: Choices | null, saver: Autosave): HTMLElement {
   const picks = (choices?.recipes ?? [{ name: settings.recipe, summary: text('options_recipe_unknown') }]).map(
     ({ name, summary }) => pick('recipe', name, settings.recipe, summary, (recipe) => saver.save({ recipe })),
   );
-  const [id, hint] = [freshId(), freshId()];
+  const [id, hint] = [uniqueId(), uniqueId()];
   const usual = choices?.recipes.find(({ name }) => name === settings.recipe)?.deadline ?? null;
   const deadline = el('input', {
     id,
     type: 'number',
     min: '1',
-    max: String(LONGEST),
+    max: String(MAX_DEADLINE),
     step: '1',
     inputMode: 'numeric',
     value: settings.deadline === null ? '' : String(settings.deadline),
@@ -73,7 +73,7 @@ function recipes(settings: Settings, choices: Choices | null, saver: Saver): HTM
   });
   deadline.addEventListener('change', () => {
     if (deadline.validity.valid) saver.save({ deadline: deadline.value === '' ? null : Number(deadline.value) });
-    else saver.fail(text('options_deadline_bad', LONGEST));
+    else saver.fail(text('options_deadline_bad', MAX_DEADLINE));
   });
   return saver.section(
     text('options_recipe'),
@@ -92,13 +92,13 @@ function recipes(settings: Settings, choices: Choices | null, saver: Saver): HTM
   );
 }
 
-function others(settings: Settings, saver: Saver): HTMLElement {
-  const words: Record<Others, string> = {
+function others(settings: Settings, saver: Autosave): HTMLElement {
+  const words: Record<OtherImagePolicy, string> = {
     tell: text('others_tell'),
     pass: text('others_pass'),
     refuse: text('others_refuse'),
   };
-  const hints: Record<Others, string> = {
+  const hints: Record<OtherImagePolicy, string> = {
     tell: text('others_tell_hint'),
     pass: text('others_pass_hint'),
     refuse: text('others_refuse_hint'),
@@ -108,7 +108,7 @@ function others(settings: Settings, saver: Saver): HTMLElement {
   );
   return saver.section(
     text('options_others'),
-    switchOf(text('options_enabled'), settings.enabled, (enabled) => saver.save({ enabled })),
+    toggleSwitch(text('options_enabled'), settings.enabled, (enabled) => saver.save({ enabled })),
     el('p', { className: 'quiet' }, text('options_others_why')),
     el('fieldset', { className: 'choices' }, el('legend', { className: 'unseen' }, text('options_others')), picks),
   );

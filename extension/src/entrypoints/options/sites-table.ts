@@ -1,18 +1,18 @@
 /** Which preset of the server a site's photos get. */
 import type { Choices, Settings } from '../../messages';
-import { SITES, table } from '../../sites';
-import { el, freshId } from '../../ui/dom';
-import { placeName } from '../../ui/places';
-import { text } from '../../ui/text';
-import { addForm } from './hosts';
-import type { Saver } from './saver';
+import { BUILT_IN_SITES, sitePresets } from '../../sites';
+import { el, uniqueId } from '../../ui/dom';
+import { presetName } from '../../ui/preset-names';
+import { text } from '../../ui/i18n';
+import { addForm } from './site-list';
+import type { Autosave } from './autosave';
 
 type Presets = Settings['presets'];
 
 /** `known`: the server's presets, empty while it does not answer. */
-export function sitesTable(settings: Settings, known: Choices['presets'], saver: Saver): HTMLElement {
+export function sitesTable(settings: Settings, known: Choices['presets'], saver: Autosave): HTMLElement {
   let changed: Presets = settings.presets;
-  const names = [...new Set([...known.map(({ name }) => name), ...Object.values(SITES)])];
+  const names = [...new Set([...known.map(({ name }) => name), ...Object.values(BUILT_IN_SITES)])];
   const [own, builtIn] = [el('tbody', {}), el('tbody', {})];
 
   const save = async (presets: Presets): Promise<void> => {
@@ -27,7 +27,7 @@ export function sitesTable(settings: Settings, known: Choices['presets'], saver:
     const select = presetSelect(names, preset, text('preset_as_others'));
     select.setAttribute('aria-label', text('preset_of', host));
     select.addEventListener('change', () => void save({ ...changed, [host]: select.value || null }));
-    const added = !Object.hasOwn(SITES, host);
+    const added = !Object.hasOwn(BUILT_IN_SITES, host);
     const words = added ? text('remove') : text('reset');
     const label = added ? text('remove_label', host) : text('reset_label', host);
     const undo = (): void => void save(without(host));
@@ -37,7 +37,7 @@ export function sitesTable(settings: Settings, known: Choices['presets'], saver:
   };
   const draw = (): void => {
     const isOwn = ([host]: [string, unknown]): boolean => Object.hasOwn(changed, host);
-    const all = Object.entries(table(changed));
+    const all = Object.entries(sitePresets(changed));
     own.replaceChildren(...all.filter(isOwn).map(row));
     builtIn.replaceChildren(...all.filter((entry) => !isOwn(entry)).map(row));
     ownTable.hidden = own.children.length === 0;
@@ -46,7 +46,7 @@ export function sitesTable(settings: Settings, known: Choices['presets'], saver:
   draw();
 
   const wanted = presetSelect(names, 'any', text('preset_as_others'));
-  wanted.id = freshId();
+  wanted.id = uniqueId();
   const more = el('div', { className: 'field' }, el('label', { htmlFor: wanted.id }, text('preset')), wanted);
   const form = addForm((host) => save({ ...changed, [host]: wanted.value || null }), more);
   const reset = el('button', { type: 'button', onclick: () => void save({}) }, text('sites_reset'));
@@ -67,9 +67,9 @@ function headOf(): HTMLElement {
   return el('thead', {}, el('tr', {}, ...heads, el('td', {})));
 }
 
-function fallback(settings: Settings, names: string[], saver: Saver): HTMLElement {
+function fallback(settings: Settings, names: string[], saver: Autosave): HTMLElement {
   const select = presetSelect(names, settings.fallback, text('preset_none'));
-  select.id = freshId();
+  select.id = uniqueId();
   select.addEventListener('change', () => void saver.save({ fallback: select.value || null }));
   return el('div', { className: 'field short' }, el('label', { htmlFor: select.id }, text('options_fallback')), select);
 }
@@ -79,7 +79,7 @@ function presetSelect(names: string[], chosen: string | null, none: string): HTM
   const select = el(
     'select',
     {},
-    offered.map((name) => el('option', { value: name }, name === 'any' ? text('preset_robust') : placeName(name))),
+    offered.map((name) => el('option', { value: name }, name === 'any' ? text('preset_robust') : presetName(name))),
     el('option', { value: '' }, none),
   );
   select.value = chosen ?? '';

@@ -1,21 +1,21 @@
 /** The popup: whether photos of this tab are protected, what became of the last ones, and how the server stands. */
 import { browser } from 'wxt/browser';
-import { ask } from '../../ask';
+import { sendRequest } from '../../send-request';
 import type { Overview, Settings, UploadRecord } from '../../messages';
-import { accessNotice } from '../../ui/access';
+import { accessNotice } from '../../ui/site-access';
 import { ICONS, el, icon } from '../../ui/dom';
-import { page, problemNotice, switchOf } from '../../ui/page';
+import { setUpPage, problemNotice, toggleSwitch } from '../../ui/page-layout';
 import { serverLine } from '../../ui/server-card';
-import { count, text } from '../../ui/text';
+import { plural, text } from '../../ui/i18n';
 import './popup.css';
 
-const main = page('popup_title');
+const main = setUpPage('popup_title');
 void start();
 
 async function start(): Promise<void> {
   const [tab] = await browser.tabs.query({ active: true, currentWindow: true });
   const [reply, access] = await Promise.all([
-    ask('overview', { tab: tab?.id ?? -1, url: tab?.url ?? '' }),
+    sendRequest('overview', { tab: tab?.id ?? -1, url: tab?.url ?? '' }),
     accessNotice(),
   ]);
   if (!reply.ok) {
@@ -37,14 +37,14 @@ function sections(overview: Overview, access: HTMLElement | null): HTMLElement[]
 }
 
 async function change(changes: Partial<Settings>): Promise<void> {
-  const reply = await ask('change', changes);
+  const reply = await sendRequest('change', changes);
   if (reply.ok) return start();
   main.append(el('div', {}, problemNotice(reply.problem)));
 }
 
 function top({ enabled }: Overview): HTMLElement {
   const picture = el('img', { src: '/icon/128.png', alt: '', width: 28, height: 28 });
-  const all = switchOf(text('popup_all'), enabled, (on) => void change({ enabled: on }));
+  const all = toggleSwitch(text('popup_all'), enabled, (on) => void change({ enabled: on }));
   return el(
     'div',
     { className: 'top' },
@@ -56,7 +56,7 @@ function top({ enabled }: Overview): HTMLElement {
 function here({ site, enabledHere, reachable }: Overview): HTMLElement {
   if (site === '' || !/[.:]|localhost/.test(site)) return el('div', { className: 'here quiet' }, text('popup_no_site'));
   const toggle = async (on: boolean): Promise<void> => {
-    const settings = await ask('settings', {});
+    const settings = await sendRequest('settings', {});
     if (!settings.ok) return;
     const others = settings.value.off.filter((host) => host !== site && !site.endsWith(`.${host}`));
     await change({ off: on ? others : [...others, site] });
@@ -65,7 +65,7 @@ function here({ site, enabledHere, reachable }: Overview): HTMLElement {
   return el(
     'div',
     { className: 'here' },
-    switchOf(site, enabledHere, (on) => void toggle(on)),
+    toggleSwitch(site, enabledHere, (on) => void toggle(on)),
     el('p', { className: enabledHere ? 'quiet' : 'notice bad' }, words),
     enabledHere && !reachable && el('p', { className: 'notice' }, text('popup_unreachable')),
   );
@@ -86,7 +86,7 @@ function server({ server: state }: Overview): HTMLElement {
 
 function uploads({ uploads: records, leaks }: Overview): HTMLElement {
   const list = el('ul', { className: 'uploads' }, records.map(upload));
-  const alarm = count(leaks, 'popup_leaks_one', 'popup_leaks_other');
+  const alarm = plural(leaks, 'popup_leaks_one', 'popup_leaks_other');
   return el(
     'div',
     { className: 'stack' },

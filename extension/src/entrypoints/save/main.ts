@@ -1,13 +1,13 @@
 /** "Protect and save", from the context menu: one image, protected, to be saved under a new name. */
-import { ask } from '../../ask';
-import { clones, unpack } from '../../payload';
+import { sendRequest } from '../../send-request';
+import { supportsBlobMessages, unpackBlob } from '../../blob-transfer';
 import { el } from '../../ui/dom';
 import { JobCard } from '../../ui/job-card';
-import { brand, page } from '../../ui/page';
+import { brand, setUpPage } from '../../ui/page-layout';
 import { savedName } from '../../ui/saved-name';
-import { text } from '../../ui/text';
+import { text } from '../../ui/i18n';
 
-void draw(page('save_title'));
+void draw(setUpPage('save_title'));
 
 async function draw(main: HTMLElement): Promise<void> {
   const heading = el('h1', {}, text('save_title'));
@@ -16,8 +16,8 @@ async function draw(main: HTMLElement): Promise<void> {
   main.append(brand(), heading, intro, place);
   place.append(el('p', { className: 'quiet', role: 'status' }, text('save_fetching')));
   const key = location.hash.slice(1);
-  const source = key === '' ? null : await ask('saveSource', { key, base64: !(await clones()) });
-  if (source?.ok === true) await protect(place, unpack(source.value.file), source.value.name);
+  const source = key === '' ? null : await sendRequest('saveSource', { key, base64: !(await supportsBlobMessages()) });
+  if (source?.ok === true) await protect(place, unpackBlob(source.value.file), source.value.name);
   else choose(place, source === null ? '' : source.problem.detail);
 }
 

@@ -1,10 +1,10 @@
 /** The first run: start the server, pair, try it on a photo; and what this can and cannot promise. */
-import { accessNotice } from '../../ui/access';
+import { accessNotice } from '../../ui/site-access';
 import { ICONS, el, icon } from '../../ui/dom';
 import { JobCard } from '../../ui/job-card';
-import { brand, card, page } from '../../ui/page';
+import { brand, card, setUpPage } from '../../ui/page-layout';
 import { serverCard } from '../../ui/server-card';
-import { text } from '../../ui/text';
+import { text } from '../../ui/i18n';
 import './welcome.css';
 
 const INSTALL = 'pip install "anti-i2v-sdk[server,cpu]"';
@@ -12,7 +12,7 @@ const START = 'anti-i2v serve';
 /** A portrait of Eileen Collins by NASA, in the public domain: see self-test.txt beside it. */
 const PHOTO = '/self-test.jpg';
 
-void draw(page('welcome_title'));
+void draw(setUpPage('welcome_title'));
 
 async function draw(main: HTMLElement): Promise<void> {
   const start = step(

@@ -1,7 +1,7 @@
 /** Paste: taken back, and pasted again with protected photos. Text alone passes untouched. */
 import type { Engine, Outcome } from '../engine';
-import { addItem, carrier, isOtherImage, mayBePhoto } from '../files';
-import type { Gate } from '../gate';
+import { addItem, dataTransferWith, isOtherImage, mayBePhoto } from '../files';
+import type { EventGate } from '../event-gate';
 import {
   defineProperty,
   dispatch,
@@ -9,61 +9,61 @@ import {
   isConnected,
   isElement,
   isFile,
-  listOf,
+  filesInList,
   method,
   preventDefault,
   realmOf,
-} from '../natives';
-import type { Roots } from '../roots';
-import { untilReachable } from '../reachable';
-import type { Trust } from '../trust';
-import { caretIn, editableAround, insertImages } from './editable';
+} from '../primordials';
+import type { ShadowRoots } from '../shadow-roots';
+import { waitUntilReachable } from '../wait-until-reachable';
+import type { TrustedEvents } from '../trusted-events';
+import { caretIn, editableAround, insertImages } from '../insert-images';
 
 const clipboardOf = getter(ClipboardEvent.prototype, 'clipboardData');
 const transferFiles = getter(DataTransfer.prototype, 'files');
 const typesOf = getter(DataTransfer.prototype, 'types');
 const readText = method(DataTransfer.prototype, 'getData');
-const command = method(Document.prototype, 'execCommand');
+const execCommand = method(Document.prototype, 'execCommand');
 
-export class Pastes {
+export class PasteEvents {
   readonly #engine: Engine;
-  readonly #gate: Gate;
-  readonly #trust: Trust;
-  readonly #roots: Roots;
+  readonly #gate: EventGate;
+  readonly #trust: TrustedEvents;
+  readonly #roots: ShadowRoots;
 
-  constructor(engine: Engine, gate: Gate, trust: Trust, roots: Roots) {
+  constructor(engine: Engine, gate: EventGate, trust: TrustedEvents, roots: ShadowRoots) {
     this.#engine = engine;
     this.#gate = gate;
     this.#trust = trust;
     this.#roots = roots;
-    gate.on(['paste'], (event) => this.#take(event as ClipboardEvent));
+    gate.on(['paste'], (event) => this.#intercept(event as ClipboardEvent));
   }
 
-  #take(event: ClipboardEvent): boolean {
+  #intercept(event: ClipboardEvent): boolean {
     const clipboard = clipboardOf(event);
-    const files = clipboard === null ? [] : listOf(transferFiles(clipboard));
+    const files = clipboard === null ? [] : filesInList(transferFiles(clipboard));
     if (clipboard === null || !files.some((file) => this.#mustHold(file))) {
-      this.#engine.tellOthers(files);
+      this.#engine.noticeOtherImages(files);
       return false;
     }
     const texts: [string, string][] = [];
     for (const type of typesOf(clipboard)) {
       const text = type === 'Files' ? '' : readText(clipboard, type);
       // HTML may bring the very photo along, as a data: URL or as nothing but a picture.
-      if (text !== '' && !(type === 'text/html' && carriesPicture(text))) texts.push([type, text]);
+      if (text !== '' && !(type === 'text/html' && containsPicture(text))) texts.push([type, text]);
     }
-    const target = this.#roots.innermost(event, null, (root) => root.activeElement);
+    const target = this.#roots.innermostTarget(event, null, (root) => root.activeElement);
     preventDefault(event);
     const caret = isElement(target) ? caretIn(editableAround(target)) : null;
-    void this.#again(target, files, texts, caret);
+    void this.#replay(target, files, texts, caret);
     return true;
   }
 
   #mustHold(file: File): boolean {
-    return mayBePhoto(file) || (this.#engine.refusesOthers && isOtherImage(file));
+    return mayBePhoto(file) || (this.#engine.refusesOtherImages && isOtherImage(file));
   }
 
-  async #again(
+  async #replay(
     target: EventTarget | null,
     files: File[],
     texts: [string, string][],
@@ -74,8 +74,8 @@ export class Pastes {
     for (const outcome of outcomes) if (outcome !== null && isFile(outcome)) given.push(outcome);
     if (given.length === 0 && texts.length === 0) return;
     const at = isElement(target) && isConnected(target) ? target : (document.activeElement ?? document.body);
-    await untilReachable(() => at === document.body || at.contains(document.activeElement));
-    const clipboard = carrier(at, given);
+    await waitUntilReachable(() => at === document.body || at.contains(document.activeElement));
+    const clipboard = dataTransferWith(at, given);
     for (const [type, text] of texts) addItem(clipboard.items, text, type);
     const replay = new (realmOf(at).ClipboardEvent)('paste', {
       bubbles: true,
@@ -85,27 +85,27 @@ export class Pastes {
     });
     if (replay.clipboardData !== clipboard) defineProperty(replay, 'clipboardData', { value: clipboard });
     this.#gate.markReplay(replay);
-    this.#trust.wrapAttributes(this.#roots.lineOf(at), 'paste');
-    if (dispatch(at, replay)) this.#default(at, given, new Map(texts), caret);
+    this.#trust.wrapAttributes(this.#roots.eventPathOf(at), 'paste');
+    if (dispatch(at, replay)) this.#doDefaultAction(at, given, new Map(texts), caret);
   }
 
   /** What the browser does with a paste that no listener took. */
-  #default(at: HTMLElement | Element, given: File[], texts: Map<string, string>, caret: Range | null): void {
+  #doDefaultAction(at: HTMLElement | Element, given: File[], texts: Map<string, string>, caret: Range | null): void {
     const owner = at.ownerDocument;
     const editable = editableAround(at);
     const plain = texts.get('text/plain');
     if (editable === null) {
-      if (plain !== undefined) command(owner, 'insertText', false, plain);
+      if (plain !== undefined) execCommand(owner, 'insertText', false, plain);
       return;
     }
     const html = texts.get('text/html');
     if (html !== undefined && insertHtml(owner, html)) return;
     if (given.length > 0) void insertImages(editable, given, caret);
-    else if (plain !== undefined) command(owner, 'insertText', false, plain);
+    else if (plain !== undefined) execCommand(owner, 'insertText', false, plain);
   }
 }
 
-function carriesPicture(html: string): boolean {
+function containsPicture(html: string): boolean {
   return (
     /data:image\//i.test(html) ||
     /^(\s|<meta[^>]*>|<!--[^]*?-->|<\/?(html|body)>)*<img[^>]*>(\s|<!--[^]*?-->|<\/(html|body)>)*$/i.test(html)
@@ -115,7 +115,7 @@ function carriesPicture(html: string): boolean {
 /** False where Trusted Types forbid it. */
 function insertHtml(owner: Document, html: string): boolean {
   try {
-    return command(owner, 'insertHTML', false, html);
+    return execCommand(owner, 'insertHTML', false, html);
   } catch {
     return false;
   }

@@ -1,20 +1,20 @@
 /** XMLHttpRequest: `send` waits for the verdict. One that cannot wait, as it is synchronous, does not send unknown photos. */
-import { apply, WeakTable, type Realm } from '../natives';
+import { apply, SafeWeakMap, type Realm } from '../primordials';
 import { shimMethod } from '../shims';
-import type { Bodies } from './network';
+import type { RequestBodies } from './fetch';
 
 interface Opened {
   method: unknown;
   asynchronous: boolean;
 }
 
-export function guardXhr(bodies: Bodies, realm: Realm): void {
+export function guardXhr(bodies: RequestBodies, realm: Realm): void {
   const prototype = realm.XMLHttpRequest.prototype;
   const nativeOpen = prototype.open as (...args: unknown[]) => void;
   const nativeSend = prototype.send as (...args: unknown[]) => void;
-  const opened = new WeakTable<XMLHttpRequest, Opened>();
+  const opened = new SafeWeakMap<XMLHttpRequest, Opened>();
   /** Sent, as far as the site knows. */
-  const waiting = new WeakTable<XMLHttpRequest, { drop: () => void }>();
+  const waiting = new SafeWeakMap<XMLHttpRequest, { drop: () => void }>();
 
   const forget = (request: XMLHttpRequest): void => {
     waiting.get(request)?.drop();

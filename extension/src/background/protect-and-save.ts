@@ -1,0 +1,117 @@
+/** "Protect and save": the image that the person chose, for the page that protects it. */
+import { browser } from 'wxt/browser';
+import { payload, unpackBlob } from '../blob-transfer';
+import { SNIFF_BYTES, sniffImage } from '../sniff-photo';
+import { problemError, ProblemError } from '../problems';
+import { count, map, number, object, record, text } from '../validators';
+import { storedValue } from './stored-value';
+import { sendToTab } from './tabs';
+
+/** Where the image is; the frame that shows it alone can read a blob: URL. */
+export interface Source {
+  url: string;
+  tab: number;
+  frame: number;
+}
+
+const MAX_SOURCES = 8;
+const MAX_URL_LENGTH = 8_000_000; // data: URLs hold whole images
+const MAX_BYTES = 64_000_000;
+const FETCH_TIMEOUT = 60_000;
+
+const sources = storedValue(
+  'session',
+  'sources',
+  map(object({ url: text(MAX_URL_LENGTH), tab: number, frame: count })),
+  {},
+);
+
+/** Remembers it under a key, which is the hash of save.html. */
+export async function rememberSource(source: Source): Promise<string> {
+  const key = crypto.randomUUID();
+  await sources.change((all) => Object.fromEntries([...Object.entries(all), [key, source]].slice(-MAX_SOURCES)));
+  return key;
+}
+
+/** Throws a Refusal where there is no photo. */
+export async function loadSource(key: string): Promise<{ file: Blob; name: string }> {
+  const source = (await sources.read())[key];
+  if (source === undefined)
+    throw problemError('gone', 'This image was chosen too long ago: choose it in its page again.');
+  const file = await fetchSource(source);
+  if (file.size > MAX_BYTES) throw problemError('too-large', 'This image is larger than 64 MB.');
+  if (sniffImage(new Uint8Array(await file.slice(0, SNIFF_BYTES).arrayBuffer())) !== 'photo') {
+    throw problemError('refused', 'This is no photo in a format that can be protected: JPEG, PNG, WebP, AVIF or HEIC.');
+  }
+  return { file, name: fileNameOf(source.url) };
+}
+
+/** The last part of its path; "" where it has none. */
+export function fileNameOf(url: string): string {
+  if (!/^(https?|file):/.test(url)) return '';
+  const last = new URL(url).pathname.split('/').at(-1) ?? '';
+  try {
+    return decodeURIComponent(last);
+  } catch {
+    return last;
+  }
+}
+
+async function fetchSource({ url, tab, frame }: Source): Promise<Blob> {
+  if (url.startsWith('blob:')) return readFromFrame(url, tab, frame);
+  try {
+    // As the browser's own "Save image" does: with the person's cookies, and from the cache where it is there.
+    const answer = await fetch(url, {
+      credentials: 'include',
+      cache: 'force-cache',
+      referrerPolicy: 'no-referrer',
+      signal: AbortSignal.timeout(FETCH_TIMEOUT),
+    });
+    if (!answer.ok) throw problemError('refused', `The site did not give the image (${answer.status}).`);
+    return await answer.blob();
+  } catch (error) {
+    if (error instanceof ProblemError) throw error;
+    throw url.startsWith('file:')
+      ? problemError('refused', 'Allow access to file URLs in the settings of this extension, or choose the file here.')
+      : problemError('refused', 'The image could not be read from its site.');
+  }
+}
+
+async function readFromFrame(url: string, tab: number, frame: number): Promise<Blob> {
+  for (const base64 of [false, true]) {
+    // Where Blobs are not cloned, something else arrives in the place of the first.
+    const reply = await sendToTab(tab, { kind: 'bytes', url, base64 }, { frameId: frame });
+    if (record(reply) && reply['ok'] === true && payload(reply['value'])) return unpackBlob(reply['value']);
+  }
+  throw problemError('gone', 'The page that showed the image was left, or does not give it.');
+}
+
+/** The context menu's entries: on images, and on the page of a local image. */
+export function createMenu(): void {
+  const title = messageOr('menu_protect', 'Protect and save');
+  browser.contextMenus.removeAll(() => {
+    browser.contextMenus.create({ id: 'image', title, contexts: ['image'] });
+    const local = ['jpg', 'jpeg', 'png', 'webp', 'avif', 'heic'].flatMap((end) => [end, end.toUpperCase()]);
+    const documentUrlPatterns = local.map((end) => `file:///*.${end}`);
+    browser.contextMenus.create({ id: 'page', title, contexts: ['page'], documentUrlPatterns });
+  });
+}
+
+/** Before the worker's first turn ends. */
+export function watchMenu(): void {
+  browser.contextMenus.onClicked.addListener((chosen, tab) => {
+    const url = chosen.srcUrl ?? chosen.pageUrl;
+    if (url === undefined || tab?.id === undefined) return;
+    void openSavePage({ url, tab: tab.id, frame: chosen.frameId ?? 0 });
+  });
+}
+
+async function openSavePage(source: Source): Promise<void> {
+  const key = await rememberSource(source);
+  await browser.tabs.create({ url: `${browser.runtime.getURL('/')}save.html#${key}` });
+}
+
+/** A message of _locales, where there is one by that name. */
+function messageOr(key: string, otherwise: string): string {
+  return (browser.i18n.getMessage as (key: string) => string)(key) || otherwise;
+}

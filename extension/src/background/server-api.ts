@@ -1,0 +1,238 @@
+/**
+ * The API of the server, as far as it is used here. Every function answers, or throws a Refusal; none waits for ever.
+ *
+ * Nothing but the paired server is ever asked: no cookies, no referrer, no cache, no redirect to elsewhere.
+ */
+import type { Choices, JobEvent } from '../messages';
+import { problemFromResponse, problemError, ProblemError } from '../problems';
+import type { Receipt } from '../receipt';
+import { count, list, number, object, only, or, record, text, type Shape } from '../validators';
+import { isFinal, JobEventParser } from './server-sent-events';
+import { mediaType } from './media-type';
+
+/** Where it is, and the token that it gave; "" before. */
+export interface Server {
+  address: string;
+  token: string;
+}
+
+export interface JobOptions {
+  recipe: string;
+  preset: string | null;
+  deadline: number | null;
+}
+
+/** Milliseconds for an answer. A photo may have to cross a slow network; the server allows it a minute. */
+const QUICK_TIMEOUT = 5_000;
+const USUAL_TIMEOUT = 15_000;
+const PHOTO_TIMEOUT = 90_000;
+
+/** Milliseconds to wait for news of a job, and then for what comes right behind the first. */
+const EVENTS_TIMEOUT = 8_000;
+const EVENTS_BATCH_WINDOW = 100;
+
+/** What names one submission, so that it can be sent again when the answer was lost. */
+export const IDEMPOTENCY_KEY = /^[\w-]{16,100}$/;
+export const JOB_ID = /^[\w-]{1,200}$/;
+
+const NO_ANSWER = 'The server cannot be reached: is `anti-i2v serve` running, and is the address right?';
+const TIMED_OUT = 'The server did not answer in time.';
+const NOT_OUR_SERVER = 'What answers there is no Anti-I2V server, or of another version.';
+
+export async function pair(address: string, code: string): Promise<string> {
+  const body = JSON.stringify({ code });
+  const headers = { 'content-type': 'application/json' };
+  const answer = await call({ address, token: '' }, 'POST', '/v1/pair', QUICK_TIMEOUT, { body, headers });
+  return (await readJson(answer, object({ token: text(1000, /^[\x21-\x7e]{20,}$/) }))).token;
+}
+
+/** What its workers run on. */
+export async function ready(server: Server): Promise<string> {
+  const workers = list(object({ provider: or(text(200), only(null)) }), 1000);
+  const found = await readJson(await call(server, 'GET', '/ready', QUICK_TIMEOUT), object({ workers }));
+  return [...new Set(found.workers.map((worker) => worker.provider ?? ''))].filter((name) => name !== '').join(', ');
+}
+
+export async function choices(server: Server): Promise<Choices> {
+  const recipe = object({
+    name: text(100),
+    summary: text(1000),
+    budget: number,
+    steps: number,
+    deadline: or(number, only(null)),
+  });
+  const [recipes, presets] = await Promise.all([
+    call(server, 'GET', '/v1/recipes', USUAL_TIMEOUT).then((answer) => readJson(answer, list(recipe, 1000))),
+    call(server, 'GET', '/v1/presets', USUAL_TIMEOUT).then((answer) =>
+      readJson(answer, list(object({ name: text(100), label: text(200) }), 1000)),
+    ),
+  ]);
+  return { recipes, presets: presets.map(({ name, label }) => ({ name, label })) };
+}
+
+/** Puts a photo in the queue, once for each key: the job's id. */
+export async function submit(server: Server, photo: Blob, key: string, wishes: JobOptions): Promise<string> {
+  const query = new URLSearchParams({ recipe: wishes.recipe });
+  if (wishes.preset !== null) query.set('preset', wishes.preset);
+  if (wishes.deadline !== null) query.set('deadline', String(wishes.deadline));
+  const type = mediaType(new Uint8Array(await photo.slice(0, 12).arrayBuffer()));
+  const more = { body: photo, headers: { 'content-type': type, 'idempotency-key': key } };
+  return (
+    await readJson(
+      await call(server, 'POST', `/v1/jobs?${query}`, PHOTO_TIMEOUT, more),
+      object({ id: text(200, JOB_ID) }),
+    )
+  ).id;
+}
+
+/** Events after number `after`, as soon as there are any; [] when none came in time. */
+export async function follow(server: Server, job: string, after: number): Promise<JobEvent[]> {
+  const found: JobEvent[] = [];
+  const stop = new AbortController();
+  let answered = false;
+  let timer = setTimeout(() => stop.abort(), EVENTS_TIMEOUT);
+  try {
+    const headers = { accept: 'text/event-stream', 'last-event-id': String(after) };
+    const answer = await call(server, 'GET', `${jobPath(job)}/events`, EVENTS_TIMEOUT + USUAL_TIMEOUT, {
+      headers,
+      signal: stop.signal,
+    });
+    answered = true;
+    const events = new JobEventParser();
+    const letters = new TextDecoder();
+    for await (const chunk of chunks(answer)) {
+      const first = found.length === 0;
+      found.push(...events.push(letters.decode(chunk, { stream: true })));
+      if (found.some(isFinal)) break;
+      if (first && found.length > 0) {
+        clearTimeout(timer);
+        timer = setTimeout(() => stop.abort(), EVENTS_BATCH_WINDOW);
+      }
+    }
+  } catch (error) {
+    const quiet = answered && stop.signal.aborted; // it spoke to us, and had nothing to tell
+    if (!quiet && found.length === 0) throw error instanceof ProblemError ? error : networkError(error);
+  } finally {
+    clearTimeout(timer);
+    stop.abort(); // lets go of the connection
+  }
+  return found;
+}
+
+export async function result(server: Server, job: string): Promise<{ file: Blob; receipt: Receipt }> {
+  const [file, receipt] = await Promise.all([
+    call(server, 'GET', `${jobPath(job)}/result`, PHOTO_TIMEOUT).then(readBlob),
+    call(server, 'GET', `${jobPath(job)}/receipt`, USUAL_TIMEOUT).then((answer) => readJson(answer, isReceipt)),
+  ]);
+  if (!file.type.startsWith('image/') || file.size === 0) throw problemError('failed', NOT_OUR_SERVER);
+  return { file, receipt };
+}
+
+/** Stops a job, or drops its result. A job that is gone is as good. */
+export async function cancel(server: Server, job: string): Promise<void> {
+  await call(server, 'DELETE', jobPath(job), QUICK_TIMEOUT).catch((error: unknown) => {
+    if (!(error instanceof ProblemError && error.problem.code === 'gone')) throw error;
+  });
+}
+
+const isReceipt: Shape<Receipt> = object({
+  recipe: or(text(100), only(null)),
+  preset: or(text(100), only(null)),
+  budgetSpent: number,
+  steps: count,
+  stepsAsked: count,
+  stopped: text(200),
+  imperceptibility: object({
+    psnr: or(number, only(null)),
+    ssim: number,
+    de2000Mean: number,
+    de2000P95: number,
+    relief: or(number, only(null)),
+  }),
+  effects: list(record, 100),
+  survival: list(record, 1000),
+  notes: list(text(2000), 100),
+  seconds: record,
+}) as Shape<unknown> as Shape<Receipt>;
+
+const jobPath = (job: string): string => `/v1/jobs/${encodeURIComponent(job)}`;
+
+interface CallOptions {
+  body?: BodyInit;
+  headers?: Record<string, string>;
+  signal?: AbortSignal;
+}
+
+async function call(
+  server: Server,
+  method: string,
+  at: string,
+  wait: number,
+  more: CallOptions = {},
+): Promise<Response> {
+  let answer: Response;
+  const patience = AbortSignal.timeout(wait);
+  try {
+    answer = await fetch(server.address + at, {
+      method,
+      body: more.body ?? null,
+      headers: { ...more.headers, ...(server.token === '' ? {} : { authorization: `Bearer ${server.token}` }) },
+      signal: more.signal === undefined ? patience : AbortSignal.any([patience, more.signal]),
+      credentials: 'omit',
+      referrerPolicy: 'no-referrer',
+      cache: 'no-store',
+      redirect: 'error',
+    });
+  } catch (error) {
+    throw networkError(error);
+  }
+  if (!answer.ok)
+    throw new ProblemError(problemFromResponse(answer.status, await errorBody(answer), retryAfterOf(answer)));
+  return answer;
+}
+
+function networkError(error: unknown): ProblemError {
+  const slow = error instanceof DOMException && (error.name === 'TimeoutError' || error.name === 'AbortError');
+  return problemError('unreachable', slow ? TIMED_OUT : NO_ANSWER);
+}
+
+async function errorBody(answer: Response): Promise<unknown> {
+  try {
+    return await answer.json();
+  } catch {
+    return null;
+  }
+}
+
+function retryAfterOf(answer: Response): number | undefined {
+  const seconds = Number(answer.headers.get('retry-after') ?? Number.NaN);
+  return Number.isFinite(seconds) && seconds >= 0 ? seconds : undefined;
+}
+
+async function readJson<Value>(answer: Response, shape: Shape<Value>): Promise<Value> {
+  let value: unknown;
+  try {
+    value = JSON.parse(await answer.text());
+  } catch (error) {
+    if (error instanceof SyntaxError) throw problemError('unreachable', NOT_OUR_SERVER);
+    throw networkError(error);
+  }
+  if (!shape(value)) throw problemError('unreachable', NOT_OUR_SERVER);
+  return value;
+}
+
+async function readBlob(answer: Response): Promise<Blob> {
+  try {
+    return await answer.blob();
+  } catch (error) {
+    throw networkError(error);
+  }
+}
+
+/** Not every browser iterates a ReadableStream. */
+async function* chunks(answer: Response): AsyncGenerator<Uint8Array> {
+  const reader = answer.body?.getReader();
+  for (let next = await reader?.read(); next !== undefined && !next.done; next = await reader?.read()) {
+    yield next.value;
+  }
+}

@@ -1,0 +1,39 @@
+/** Server-sent events of a job, from text as it arrives. */
+import type { JobEvent } from '../messages';
+import { record } from '../validators';
+
+const EVENT_NAMES: readonly string[] = ['queued', 'started', 'step', 'effect', 'done', 'failed', 'cancelled'];
+
+export class JobEventParser {
+  private rest = '';
+
+  /** The events that are complete now. */
+  push(chunk: string): JobEvent[] {
+    const blocks = (this.rest + chunk.replaceAll('\r', '')).split('\n\n');
+    this.rest = blocks.pop() ?? '';
+    return blocks.map(parseEvent).filter((event) => event !== null);
+  }
+}
+
+/** Whether nothing comes after it. */
+export function isFinal(event: JobEvent): boolean {
+  return event.event === 'done' || event.event === 'failed' || event.event === 'cancelled';
+}
+
+function parseEvent(block: string): JobEvent | null {
+  const fields = new Map(
+    block.split('\n').map((line) => {
+      const colon = line.indexOf(':');
+      return [line.slice(0, colon), line.slice(colon + 1).replace(/^ /, '')];
+    }),
+  );
+  const id = Number(fields.get('id'));
+  const event = fields.get('event') ?? '';
+  if (!Number.isSafeInteger(id) || !EVENT_NAMES.includes(event)) return null;
+  try {
+    const data: unknown = JSON.parse(fields.get('data') ?? '{}');
+    return record(data) ? { id, event: event as JobEvent['event'], data } : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,26 @@
+import { expect, test } from 'vitest';
+import { MAX_BASE64_BYTES, packBlob, payload, unpackBlob } from './blob-transfer';
+
+test.each([0, 1, 2, 3, 24_575, 24_576, 24_577, 100_000])('%i bytes survive the way as base64', async (size) => {
+  const bytes = Uint8Array.from({ length: size }, (_, at) => (at * 7919) % 256);
+  const packed = await packBlob(new Blob([bytes], { type: 'image/png' }), true);
+  expect(payload(packed)).toBe(true);
+  expect(packed).not.toBeInstanceOf(Blob);
+  const back = unpackBlob(JSON.parse(JSON.stringify(packed)) as never);
+  expect(back.type).toBe('image/png');
+  expect(new Uint8Array(await back.arrayBuffer())).toEqual(bytes);
+});
+
+test('a Blob goes as it is where browsers clone it', async () => {
+  const photo = new Blob(['x']);
+  expect(await packBlob(photo, false)).toBe(photo);
+});
+
+test('what no message of the browser can hold is said, not lost', async () => {
+  const huge = { size: MAX_BASE64_BYTES + 1 } as Blob;
+  expect(await packBlob(huge, true)).toBeUndefined();
+});
+
+test.each([[{}], [null], ['text'], [{ base64: 1, type: '' }]])('%o is no payload', (value) => {
+  expect(payload(value)).toBe(false);
+});

@@ -1,0 +1,52 @@
+/** Bytes on their way between the parts of the extension: a Blob where the browser clones it, base64 where not. */
+import { sendRequest } from './send-request';
+import { readBytes } from './read-bytes';
+import type { Payload } from './messages';
+import { blob, object, or, text, type Shape } from './validators';
+
+export const payload: Shape<Payload> = or(blob, object({ base64: text(2 ** 26), type: text(100) }));
+
+/** Bytes that fit, as base64, into a message of 64 MiB. */
+export const MAX_BASE64_BYTES = 48_000_000;
+
+let blobSupport: Promise<boolean> | null = null;
+
+/** Whether Blobs may be sent: Chromium before 148 would deliver `{}` in their place. */
+export function supportsBlobMessages(): Promise<boolean> {
+  blobSupport ??= sendRequest('clones', { probe: new Blob(['?']) }).then((reply) => {
+    if (!reply.ok) blobSupport = null; // asked again next time
+    return reply.ok && reply.value.clones;
+  });
+  return blobSupport;
+}
+
+/** undefined: too large for this browser's messages. */
+export async function packBlob(bytes: Blob, base64: boolean): Promise<Payload | undefined> {
+  if (!base64) return bytes;
+  if (bytes.size > MAX_BASE64_BYTES) return undefined;
+  return { base64: await toBase64(bytes), type: bytes.type };
+}
+
+export function unpackBlob(sent: Payload): Blob {
+  if (!('base64' in sent)) return sent;
+  const letters = atob(sent.base64);
+  const bytes = new Uint8Array(letters.length);
+  for (let at = 0; at < bytes.length; at++) bytes[at] = letters.charCodeAt(at);
+  return new Blob([bytes], { type: sent.type });
+}
+
+export async function toDataUrl(bytes: Blob): Promise<string> {
+  return `data:${bytes.type};base64,${await toBase64(bytes)}`;
+}
+
+/** Bytes that become letters at once: more would not fit into the arguments of a call. Three make four letters. */
+const BASE64_CHUNK = 3 * 8192;
+
+async function toBase64(bytes: Blob): Promise<string> {
+  const all = await readBytes(bytes);
+  const parts: string[] = [];
+  for (let at = 0; at < all.length; at += BASE64_CHUNK) {
+    parts.push(btoa(String.fromCharCode(...all.subarray(at, at + BASE64_CHUNK))));
+  }
+  return parts.join('');
+}

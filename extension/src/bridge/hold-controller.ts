@@ -1,0 +1,137 @@
+/** One hold at work: carries out what the state machine says, and shows how it stands. */
+import type { Decision, Hold, PhotoOutcome, Verdict } from '../messages';
+import { PREVIEW_EDGE, drawPreviews, THUMBNAIL_EDGE } from '../previews';
+import { openHold, reduceHold, viewOfHold, type HoldEffect, type HoldEvent, type HoldState } from './hold-reducer';
+import type { OverlayRouter } from './overlay-router';
+import type { JobPool } from './job-pool';
+
+/** What a hold needs around it. `under`: its name in the whole tab. */
+export interface HoldContext {
+  tabHoldId: string;
+  site: string;
+  jobPool: JobPool;
+  overlay: Pick<OverlayRouter, 'show' | 'close'>;
+  verdict(verdicts: Record<string, Verdict>, settled: PhotoOutcome[]): void;
+  /** The last view was shown. */
+  ended(): void;
+}
+
+/** Holds with more photos are shown without pictures before and after: those of hundreds would fill the memory. */
+const MAX_PHOTOS_WITH_PREVIEWS = 24;
+/** Milliseconds for the pictures of a hold that is over. */
+const FINAL_PREVIEWS_TIMEOUT = 3000;
+/** Milliseconds before a photo is drawn small: a hold that ends sooner needs no picture of what it waits for. */
+const THUMBNAIL_DELAY = 150;
+
+export class HoldController {
+  private state: HoldState;
+  private readonly files: Map<string, Blob>;
+  private readonly leaveJob = new Map<string, () => void>();
+  private drawing: Promise<unknown> = Promise.resolve();
+  private readonly results = new Map<string, Blob>();
+  private dropped = false;
+
+  constructor(
+    hold: Hold,
+    private readonly context: HoldContext,
+  ) {
+    this.files = new Map(hold.photos.map(({ id, file }) => [id, file]));
+    const opened = openHold(hold, context.site, Date.now());
+    this.state = opened.state;
+    this.show(true);
+    setTimeout(() => {
+      for (const { id, file } of hold.photos) this.queueDrawing(() => this.drawThumbnail(id, file));
+    }, THUMBNAIL_DELAY);
+    for (const effect of opened.effects) this.runEffect(effect);
+  }
+
+  decide(decision: Pick<Decision, 'photo' | 'choice'>): void {
+    this.dispatch({ is: 'decided', decision });
+  }
+
+  /** The page went on without it, or goes away. */
+  drop(): void {
+    this.dropped = true;
+    this.context.overlay.show(this.context.tabHoldId, null);
+    this.dispatch({ is: 'dropped' });
+  }
+
+  private dispatch(happening: HoldEvent): void {
+    const before = this.state;
+    const { state, effects } = reduceHold(before, happening, Date.now());
+    this.state = state;
+    if (state !== before && !state.over) this.show(true);
+    for (const effect of effects) this.runEffect(effect);
+  }
+
+  private show(holding: boolean): void {
+    if (!this.dropped)
+      this.context.overlay.show(this.context.tabHoldId, viewOfHold(this.state, this.context.tabHoldId, holding));
+  }
+
+  private runEffect(effect: HoldEffect): void {
+    switch (effect.do) {
+      case 'start':
+        return this.start(effect.photo);
+      case 'stop':
+        this.leaveJob.get(effect.photo)?.();
+        this.leaveJob.delete(effect.photo);
+        return;
+      case 'verdict':
+        this.context.verdict(effect.verdicts, effect.settled);
+        void this.end();
+    }
+  }
+
+  private start(photo: string): void {
+    const original = this.files.get(photo);
+    if (original === undefined) return;
+    const leave = this.context.jobPool.join(original, {
+      stage: (stage) => this.dispatch({ is: 'stage', photo, stage }),
+      deadline: (deadline) => this.dispatch({ is: 'deadline', photo, deadline }),
+      done: (reply) => {
+        this.leaveJob.delete(photo);
+        if (!reply.ok) return this.dispatch({ is: 'failed', photo, problem: reply.problem });
+        const { file, receipt } = reply.value;
+        this.results.set(photo, file);
+        this.dispatch({ is: 'protected', photo, file, receipt });
+      },
+    });
+    this.leaveJob.set(photo, leave);
+  }
+
+  /** The verdict is given, and the page is free; then the person sees the last of it, with its pictures. */
+  private async end(): Promise<void> {
+    if (!this.dropped) this.context.overlay.close(this.context.tabHoldId);
+    const done = this.state.photos.filter(({ stage }) => stage.at === 'done');
+    for (const { id } of done) this.queueDrawing(() => this.drawBoth(id));
+    if (!this.dropped && done.length > 0) {
+      await Promise.race([this.drawing, new Promise((resolve) => setTimeout(resolve, FINAL_PREVIEWS_TIMEOUT))]);
+    }
+    this.show(false);
+    this.context.ended();
+  }
+
+  /** One after the other: each is a whole decoded photo. */
+  private queueDrawing(drawing: () => Promise<void>): void {
+    this.drawing = this.drawing.then(() => (this.dropped ? undefined : drawing()));
+  }
+
+  private async drawThumbnail(photo: string, file: Blob): Promise<void> {
+    if (this.state.over) return;
+    const [thumbnail] = await drawPreviews(file, [THUMBNAIL_EDGE]);
+    this.dispatch({ is: 'thumbnail', photo, thumbnail });
+  }
+
+  /** Once nothing waits for it any more: drawing large photos takes the page's own time. */
+  private async drawBoth(photo: string): Promise<void> {
+    const [original, result] = [this.files.get(photo), this.results.get(photo)];
+    if (original === undefined || result === undefined) return;
+    const few = this.files.size <= MAX_PHOTOS_WITH_PREVIEWS;
+    const [thumbnail, before] = await drawPreviews(original, [THUMBNAIL_EDGE, few ? PREVIEW_EDGE : THUMBNAIL_EDGE]);
+    this.dispatch({ is: 'thumbnail', photo, thumbnail });
+    if (!few) return;
+    const [after] = await drawPreviews(result, [PREVIEW_EDGE]);
+    this.dispatch({ is: 'previews', photo, before, after });
+  }
+}

@@ -1,0 +1,173 @@
+import { describe, expect, test } from 'vitest';
+import type { Hold, Problem } from '../messages';
+import { RECEIPT } from '../testing/fake-server';
+import { openHold, reduceHold, viewOfHold, type HoldEffect, type HoldEvent, type HoldState } from './hold-reducer';
+
+const hold: Hold = {
+  id: 'h',
+  surface: 'drop',
+  photos: [
+    { id: 'a', name: 'a.jpg', file: new Blob(['original a']) },
+    { id: 'b', name: '', file: new Blob(['original b']) },
+  ],
+};
+const file = new Blob(['protected']);
+const problem: Problem = { code: 'unreachable', detail: 'Nothing answers.' };
+
+const done = (photo: string): HoldEvent => ({ is: 'protected', photo, file, receipt: RECEIPT });
+const failed = (photo: string): HoldEvent => ({ is: 'failed', photo, problem });
+const decides = (photo: string | null, choice: 'retry' | 'nothing' | 'original'): HoldEvent => ({
+  is: 'decided',
+  decision: { photo, choice },
+});
+
+/** Everything that happened, and every effect of it; the first two effects start the photos. */
+function after(...happenings: HoldEvent[]): { state: HoldState; effects: HoldEffect[] } {
+  let { state, effects } = openHold(hold, 'x.com', 1000);
+  for (const happening of happenings) {
+    const next = reduceHold(state, happening, 2000);
+    state = next.state;
+    effects = [...effects, ...next.effects];
+  }
+  return { state, effects };
+}
+
+const verdictsOf = (effects: HoldEffect[]) => effects.filter((effect) => effect.do === 'verdict');
+const stages = (state: HoldState) => state.photos.map(({ stage }) => stage.at);
+
+test('every photo is started at once, and the site waits', () => {
+  const { state, effects } = after();
+  expect(effects).toEqual([
+    { do: 'start', photo: 'a' },
+    { do: 'start', photo: 'b' },
+  ]);
+  expect(viewOfHold(state, 'tab h')).toMatchObject({ hold: 'tab h', surface: 'drop', site: 'x.com', holding: true });
+});
+
+test('what the person sees follows the server, and holds no bytes of a photo', () => {
+  const running: HoldEvent = { is: 'stage', photo: 'a', stage: { at: 'running', step: 3, steps: 45 } };
+  const { state } = after(
+    running,
+    { is: 'thumbnail', photo: 'a', thumbnail: 'data:x' },
+    { is: 'deadline', photo: 'a', deadline: 60 },
+  );
+  const view = viewOfHold(state, 'h');
+  expect(view.photos[0]).toEqual({
+    id: 'a',
+    name: 'a.jpg',
+    bytes: 10,
+    thumbnail: 'data:x',
+    stage: { at: 'running', step: 3, steps: 45 },
+    since: 1000,
+    deadline: 60,
+  });
+  expect(view.photos[1]?.stage).toEqual({ at: 'sending' });
+});
+
+describe('the verdict comes once, for all at once', () => {
+  test('when the last photo is protected', () => {
+    expect(verdictsOf(after(done('a')).effects)).toEqual([]);
+    const { state, effects } = after(done('a'), done('b'), done('b'));
+    expect(verdictsOf(effects)).toEqual([
+      {
+        do: 'verdict',
+        verdicts: { a: { kind: 'protected', file }, b: { kind: 'protected', file } },
+        settled: [
+          { surface: 'drop', name: 'a.jpg', outcome: 'protected', checks: '12 of 14 checks' },
+          { surface: 'drop', name: '', outcome: 'protected', checks: '12 of 14 checks' },
+        ],
+      },
+    ]);
+    expect(state.over).toBe(true);
+  });
+  test('with what was decided for each', () => {
+    const { effects } = after(failed('a'), decides('a', 'nothing'), done('b'));
+    expect(verdictsOf(effects)).toMatchObject([{ verdicts: { a: { kind: 'nothing' }, b: { kind: 'protected' } } }]);
+  });
+  test('at once for a hold without photos', () => {
+    expect(openHold({ ...hold, photos: [] }, '', 0).effects).toMatchObject([{ do: 'verdict', verdicts: {} }]);
+  });
+});
+
+describe('whatever fails, the site gets nothing', () => {
+  test('a failure decides nothing', () => {
+    const { state, effects } = after(failed('a'), failed('b'));
+    expect(verdictsOf(effects)).toEqual([]);
+    expect(stages(state)).toEqual(['failed', 'failed']);
+    expect(viewOfHold(state, 'h').holding).toBe(true);
+  });
+  test('the original goes only where the person said so, photo by photo', () => {
+    const { effects } = after(failed('a'), failed('b'), decides('a', 'original'), decides('b', 'nothing'));
+    expect(verdictsOf(effects)).toMatchObject([
+      {
+        verdicts: { a: { kind: 'original' }, b: { kind: 'nothing' } },
+        settled: [{ outcome: 'original' }, { outcome: 'withheld' }],
+      },
+    ]);
+  });
+  test('the original of one that is under way stops its job', () => {
+    expect(after(decides('a', 'original')).effects).toContainEqual({ do: 'stop', photo: 'a' });
+  });
+  test('what the server sends after the person decided changes nothing', () => {
+    const { state } = after(decides('a', 'nothing'), done('a'), failed('a'), {
+      is: 'stage',
+      photo: 'a',
+      stage: { at: 'fetching' },
+    });
+    expect(state.photos[0]).toMatchObject({ stage: { at: 'withheld' }, verdict: { kind: 'nothing' } });
+  });
+});
+
+describe('a decision', () => {
+  test('for all leaves alone what is protected already', () => {
+    const { effects } = after(done('a'), failed('b'), decides(null, 'nothing'));
+    expect(verdictsOf(effects)).toMatchObject([{ verdicts: { a: { kind: 'protected' }, b: { kind: 'nothing' } } }]);
+    expect(effects).not.toContainEqual({ do: 'stop', photo: 'a' });
+  });
+  test('to try again starts what failed, and only that', () => {
+    const { state, effects } = after(failed('a'), decides(null, 'retry'));
+    expect(effects.slice(2)).toEqual([{ do: 'start', photo: 'a' }]);
+    expect(state.photos.map(({ since }) => since)).toEqual([2000, 1000]);
+    expect(stages(state)).toEqual(['sending', 'sending']);
+  });
+  test('after the verdict comes too late', () => {
+    const { state, effects } = after(decides(null, 'nothing'), decides(null, 'original'), decides(null, 'retry'));
+    expect(verdictsOf(effects)).toHaveLength(1);
+    expect(stages(state)).toEqual(['withheld', 'withheld']);
+  });
+  test('about a photo that is not there changes nothing', () => {
+    expect(stages(after(decides('zzz', 'original')).state)).toEqual(['sending', 'sending']);
+  });
+});
+
+describe('a page that goes on without its photos', () => {
+  test('gets none of them, and the server is freed', () => {
+    const { state, effects } = after(done('a'), { is: 'dropped' });
+    expect(effects.slice(2, 4)).toEqual([
+      { do: 'stop', photo: 'a' },
+      { do: 'stop', photo: 'b' },
+    ]);
+    expect(verdictsOf(effects)).toMatchObject([{ verdicts: { a: { kind: 'nothing' }, b: { kind: 'nothing' } } }]);
+    expect(stages(state)).toEqual(['withheld', 'withheld']);
+  });
+  test('has no say once the verdict is given', () => {
+    expect(after(done('a'), done('b'), { is: 'dropped' }).effects).toHaveLength(3);
+  });
+});
+
+test('previews come to what is done, and to nothing else', () => {
+  const previews: HoldEvent = { is: 'previews', photo: 'a', before: 'data:1', after: 'data:2' };
+  expect(after(previews).state.photos[0]?.stage).toEqual({ at: 'sending' });
+  expect(after(done('a'), previews).state.photos[0]?.stage).toMatchObject({
+    at: 'done',
+    before: 'data:1',
+    after: 'data:2',
+  });
+});
+
+test('a state is never changed in place', () => {
+  const { state } = openHold(hold, '', 0);
+  const frozen = structuredClone({ ...state, photos: state.photos.map(({ verdict: _, ...photo }) => photo) });
+  reduceHold(state, done('a'), 1);
+  expect({ ...state, photos: state.photos.map(({ verdict: _, ...photo }) => photo) }).toEqual(frozen);
+});

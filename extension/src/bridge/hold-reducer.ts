@@ -1,0 +1,156 @@
+/**
+ * One hold, as a state and what changes it: a pure function, so that every way through it can be tested.
+ *
+ * A photo is decided once: protected, withheld, or let through as it is because the person said so. When every photo
+ * is, the page gets its verdict. A failure decides nothing: the site waits, and gets nothing, until the person decides.
+ */
+import type { Decision, Hold, HoldView, PhotoStage, PhotoView, Problem, PhotoOutcome, Verdict } from '../messages';
+import type { Receipt } from '../receipt';
+
+export interface PhotoState extends PhotoView {
+  verdict: Verdict | null;
+}
+
+export interface HoldState {
+  hold: string;
+  surface: Hold['surface'];
+  site: string;
+  photos: PhotoState[];
+  /** The verdict is given, or the page wants none any more. */
+  over: boolean;
+}
+
+export type HoldEvent =
+  /** Of one that is being protected; any other is no news. */
+  | { is: 'stage'; photo: string; stage: PhotoStage }
+  | { is: 'deadline'; photo: string; deadline: number | null }
+  | { is: 'thumbnail'; photo: string; thumbnail: string }
+  | { is: 'protected'; photo: string; file: Blob; receipt: Receipt }
+  | { is: 'previews'; photo: string; before: string; after: string }
+  | { is: 'failed'; photo: string; problem: Problem }
+  | { is: 'decided'; decision: Pick<Decision, 'photo' | 'choice'> }
+  /** The page went on without it, or went away. */
+  | { is: 'dropped' };
+
+export type HoldEffect =
+  | { do: 'start'; photo: string }
+  /** It may be protected no further; without effect where it is not being protected. */
+  | { do: 'stop'; photo: string }
+  | { do: 'verdict'; verdicts: Record<string, Verdict>; settled: PhotoOutcome[] };
+
+export interface Transition {
+  state: HoldState;
+  effects: HoldEffect[];
+}
+
+export function openHold(hold: Hold, site: string, now: number): Transition {
+  const photos = hold.photos.map(({ id, name, file }): PhotoState => ({
+    id,
+    name,
+    bytes: file.size,
+    thumbnail: '',
+    stage: { at: 'sending' },
+    since: now,
+    deadline: null,
+    verdict: null,
+  }));
+  const state = { hold: hold.id, surface: hold.surface, site, photos, over: false };
+  return closeIfDecided({ state, effects: photos.map(({ id }) => ({ do: 'start', photo: id })) });
+}
+
+export function reduceHold(state: HoldState, happening: HoldEvent, now: number): Transition {
+  if (happening.is === 'dropped') return dropHold(state);
+  if (happening.is === 'decided') return applyDecision(state, happening.decision, now);
+  const effects: HoldEffect[] = [];
+  const photos = state.photos.map((photo) => (photo.id === happening.photo ? updatePhoto(photo, happening) : photo));
+  return closeIfDecided({ state: { ...state, photos }, effects });
+}
+
+/** What the overlay is shown. `under`: the hold's name in the whole tab. `holding`: the person is still told so. */
+export function viewOfHold(state: HoldState, under: string, holding = !state.over): HoldView {
+  const photos = state.photos.map(({ verdict: _, ...photo }) => photo);
+  return { hold: under, surface: state.surface, site: state.site, photos, holding };
+}
+
+function updatePhoto(photo: PhotoState, happening: Exclude<HoldEvent, { is: 'dropped' | 'decided' }>): PhotoState {
+  switch (happening.is) {
+    case 'thumbnail':
+      return { ...photo, thumbnail: happening.thumbnail };
+    case 'deadline':
+      return { ...photo, deadline: happening.deadline };
+    case 'previews':
+      if (photo.stage.at !== 'done') return photo;
+      return { ...photo, stage: { ...photo.stage, before: happening.before, after: happening.after } };
+    case 'stage':
+      return isUnderway(photo) ? { ...photo, stage: happening.stage } : photo;
+    case 'failed':
+      return isUnderway(photo) ? { ...photo, stage: { at: 'failed', problem: happening.problem } } : photo;
+    case 'protected': {
+      if (!isUnderway(photo)) return photo;
+      const { file, receipt } = happening;
+      return {
+        ...photo,
+        stage: { at: 'done', receipt, before: '', after: '' },
+        verdict: { kind: 'protected', file },
+      };
+    }
+  }
+}
+
+function applyDecision(
+  state: HoldState,
+  { photo, choice }: Pick<Decision, 'photo' | 'choice'>,
+  now: number,
+): Transition {
+  const effects: HoldEffect[] = [];
+  const photos = state.photos.map((each): PhotoState => {
+    if (each.verdict !== null || state.over || (photo !== null && photo !== each.id)) return each;
+    if (choice === 'retry') {
+      if (each.stage.at !== 'failed') return each;
+      effects.push({ do: 'start', photo: each.id });
+      return { ...each, stage: { at: 'sending' }, since: now };
+    }
+    effects.push({ do: 'stop', photo: each.id });
+    return choice === 'nothing'
+      ? withhold(each)
+      : { ...each, stage: { at: 'original' }, verdict: { kind: 'original' } };
+  });
+  return closeIfDecided({ state: { ...state, photos }, effects });
+}
+
+function dropHold(state: HoldState): Transition {
+  if (state.over) return { state, effects: [] };
+  const effects: HoldEffect[] = state.photos.map(({ id }) => ({ do: 'stop', photo: id }));
+  // Even what was protected meanwhile does not go: the page is not waiting for it.
+  return closeIfDecided({ state: { ...state, photos: state.photos.map(withhold) }, effects });
+}
+
+/** Gives the verdict once every photo is decided. */
+function closeIfDecided({ state, effects }: Transition): Transition {
+  if (state.over || state.photos.some(({ verdict }) => verdict === null)) return { state, effects };
+  const verdicts = Object.fromEntries(
+    state.photos.map(({ id, verdict }): [string, Verdict] => [id, verdict ?? { kind: 'nothing' }]),
+  );
+  return {
+    state: { ...state, over: true },
+    effects: [...effects, { do: 'verdict', verdicts, settled: state.photos.map((each) => outcomeOf(each, state)) }],
+  };
+}
+
+function outcomeOf({ name, stage }: PhotoState, { surface }: HoldState): PhotoOutcome {
+  if (stage.at === 'done') {
+    const { beatsRandom, checks } = stage.receipt;
+    return { surface, name, outcome: 'protected', checks: checks > 0 ? `${beatsRandom} of ${checks} checks` : '' };
+  }
+  return { surface, name, outcome: stage.at === 'original' ? 'original' : 'withheld', checks: '' };
+}
+
+const withhold = (photo: PhotoState): PhotoState => ({
+  ...photo,
+  stage: { at: 'withheld' },
+  verdict: { kind: 'nothing' },
+});
+
+function isUnderway({ stage, verdict }: PhotoState): boolean {
+  return verdict === null && ['sending', 'queued', 'running', 'fetching'].includes(stage.at);
+}

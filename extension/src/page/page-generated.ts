@@ -1,0 +1,88 @@
+/**
+ * Photos that are not the person's: what the page drew on a canvas, and what it was served. They may leave. A response
+ * counts as the page's own only if it came by http(s): `blob:` and `data:` give back what the page put in, and that is
+ * judged by its content as everything else.
+ */
+import { looksLikePhoto } from '../sniff-photo';
+import type { Engine } from './engine';
+import { fingerprint } from './fingerprint';
+import { apply, isBlob, sizeOf, typeOf, type Realm } from './primordials';
+import { shimConstructor, shimGetter, shimMethod } from './shims';
+
+const HTTP = /^https?:/i;
+
+export function allowPageGenerated(engine: Engine, realm: Realm): void {
+  const { allowedBytes: registry } = engine;
+
+  shimMethod<Blob>(realm.Blob.prototype, 'slice', (native, self, args) => {
+    const part = apply(native, self, args) as Blob;
+    registry.inherit(part, self);
+    return part;
+  });
+  // A copy is as good as what it was copied from; made of several parts, it is judged by its content.
+  for (const name of ['Blob', 'File']) {
+    shimConstructor(realm, name, (made, args) => {
+      const parts = args[0];
+      if (Array.isArray(parts) && parts.length === 1 && isBlob(parts[0])) registry.inherit(made as Blob, parts[0]);
+    });
+  }
+
+  shimMethod(realm.HTMLCanvasElement.prototype, 'toBlob', (native, self, args) => {
+    const [callback, ...rest] = args;
+    if (engine.isOff || typeof callback !== 'function') return apply(native, self, args);
+    const give = (drawn: Blob | null): void => {
+      if (drawn !== null) registry.addPageMade(drawn);
+      apply(callback as (blob: Blob | null) => void, undefined, [drawn]);
+    };
+    return apply(native, self, [give, ...rest]);
+  });
+  shimMethod(realm.HTMLCanvasElement.prototype, 'toDataURL', (native, self, args) => {
+    const url = apply(native, self, args) as string;
+    if (!engine.isOff) registry.addDrawing(url);
+    return url;
+  });
+  shimMethod(realm.OffscreenCanvas?.prototype, 'convertToBlob', async (native, self, args) => {
+    const drawn = (await apply(native, self, args)) as Blob;
+    registry.addPageMade(drawn);
+    return drawn;
+  });
+
+  shimMethod<Response>(realm.Response.prototype, 'blob', (native, self, args) => {
+    const asked = apply(native, self, args) as Promise<Blob>;
+    if (engine.isOff || !isServed(self)) return asked;
+    return (async () => {
+      const blob = await asked;
+      registry.addPageMade(blob);
+      return blob;
+    })();
+  });
+  for (const name of ['arrayBuffer', 'bytes']) {
+    shimMethod<Response>(realm.Response.prototype, name, (native, self, args) => {
+      const asked = apply(native, self, args) as Promise<ArrayBuffer | Uint8Array>;
+      if (engine.isOff || !isServed(self) || !looksLikePhoto(typeOfResponse(self), '')) return asked;
+      return (async () => {
+        const bytes = await asked;
+        registry.allowPrint(fingerprint(bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes)));
+        return bytes;
+      })();
+    });
+  }
+  shimGetter<XMLHttpRequest>(realm.XMLHttpRequest.prototype, 'response', (value, self) => {
+    if (!engine.isOff && isBlob(value) && sizeOf(value) > 0 && HTTP.test(self.responseURL) && !registry.allows(value)) {
+      if (looksLikePhoto(typeOf(value), '')) registry.addPageMade(value);
+    }
+    return value;
+  });
+}
+
+function isServed(response: Response): boolean {
+  try {
+    return HTTP.test(response.url);
+  } catch {
+    return false; // no response at all: the browser says so
+  }
+}
+
+function typeOfResponse(response: Response): string {
+  return (response.headers.get('content-type') ?? '').split(';', 1)[0] as string;
+}

@@ -1,0 +1,45 @@
+/**
+ * Engines of other frames of this origin. A photo may be picked in one frame and sent by the `fetch` of another, which
+ * would protect it anew. They are asked for the network alone: an answer can be forged by the page, and what the page
+ * sends is in its hands already, but what the person brings in is not.
+ */
+import type { Fingerprint } from './fingerprint';
+import { dispatch, listen, type Realm } from './primordials';
+import type { AllowedBytes } from './allowed-bytes';
+
+const QUERY_EVENT = 'anti-i2v:asked';
+
+interface Question {
+  print: Fingerprint;
+  answers: Promise<boolean>[];
+}
+
+const createEvent = CustomEvent;
+const allOf = Promise.all.bind(Promise) as (answers: Promise<boolean>[]) => Promise<boolean[]>;
+
+export function answerOtherFrames(registry: AllowedBytes): (realm: Realm) => void {
+  const answer = (event: Event): void => {
+    const question = (event as CustomEvent<Question | null>).detail;
+    if (question !== null) question.answers[question.answers.length] = registry.maySendHere(question.print);
+  };
+  return (realm) => {
+    listen(realm, QUERY_EVENT, answer);
+  };
+}
+
+export async function isAllowedByOtherFrame(print: Fingerprint): Promise<boolean> {
+  const question: Question = { print, answers: [] };
+  const ask = (frame: Window): void => {
+    try {
+      // Ours is asked already, and an address of another origin throws here.
+      if (frame !== window && frame.document !== null) {
+        dispatch(frame, new createEvent(QUERY_EVENT, { detail: question }));
+      }
+    } catch {
+      // another origin
+    }
+    for (let index = 0; index < frame.length; index += 1) ask(frame[index] as Window);
+  };
+  ask(window.top ?? window);
+  return (await allOf(question.answers)).some((answer) => answer === true);
+}

@@ -1,0 +1,28 @@
+/** `navigator.clipboard.read()`: what its items give out. Items that the page made itself pass. */
+import type { Engine } from '../engine';
+import { mayBePhoto } from '../files';
+import { apply, isBlob, SafeWeakMap, type Realm } from '../primordials';
+import { shimMethod } from '../shims';
+
+export function guardClipboard(engine: Engine, realm: Realm): void {
+  const read = new SafeWeakMap<object, true>();
+  const clipboard = (realm as { Clipboard?: { prototype: object } }).Clipboard;
+  shimMethod(clipboard?.prototype, 'read', async (native, self, args) => {
+    const items = (await apply(native, self, args)) as object[];
+    for (const item of items) read.set(item, true);
+    return items;
+  });
+  const item = (realm as { ClipboardItem?: { prototype: object } }).ClipboardItem;
+  shimMethod<object>(item?.prototype, 'getType', (native, self, args) => {
+    const asked = apply(native, self, args) as Promise<unknown>;
+    return engine.isOff || !read.has(self) ? asked : protectedOf(asked);
+  });
+
+  async function protectedOf(asked: Promise<unknown>): Promise<unknown> {
+    const blob = await asked;
+    if (!isBlob(blob) || !mayBePhoto(blob)) return blob;
+    const outcome = await engine.settleOne('clipboard', blob);
+    if (outcome === null) throw new realm.DOMException('The type was not found', 'NotFoundError');
+    return outcome;
+  }
+}

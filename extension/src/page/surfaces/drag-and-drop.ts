@@ -1,0 +1,227 @@
+/**
+ * Drag and drop: the drop is taken back, and dropped again with protected photos. What hangs on the items beside files
+ * (entries, handles) is kept for the second drop; the photos inside of those are protected where they are read.
+ */
+import type { Engine, Outcome } from '../engine';
+import { addItem, dataTransferWith, isOtherImage, mayBePhoto } from '../files';
+import type { EventGate } from '../event-gate';
+import {
+  apply,
+  dispatch,
+  getter,
+  isConnected,
+  isElement,
+  isFile,
+  isFileInput,
+  filesInList,
+  method,
+  preventDefault,
+  realmOf,
+  setFiles,
+  SafeWeakMap,
+  type Realm,
+} from '../primordials';
+import { waitUntilReachable } from '../wait-until-reachable';
+import type { ShadowRoots } from '../shadow-roots';
+import { shimMethod } from '../shims';
+import type { TrustedEvents } from '../trusted-events';
+import { FileSystemEntries } from './file-system-entries';
+import { settleFile } from './file-handles';
+import { caretAt, editableAround, insertImages } from '../insert-images';
+import { rememberHandle } from './post-message';
+
+const transferOf = getter(DragEvent.prototype, 'dataTransfer');
+const transferFiles = getter(DataTransfer.prototype, 'files');
+const transferItems = getter(DataTransfer.prototype, 'items');
+const typesOf = getter(DataTransfer.prototype, 'types');
+const readText = method(DataTransfer.prototype, 'getData');
+const itemFile = method(DataTransferItem.prototype, 'getAsFile');
+const itemEntry = method(DataTransferItem.prototype, 'webkitGetAsEntry');
+
+type HandleGetter = (this: DataTransferItem) => Promise<unknown>;
+const nativeHandle = (DataTransferItem.prototype as { getAsFileSystemHandle?: HandleGetter }).getAsFileSystemHandle;
+
+/** What an item was besides its file. */
+interface ItemSources {
+  entry: FileSystemEntry | null;
+  handle: Promise<unknown> | null;
+}
+
+interface Dropped {
+  file: File;
+  sources: ItemSources;
+}
+
+export class DragAndDrop {
+  readonly #engine: Engine;
+  readonly #gate: EventGate;
+  readonly #trust: TrustedEvents;
+  readonly #roots: ShadowRoots;
+  readonly #entries: FileSystemEntries;
+  /** By the file in it: each look at an item makes a new object. */
+  readonly #sources = new SafeWeakMap<File, ItemSources>();
+
+  constructor(engine: Engine, gate: EventGate, trust: TrustedEvents, roots: ShadowRoots) {
+    this.#engine = engine;
+    this.#gate = gate;
+    this.#trust = trust;
+    this.#roots = roots;
+    this.#entries = new FileSystemEntries((file) => settleFile(engine, file));
+    gate.on(['drop'], (event) => this.#intercept(event as DragEvent));
+  }
+
+  install(realm: Realm): void {
+    this.#entries.install(realm);
+    const prototype = realm.DataTransferItem.prototype;
+    const behindOf = (item: DataTransferItem): ItemSources | undefined => {
+      const file = itemFile(item);
+      return file === null ? undefined : this.#sources.get(file);
+    };
+    shimMethod<DataTransferItem>(prototype, 'webkitGetAsEntry', (native, self, args) => {
+      const entry = (apply(native, self, args) ?? behindOf(self)?.entry ?? null) as FileSystemEntry | null;
+      this.#entries.guard(entry);
+      return entry;
+    });
+    shimMethod<DataTransferItem>(prototype, 'getAsFileSystemHandle', (native, self, args) => {
+      const handle = (behindOf(self)?.handle ?? apply(native, self, args)) as Promise<FileSystemHandle | null>;
+      void handle.then(rememberHandle, () => undefined);
+      return handle;
+    });
+  }
+
+  #intercept(event: DragEvent): boolean {
+    const transfer = transferOf(event);
+    if (transfer === null) return false;
+    const files = filesInList(transferFiles(transfer));
+    if (files.length === 0) return false;
+    const dropped = this.#readItems(transfer, files);
+    if (!dropped.some((each) => each.sources.entry?.isDirectory !== true && this.#mustHold(each.file))) {
+      this.#engine.noticeOtherImages(files);
+      return false;
+    }
+    const target = this.#roots.innermostTarget(event, null, (root) =>
+      root.elementFromPoint(event.clientX, event.clientY),
+    );
+    preventDefault(event); // the browser would open the photo in place of the page
+    void this.#replay(event, target, transfer, dropped);
+    return true;
+  }
+
+  #mustHold(file: File): boolean {
+    if (this.#engine.allowedBytes.allows(file)) return false;
+    return mayBePhoto(file) || (this.#engine.refusesOtherImages && isOtherImage(file));
+  }
+
+  /** Now or never: an item says nothing after its event. */
+  #readItems(transfer: DataTransfer, files: File[]): Dropped[] {
+    const sources: ItemSources[] = [];
+    const items = transferItems(transfer);
+    for (let index = 0; index < items.length; index += 1) {
+      const item = items[index] as DataTransferItem;
+      if (item.kind !== 'file') continue;
+      const handle = nativeHandle === undefined ? null : (apply(nativeHandle, item, []) as Promise<unknown>);
+      handle?.catch(() => undefined); // not ours to report
+      sources[sources.length] = { entry: itemEntry(item), handle };
+    }
+    return files.map((file, index) => ({ file, sources: sources[index] ?? { entry: null, handle: null } }));
+  }
+
+  async #replay(
+    event: DragEvent,
+    target: EventTarget | null,
+    transfer: DataTransfer,
+    dropped: Dropped[],
+  ): Promise<void> {
+    const texts: [string, string][] = [];
+    for (const type of typesOf(transfer)) if (type !== 'Files') texts.push([type, readText(transfer, type)]);
+    const effect = { effectAllowed: transfer.effectAllowed, dropEffect: transfer.dropEffect };
+    const like = mouseInitOf(event);
+    // A directory is no file: what is in it is asked about when it is read.
+    const files = dropped.filter((each) => each.sources.entry?.isDirectory !== true);
+    const outcomes = await this.#engine
+      .settle(
+        'drop',
+        files.map((each) => each.file),
+      )
+      .outcomes.catch((): Outcome[] => []);
+    if (files.length === dropped.length && outcomes.every((outcome) => outcome === null)) return;
+    await waitUntilReachable(() => this.#isOver(target, event));
+    const at = this.#placeOf(target, event);
+    const given: File[] = [];
+    for (let index = 0, asked = 0; index < dropped.length; index += 1) {
+      const { file, sources: behind } = dropped[index] as Dropped;
+      const outcome = behind.entry?.isDirectory === true ? file : (outcomes[asked++] ?? null);
+      if (outcome === null || !isFile(outcome)) continue;
+      given.push(outcome);
+      this.#sources.set(outcome, behind);
+    }
+    if (given.length === 0) return;
+    const second = dataTransferWith(at, given);
+    for (const [type, text] of texts) addItem(second.items, text, type);
+    Object.assign(second, effect);
+    const replay = new (realmOf(at).DragEvent)('drop', { ...like, dataTransfer: second });
+    this.#gate.markReplay(replay);
+    this.#trust.wrapAttributes(this.#roots.eventPathOf(at), 'drop');
+    if (dispatch(at, replay)) this.#doDefaultAction(at, given, event);
+  }
+
+  /** Whether the place is not covered by something else. */
+  #isOver(target: EventTarget | null, event: DragEvent): boolean {
+    if (!isElement(target) || !isConnected(target)) return true;
+    const top = target.ownerDocument.elementFromPoint(event.clientX, event.clientY);
+    return (
+      top !== null &&
+      this.#roots
+        .eventPathOf(target)
+        .concat([...target.querySelectorAll('*')])
+        .includes(top)
+    );
+  }
+
+  /** Where it was dropped; what lies there now if that element is gone. */
+  #placeOf(target: EventTarget | null, event: DragEvent): Node {
+    if (isElement(target) && isConnected(target)) return target;
+    return document.elementFromPoint(event.clientX, event.clientY) ?? document.body;
+  }
+
+  /** What the browser does with a drop that no listener took. */
+  #doDefaultAction(at: Node, given: File[], event: DragEvent): void {
+    if (isFileInput(at)) {
+      if (at.disabled) return;
+      setFiles(at, dataTransferWith(at, at.multiple || at.webkitdirectory ? given : given.slice(0, 1)).files);
+      this.onInputFilled(at);
+      return;
+    }
+    const editable = editableAround(at);
+    if (editable === null) return;
+    void insertImages(editable, given, caretAt(editable, { x: event.clientX, y: event.clientY }));
+  }
+
+  /** An input got files by a drop: its events are due. */
+  onInputFilled: (input: HTMLInputElement) => void = () => undefined;
+}
+
+const MOUSE_INIT_KEYS = [
+  'bubbles',
+  'cancelable',
+  'composed',
+  'view',
+  'detail',
+  'screenX',
+  'screenY',
+  'clientX',
+  'clientY',
+  'ctrlKey',
+  'shiftKey',
+  'altKey',
+  'metaKey',
+  'button',
+  'buttons',
+  'relatedTarget',
+] as const;
+
+function mouseInitOf(event: DragEvent): DragEventInit {
+  const init: Record<string, unknown> = {};
+  for (const name of MOUSE_INIT_KEYS) init[name] = event[name];
+  return init as DragEventInit;
+}

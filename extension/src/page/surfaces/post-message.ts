@@ -1,0 +1,80 @@
+/**
+ * A file handle that is posted to a worker is read there, where no script of ours runs. So a handle of a photo that the
+ * person gave to this page stays in this page: posting it fails as posting what cannot be cloned does, and the person
+ * is told. Handles of the site's own storage, and those that it kept from an earlier visit, are not known here.
+ */
+import { looksLikePhoto } from '../../sniff-photo';
+import type { Engine } from '../engine';
+import { SafeWeakMap, type Realm } from '../primordials';
+import { shimMethod } from '../shims';
+
+/** Parts of a message that are looked at: handles are not hidden deeper. */
+const MAX_PARTS = 500;
+const TARGETS = ['Worker', 'MessagePort', 'BroadcastChannel', 'ServiceWorker'] as const;
+
+const givenHandles = new SafeWeakMap<object, true>();
+let anyGiven = false;
+
+/** The person gave it to the page: picked or dropped it. */
+export function rememberHandle(handle: unknown): void {
+  if (typeof handle !== 'object' || handle === null) return;
+  anyGiven = true; // until then messages are not looked at
+  givenHandles.set(handle, true);
+}
+
+export function guardPostMessage(engine: Engine, realm: Realm): void {
+  shimMethod(realm, 'showOpenFilePicker', (native, self, args) => {
+    const asked = Reflect.apply(native, self, args) as Promise<unknown[]>;
+    void asked.then(
+      (handles) => {
+        for (let index = 0; index < handles.length; index += 1) rememberHandle(handles[index]);
+      },
+      () => undefined,
+    );
+    return asked;
+  });
+  for (let index = 0; index < TARGETS.length; index += 1) {
+    const kind = realm[TARGETS[index] as 'Worker'] as typeof Worker | undefined;
+    shimMethod(kind?.prototype, 'postMessage', (native, self, args) => {
+      const name = anyGiven && !engine.isOff ? photoHandleIn(args[0]) : undefined;
+      if (name !== undefined) {
+        engine.notice('handle', [name]);
+        throw new realm.DOMException(
+          "Failed to execute 'postMessage': FileSystemFileHandle object could not be cloned.",
+          'DataCloneError',
+        );
+      }
+      return Reflect.apply(native, self, args) as unknown;
+    });
+  }
+}
+
+/** The name of a photo whose handle is in a message. */
+export function photoHandleIn(message: unknown): string | undefined {
+  const queue: unknown[] = [message];
+  const seen = new SafeWeakMap<object, true>();
+  for (let index = 0; index < queue.length && index < MAX_PARTS; index += 1) {
+    const part = queue[index];
+    if (typeof part !== 'object' || part === null || seen.has(part)) continue;
+    seen.set(part, true);
+    if (givenHandles.has(part)) {
+      const { name } = part as FileSystemFileHandle;
+      if (looksLikePhoto('', name)) return name;
+    } else {
+      const parts = partsOf(part);
+      for (let at = 0; at < parts.length && queue.length < MAX_PARTS; at += 1) queue[queue.length] = parts[at];
+    }
+  }
+  return undefined;
+}
+
+function partsOf(value: object): unknown[] {
+  if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer || value instanceof Blob) return [];
+  if (value instanceof Map) return [...value.keys(), ...value.values()];
+  if (value instanceof Set) return [...value];
+  try {
+    return Object.values(value);
+  } catch {
+    return []; // a getter that throws: posting it will fail as well
+  }
+}

@@ -1,0 +1,135 @@
+/**
+ * What listeners of the site get to see of a replayed event. `isTrusted` is an own property that no script can set, so
+ * a page that tests it gets a Proxy of the event. And listeners come behind the gate, wherever they were added.
+ */
+import type { EventGate } from './event-gate';
+import { apply, SafeWeakMap, type Realm } from './primordials';
+import { shimGetter, shimMethod, shimSetter } from './shims';
+
+type Listener = ((this: unknown, event: Event) => unknown) | { handleEvent?: unknown };
+type Member = (...args: unknown[]) => unknown;
+
+/** Events that a page can learn of photos by. */
+const TYPES = ['input', 'change', 'drop', 'paste'];
+const HANDLERS = TYPES.map((type) => `on${type}`);
+
+export class TrustedEvents {
+  readonly #gate: EventGate;
+  readonly #claims: () => boolean;
+  /** Proxies of replayed events, both ways. */
+  readonly #shown = new SafeWeakMap<Event, Event>();
+  readonly #raw = new SafeWeakMap<object, Event>();
+  /** Listener -> what is added in its place: the same one each time, so that the browser tells doubles and removes. */
+  readonly #wrapped = new SafeWeakMap<object, Member>();
+  readonly #listeners = new SafeWeakMap<object, object>();
+
+  constructor(gate: EventGate, claims: () => boolean) {
+    this.#gate = gate;
+    this.#claims = claims;
+  }
+
+  /** The event as the site is to see it. */
+  asTrusted<E extends Event | undefined>(event: E): E {
+    if (event === undefined || !this.#gate.isReplay(event) || !this.#claims()) return event;
+    let shown = this.#shown.get(event);
+    if (shown === undefined) {
+      shown = trustedProxy(event);
+      this.#shown.set(event, shown);
+      this.#raw.set(shown, event);
+    }
+    return shown as E;
+  }
+
+  /** The event itself, for functions of the browser's that take no Proxy. */
+  rawEvent(value: unknown): unknown {
+    return (typeof value === 'object' && value !== null ? this.#raw.get(value) : undefined) ?? value;
+  }
+
+  wrap(listener: Listener): Member {
+    let wrapped = this.#wrapped.get(listener);
+    if (wrapped !== undefined) return wrapped;
+    const { intercepts: takes } = this.#gate;
+    const shown = this.asTrusted.bind(this);
+    wrapped = function (this: unknown, ...args: unknown[]): unknown {
+      const event = args[0] as Event;
+      if (takes(event)) return undefined;
+      args[0] = shown(event);
+      if (typeof listener === 'function') return apply(listener, this, args);
+      // As the standard says: looked up at each event, and called on the object.
+      const { handleEvent } = listener;
+      if (typeof handleEvent !== 'function') throw new TypeError("The listener's handleEvent is not a function.");
+      return apply(handleEvent as Member, listener, args);
+    };
+    this.#wrapped.set(listener, wrapped);
+    this.#listeners.set(wrapped, listener);
+    return wrapped;
+  }
+
+  #wrapIfListener = (listener: unknown): unknown =>
+    (typeof listener === 'object' && listener !== null) || typeof listener === 'function'
+      ? this.wrap(listener as Listener)
+      : listener;
+
+  #unwrap = (listener: unknown): unknown =>
+    (typeof listener === 'function' ? this.#listeners.get(listener) : undefined) ?? listener;
+
+  /** `added` hears of every listener for inputs, before it is there. */
+  install(realm: Realm, added: (target: EventTarget) => void): void {
+    const target = realm.EventTarget.prototype;
+    for (const name of ['addEventListener', 'removeEventListener']) {
+      shimMethod<EventTarget>(target, name, (native, self, args) => {
+        // Only what is a string already: turning an object into one may be seen by the page, once is enough.
+        if (args.length < 2 || typeof args[0] !== 'string' || !TYPES.includes(args[0]))
+          return apply(native, self, args);
+        if (name === 'addEventListener') added(self);
+        const [type, listener, ...rest] = args;
+        return apply(native, self, [type, this.#wrapIfListener(listener), ...rest]);
+      });
+    }
+    const owners = [realm, realm.Document, realm.HTMLElement, realm.SVGElement, realm.MathMLElement];
+    for (const owner of owners) {
+      const at = owner === realm ? owner : (owner as { prototype?: object } | undefined)?.prototype;
+      for (const name of HANDLERS) {
+        shimSetter<EventTarget>(at, name, (handler, self) => {
+          added(self);
+          return this.#wrapIfListener(handler);
+        });
+        shimGetter(at, name, this.#unwrap);
+      }
+    }
+    shimGetter<unknown, Event | undefined>(realm, 'event', (event) => this.asTrusted(event));
+  }
+
+  /**
+   * Handlers written as attributes (`onchange="..."`) were compiled by the browser, not set by a script: puts the
+   * wrapped function in their place, for the elements that a replay is about to pass.
+   */
+  wrapAttributes(path: readonly EventTarget[], type: string): void {
+    const name = `on${type}`;
+    for (let index = 0; index < path.length; index += 1) {
+      const element = path[index] as Element & Record<string, unknown>;
+      if (typeof element.hasAttribute !== 'function' || !element.hasAttribute(name)) continue;
+      const handler = element[name];
+      if (typeof handler === 'function') element[name] = handler; // through our own shims: wrapped
+    }
+  }
+}
+
+function trustedProxy(event: Event): Event {
+  const members = new SafeWeakMap<object, Member>();
+  return new Proxy(event, {
+    get(target, key) {
+      if (key === 'isTrusted') return true;
+      const value = Reflect.get(target, key, target) as unknown;
+      if (typeof value !== 'function' || key === 'constructor') return value;
+      let member = members.get(value);
+      if (member === undefined) {
+        // The browser's methods work on the event itself only.
+        member = (...args) => apply(value as Member, target, args) as unknown;
+        members.set(value, member);
+      }
+      return member;
+    },
+    set: (target, key, value) => Reflect.set(target, key, value, target),
+  });
+}

@@ -1,0 +1,42 @@
+/** Asks the background. Its worker may be evicted at any moment: what can be asked twice, is. */
+import { browser } from 'wxt/browser';
+import { fail, RELOAD, TOO_LARGE } from './problems';
+import type { Problem, Reply, RequestName, Requests } from './messages';
+
+/** A second time these would do something else. */
+const NOT_REPEATABLE = new Set<RequestName>(['pair', 'settled']);
+/** Milliseconds before each further try. */
+const RETRY_DELAYS = [100, 1000];
+
+/** Never throws. */
+export async function sendRequest<Name extends RequestName>(
+  name: Name,
+  body: Requests[Name]['request'],
+): Promise<Reply<Requests[Name]['reply']>> {
+  for (let tries = 0; ; tries++) {
+    try {
+      // An orphaned content script has no id any more.
+      if (browser.runtime?.id === undefined) return { ok: false, problem: RELOAD };
+      const reply: unknown = await browser.runtime.sendMessage({ name, body });
+      if (isReply<Requests[Name]['reply']>(reply)) return reply;
+    } catch (error) {
+      const found = problemOfError(error);
+      if (found !== null) return { ok: false, problem: found };
+    }
+    const pause = RETRY_DELAYS[tries];
+    if (NOT_REPEATABLE.has(name) || pause === undefined)
+      return fail('internal', 'The extension did not answer: try again.');
+    await new Promise((resolve) => setTimeout(resolve, pause));
+  }
+}
+
+function isReply<Value>(reply: unknown): reply is Reply<Value> {
+  return typeof reply === 'object' && reply !== null && 'ok' in reply && (reply.ok === true || 'problem' in reply);
+}
+
+/** null: the background was evicted or is starting. */
+function problemOfError(error: unknown): Problem | null {
+  const text = String(error);
+  if (/context invalidated/i.test(text)) return RELOAD;
+  return /length|exceeded|too large|maximum/i.test(text) ? TOO_LARGE : null;
+}

@@ -1,0 +1,118 @@
+/** For tests: an HTTP server of Node that speaks the shape of the server's API, and does what a test says. */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Receipt } from '../receipt';
+
+export const TOKEN = 'a-token-of-more-than-twenty-characters';
+export const CODE = 'ABCD-EFGH';
+/** Of a submission. */
+export const KEY = '0123456789abcdef0123456789abcdef';
+
+/** The least that is a JPEG by its first bytes. */
+export const JPEG = Uint8Array.of(0xff, 0xd8, 0xff, 0xe0, 1, 2, 3);
+export const PROTECTED = Uint8Array.of(0xff, 0xd8, 0xff, 0xe0, 9, 9, 9);
+
+export const RECEIPT: Receipt = {
+  recipe: 'balanced',
+  preset: 'any',
+  budgetAsked: 8,
+  budgetSpent: 8,
+  steps: 2,
+  stepsAsked: 2,
+  stopped: 'steps',
+  imperceptibility: { psnr: 34, ssim: 0.95, de2000Mean: 1, de2000P95: 3, relief: 1.1, meanLevels: 2, maxLevels: 8 },
+  effects: [],
+  beatsRandom: 12,
+  checks: 14,
+  survival: [],
+  encoding: null,
+  notes: [],
+  seconds: {},
+};
+
+export interface SeenRequest {
+  method: string;
+  path: string;
+  query: string;
+  headers: IncomingMessage['headers'];
+  body: Buffer;
+}
+
+export type Handler = (seen: SeenRequest, respond: ServerResponse) => void;
+
+export class FakeServer {
+  readonly seen: SeenRequest[] = [];
+  /** "METHOD /path" -> what it does instead of the usual. */
+  readonly handlers = new Map<string, Handler>();
+  private count = 0;
+  private http: Server | null = null;
+
+  async start(port = 0): Promise<string> {
+    this.http = createServer((request, respond) => void this.serve(request, respond));
+    await new Promise<void>((resolve) => this.http?.listen(port, '127.0.0.1', resolve));
+    return `http://127.0.0.1:${(this.http.address() as AddressInfo).port}`;
+  }
+
+  async stop(): Promise<void> {
+    this.http?.closeAllConnections();
+    await new Promise((resolve) => this.http?.close(resolve));
+  }
+
+  /** "METHOD /path" of every request so far. */
+  get requestLines(): string[] {
+    return this.seen.map(({ method, path }) => `${method} ${path}`);
+  }
+
+  private async serve(request: IncomingMessage, respond: ServerResponse): Promise<void> {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk as Buffer);
+    const [path = '', query = ''] = (request.url ?? '').split('?');
+    const { method = '', headers } = request;
+    const seen = { method, path, query, headers, body: Buffer.concat(chunks) };
+    this.seen.push(seen);
+    const act = this.handlers.get(`${method} ${path}`);
+    if (act !== undefined) act(seen, respond);
+    else this.answer(seen, respond);
+  }
+
+  private answer({ method, path, headers, body }: SeenRequest, respond: ServerResponse): void {
+    if (`${method} ${path}` === 'POST /v1/pair') {
+      if ((JSON.parse(body.toString()) as { code: string }).code === CODE) return json(respond, { token: TOKEN });
+      return problem(respond, 403, 'pairing', "this is not the code in the server's terminal");
+    }
+    if (headers.authorization !== `Bearer ${TOKEN}`) return problem(respond, 401, 'unauthorised', 'pair again');
+    const [, , , job, part] = path.split('/');
+    if (path === '/ready') return json(respond, { workers: [{ provider: 'CPUExecutionProvider' }] });
+    if (path === '/v1/recipes') {
+      return json(respond, [{ name: 'draft', summary: 'fast', budget: 8, steps: 0, deadline: null }]);
+    }
+    if (path === '/v1/presets') return json(respond, [{ name: 'any', label: 'a robust default', quality: 80 }]);
+    if (method === 'POST' && path === '/v1/jobs') return json(respond, { id: `job${++this.count}`, state: 'queued' });
+    if (job === undefined) return problem(respond, 404, 'route', 'not found');
+    if (method === 'DELETE') return void respond.writeHead(204).end();
+    if (part === 'events') return events(respond, [['done', {}]], Number(headers['last-event-id']));
+    if (part === 'receipt') return json(respond, RECEIPT);
+    if (part === 'result') return void respond.writeHead(200, { 'content-type': 'image/jpeg' }).end(PROTECTED);
+    return problem(respond, 404, 'route', 'not found');
+  }
+}
+
+export function json(respond: ServerResponse, value: unknown): void {
+  respond.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(value));
+}
+
+export function problem(respond: ServerResponse, status: number, name: string, detail: string, wait?: number): void {
+  if (wait !== undefined) respond.setHeader('retry-after', wait);
+  respond.setHeader('content-type', 'application/problem+json');
+  respond.writeHead(status).end(JSON.stringify({ type: `/problems/${name}`, title: '', status, detail }));
+}
+
+/** Numbered from 1; ends the stream unless `open`. */
+export function events(respond: ServerResponse, told: [string, object][], after = 0, open = false): void {
+  respond.writeHead(200, { 'content-type': 'text/event-stream' });
+  respond.write('retry: 1000\n\n');
+  told.forEach(([name, data], at) => {
+    if (at + 1 > after) respond.write(`id: ${at + 1}\nevent: ${name}\ndata: ${JSON.stringify(data)}\n\n`);
+  });
+  if (!open) respond.end();
+}

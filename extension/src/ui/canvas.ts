@@ -1,0 +1,32 @@
+/** Pictures drawn on canvases: an <img> of a data: or blob: URL is subject to the page's img-src, a canvas is not. */
+
+/** The bytes of a base64 data: URL, without `fetch` (which connect-src would govern). */
+export function dataUrlToBlob(dataUrl: string): Blob {
+  const [head = '', base64 = ''] = dataUrl.split(',', 2);
+  const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+  return new Blob([bytes], { type: /^data:([^;,]*)/.exec(head)?.[1] ?? '' });
+}
+
+/** A canvas of the picture's own size, upright. Rejects where this browser cannot read the format. */
+export async function photoCanvas(picture: Blob): Promise<HTMLCanvasElement> {
+  const bitmap = await createImageBitmap(picture);
+  const canvas = document.createElement('canvas');
+  [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
+  canvas.getContext('2d')?.drawImage(bitmap, 0, 0);
+  bitmap.close();
+  return canvas;
+}
+
+/** Draws the middle square of a thumbnail; leaves the canvas empty where there is none. */
+export async function drawThumbnail(canvas: HTMLCanvasElement, dataUrl: string): Promise<void> {
+  if (dataUrl === '') return;
+  try {
+    const bitmap = await createImageBitmap(dataUrlToBlob(dataUrl));
+    const side = Math.min(bitmap.width, bitmap.height);
+    const [left, top] = [(bitmap.width - side) / 2, (bitmap.height - side) / 2];
+    canvas.getContext('2d')?.drawImage(bitmap, left, top, side, side, 0, 0, canvas.width, canvas.height);
+    bitmap.close();
+  } catch {
+    // an empty square, as for formats that the browser cannot draw
+  }
+}

@@ -1,0 +1,45 @@
+/** Words for the person, from public/_locales: every key is checked by the type checker, and a test finds unused ones. */
+import { browser } from 'wxt/browser';
+import type messages from '../../public/_locales/en/messages.json';
+import { FALLBACK_MESSAGES } from './fallback-messages';
+
+export type MessageKey = keyof typeof messages;
+
+/** The words of a key, with $1, $2, ... filled in. */
+export function text(key: MessageKey, ...values: (string | number)[]): string {
+  try {
+    // WXT types this name by name, which no variable key fits.
+    const say = browser.i18n.getMessage as (name: string, values: string[]) => string;
+    return say(key, values.map(String));
+  } catch {
+    const words = FALLBACK_MESSAGES[key]?.message ?? '';
+    return words.replace(/\$(\d)/g, (_, place: string) => String(values[Number(place) - 1] ?? ''));
+  }
+}
+
+/** The words for one, or for another number; the number is $1. */
+export function plural(many: number, one: MessageKey, other: MessageKey, ...values: (string | number)[]): string {
+  return text(pluralRules().select(many) === 'one' ? one : other, many, ...values);
+}
+
+export function formatNumber(value: number, decimals: number): string {
+  return value.toLocaleString(language(), { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+}
+
+export function formatPercent(share: number): string {
+  return text('percent', formatNumber(share * 100, 0));
+}
+
+/** Of the words, which is not always that of the browser. */
+export function language(): string {
+  return text('language') || 'en';
+}
+
+export function asSentence(words: string): string {
+  const began = words.charAt(0).toUpperCase() + words.slice(1);
+  return began === '' || /[.!?]$/.test(began) ? began : `${began}.`;
+}
+
+function pluralRules(): Intl.PluralRules {
+  return new Intl.PluralRules(language());
+}

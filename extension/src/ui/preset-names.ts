@@ -1,0 +1,16 @@
+/** Names of the server's presets: brands, said alike in every language. */
+import { text } from './i18n';
+
+const BRANDS: Record<string, string> = {
+  instagram: 'Instagram',
+  facebook: 'Facebook',
+  x: 'X',
+  whatsapp: 'WhatsApp',
+  bluesky: 'Bluesky',
+  mastodon: 'Mastodon',
+  linkedin: 'LinkedIn',
+};
+
+export function presetName(preset: string): string {
+  return preset === 'any' ? text('place_any') : (BRANDS[preset] ?? preset);
+}

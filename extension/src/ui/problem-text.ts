@@ -1,0 +1,46 @@
+/** What went wrong, in words for the person: what it is, what the server said, what helps. */
+import type { Problem } from '../messages';
+import { type MessageKey, plural, asSentence, text } from './i18n';
+
+interface ProblemKeys {
+  title: MessageKey;
+  /** What the person can do. */
+  help: MessageKey;
+}
+
+const PROBLEM_KEYS: Record<Problem['code'], ProblemKeys> = {
+  unpaired: { title: 'problem_unpaired', help: 'help_unpaired' },
+  unreachable: { title: 'problem_unreachable', help: 'help_unreachable' },
+  unauthorised: { title: 'problem_unauthorised', help: 'help_unauthorised' },
+  busy: { title: 'problem_busy', help: 'help_busy' },
+  'too-large': { title: 'problem_too_large', help: 'help_too_large' },
+  refused: { title: 'problem_refused', help: 'help_refused' },
+  failed: { title: 'problem_failed', help: 'help_failed' },
+  gone: { title: 'problem_gone', help: 'help_gone' },
+  reload: { title: 'problem_reload', help: 'help_reload' },
+  internal: { title: 'problem_internal', help: 'help_internal' },
+};
+
+/** Where the reason is plain, the extension's own words say it better than a technical sentence would. */
+const WITHOUT_DETAIL = new Set<Problem['code']>(['unpaired', 'unreachable', 'unauthorised', 'gone', 'reload']);
+
+export function problemTitle(problem: Problem): string {
+  return text(PROBLEM_KEYS[problem.code].title);
+}
+
+/** Sentences below the title: the server's own, then what helps. */
+export function problemHelp(problem: Problem): string[] {
+  const { code, detail, retryAfter } = problem;
+  const help =
+    code === 'busy' && retryAfter !== undefined
+      ? plural(Math.max(1, Math.ceil(retryAfter)), 'help_busy_one', 'help_busy_other')
+      : text(PROBLEM_KEYS[code].help);
+  const said = asSentence(detail.trim());
+  if (WITHOUT_DETAIL.has(code) || said === '') return [help];
+  return code === 'too-large' ? [said] : [said, help];
+}
+
+/** Whether the same attempt can end otherwise. */
+export function mayRetry(problem: Problem): boolean {
+  return problem.code !== 'reload' && problem.code !== 'too-large';
+}

@@ -1,0 +1,98 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, expect, test } from 'vitest';
+import messages from '../../public/_locales/en/messages.json';
+import { receiptView } from './receipt-view';
+import { receiptWith, installMessages } from '../testing/ui';
+import { text } from './i18n';
+import {
+  DELTA_E,
+  MARGINS,
+  RELIEF,
+  SAME_PERSON,
+  beatsRandom,
+  facts,
+  headline,
+  isWeak,
+  shortHeadline,
+  warnings,
+} from './receipt-text';
+
+beforeEach(installMessages);
+
+const sdk = (name: string): string => readFileSync(join(import.meta.dirname, '../../../sdk/anti_i2v', name), 'utf8');
+
+test('margins are those of the SDK', () => {
+  const found = /MARGINS = (\{.*\})/.exec(sdk('receipt.py'))?.[1] ?? '';
+  const theirs = JSON.parse(found.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase())) as object;
+  expect(theirs).toEqual(MARGINS);
+});
+
+test('the words for what the eye sees are those of the SDK', () => {
+  const report = sdk('report.py');
+  expect(report).toContain(`SAME_PERSON = ${SAME_PERSON}`);
+  for (const [end, key] of [...RELIEF, ...DELTA_E]) {
+    const number = Number.isFinite(end) ? end.toFixed(1) : 'float("inf")';
+    expect(report).toContain(`(${number}, "${messages[key].message}")`);
+  }
+  expect(report).toContain(`_NOTHING_SMOOTH = "${messages.relief_none.message}"`);
+});
+
+test.each([
+  [{ beatsRandom: 12, checks: 14 }, '12 of the 14 checks beat a random change of the same size', '12 of 14 checks'],
+  [{ beatsRandom: 1, checks: 1 }, 'The one check beat a random change of the same size', '1 of 1 check'],
+  [{ beatsRandom: 0, checks: 1 }, 'The one check did not beat a random change of the same size', '0 of 1 check'],
+  [{ beatsRandom: 0, checks: 0 }, 'Not measured: no surrogate was asked', 'not measured'],
+])('the headline of %o', (changes, long, short) => {
+  const receipt = receiptWith(changes);
+  expect([headline(receipt), shortHeadline(receipt)]).toEqual([long, short]);
+});
+
+test('a difference within the margin is not more', () => {
+  expect(beatsRandom('shift', { protected: 0.15, random: 0.14 })).toBe(false);
+  expect(beatsRandom('decodedPsnr', { protected: 19, random: 28 })).toBe(true);
+  expect(beatsRandom('decodedPsnr', { protected: null, random: 28 })).toBe(false); // null: infinite, no damage
+});
+
+test('half of the checks is said to be no protection', () => {
+  const weak = receiptWith({ beatsRandom: 3, checks: 6 });
+  expect(isWeak(weak)).toBe(true);
+  expect(warnings(weak)[0]).toContain('treat this photo as not protected');
+  expect(isWeak(receiptWith())).toBe(false);
+});
+
+test('the gauge alone is said to be an estimate', () => {
+  const [effect] = receiptWith().effects;
+  const gauge = { ...effect!, role: 'gauge' as const, decodedPsnr: null, decodedLpips: null, decodedIdentity: null };
+  expect(warnings(receiptWith({ effects: [gauge], beatsRandom: 1, checks: 1 }))[0]).toContain('An estimate');
+});
+
+test('a face that is still the same person is said', () => {
+  const effects = receiptWith().effects.map((effect) => ({
+    ...effect,
+    decodedIdentity: { protected: 0.8, random: 0.9 },
+  }));
+  expect(warnings(receiptWith({ effects })).join()).toContain('the lowest identity is 0.80');
+});
+
+test('what is left after the platform is compared with the random change', () => {
+  const after = facts(receiptWith()).find(({ title }) => title === 'After Instagram');
+  // 0.81 x 0.18 = 0.15, 0.14 x 1 = 0.14: within the margin.
+  expect(after?.sentences[0]).toBe(
+    'Instagram: a shift of 15 % is left on taesd, no longer clearly more (random change: 14 %).',
+  );
+  expect(after?.sentences[1]).toContain('After 1 of the 2 changes');
+});
+
+test('equal photos are said to be equal', () => {
+  const equal = { ...receiptWith().imperceptibility, psnr: null };
+  expect(facts(receiptWith({ imperceptibility: equal }))[0]?.sentences).toEqual([text('eye_equal')]);
+});
+
+test('the receipt shows every number, and no file name but as its label', () => {
+  const view = receiptView(receiptWith(), 'me.jpg');
+  expect(view.getAttribute('aria-label')).toBe('Receipt of me.jpg');
+  expect(view.textContent).not.toContain('me.jpg');
+  expect(view.querySelectorAll('table')).toHaveLength(3);
+  expect(view.textContent).toContain('random 0.14, not clearly more'.replace('0.14', '0.140'));
+});
