@@ -8,6 +8,7 @@ import { readBytes } from './read-bytes';
 import type { JobEvent, PhotoStage, Problem, Reply } from './messages';
 import { supportsBlobMessages, packBlob, unpackBlob } from './blob-transfer';
 import { SNIFF_BYTES, sniffImage } from './sniff-photo';
+import { sleep } from './sleep';
 import { fail, problem, problemFromResponse, TOO_LARGE } from './problems';
 import type { Receipt } from './receipt';
 import { count } from './validators';
@@ -138,5 +139,3 @@ function problemOfJob(data: Record<string, unknown>): Problem {
   const found = problemFromResponse(count(data['status']) ? data['status'] : 500, data);
   return found.code === 'refused' || found.code === 'busy' ? found : { ...found, code: 'failed' };
 }
-
-const sleep = (wait: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, wait));

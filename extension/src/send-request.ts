@@ -1,6 +1,7 @@
 /** Asks the background. Its worker may be evicted at any moment: what can be asked twice, is. */
 import { browser } from 'wxt/browser';
 import { fail, RELOAD, TOO_LARGE } from './problems';
+import { sleep } from './sleep';
 import type { Problem, Reply, RequestName, Requests } from './messages';
 
 /** A second time these would do something else. */
@@ -26,7 +27,7 @@ export async function sendRequest<Name extends RequestName>(
     const pause = RETRY_DELAYS[tries];
     if (NOT_REPEATABLE.has(name) || pause === undefined)
       return fail('internal', 'The extension did not answer: try again.');
-    await new Promise((resolve) => setTimeout(resolve, pause));
+    await sleep(pause);
   }
 }
 

@@ -32,10 +32,10 @@ from playwright.sync_api import BrowserContext, Page, Playwright, sync_playwrigh
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # for the tests' own site and browsers
 
-from tests.extension.browsers import browsing, built
+from tests.extension.browsers import build_extension, launch_browser
 from tests.extension.extension import Extension
-from tests.extension.receiving import Page as SitePage
-from tests.extension.receiving import Site, receiving
+from tests.extension.upload_receiver import Page as SitePage
+from tests.extension.upload_receiver import Site, run_receiver
 
 MEGABYTES = (1, 5, 12)
 UPLOAD = SitePage("<input id=pick type=file>", "find('#pick').onchange = (e) => send(e.target.files[0])")
@@ -206,7 +206,7 @@ def loads(with_it: BrowserContext, without: BrowserContext, site: Site, rounds: 
 
 def sizes() -> None:
     print(f"{'size, kB':24}{'as it is':>10}{'gzip':>10}")
-    folder = built("chrome")
+    folder = build_extension("chrome")
     everything = [file for file in folder.rglob("*") if file.is_file()]
     rows = {
         "page.js, every frame": [folder / "content-scripts" / "page.js"],
@@ -221,14 +221,14 @@ def sizes() -> None:
 
 
 @contextmanager
-def browsers(player: Playwright) -> Iterator[tuple[BrowserContext, BrowserContext]]:
+def browsers(playwright: Playwright) -> Iterator[tuple[BrowserContext, BrowserContext]]:
     """(with the extension, without it)."""
     with (
         echoing() as echo,
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as one,
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as other,
-        browsing(player, Path(one), built("chrome")) as with_it,
-        browsing(player, Path(other), None) as without,
+        launch_browser(playwright, Path(one), build_extension("chrome")) as with_it,
+        launch_browser(playwright, Path(other), None) as without,
     ):
         extension = Extension(with_it)
         extension.ask("pair", {"address": echo, "code": "ECHO-ECHO"})
@@ -244,7 +244,7 @@ def main() -> None:
     parser.add_argument("--loads", type=int, default=60)
     settings = parser.parse_args()
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before the start\n")
-    with receiving() as site, sync_playwright() as player, browsers(player) as (with_it, without):
+    with run_receiver() as site, sync_playwright() as playwright, browsers(playwright) as (with_it, without):
         if "upload" in settings.parts:
             uploads(with_it, without, site, settings.rounds)
         if "load" in settings.parts:

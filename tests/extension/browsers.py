@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 EXTENSION = ROOT / "extension"
 HERE = Path(__file__).parent
 
-QUIET = (
+CHROMIUM_FLAGS = (
     "--no-sandbox",  # the tests may run as root, in a container
     "--disable-quic",
     "--disable-background-networking",
@@ -26,7 +26,7 @@ QUIET = (
 )
 
 
-def chromium() -> str:
+def find_chromium() -> str:
     """Where it is; skips where it is not."""
     for name in (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome"):
         if name and (found := shutil.which(name)):
@@ -34,7 +34,7 @@ def chromium() -> str:
     pytest.skip("needs Chromium: apt install chromium, or name it in CHROMIUM")
 
 
-def firefox() -> str:
+def find_firefox() -> str:
     """Where it is; skips where it is not."""
     for name in (os.environ.get("FIREFOX", ""), "firefox-esr", "firefox"):
         if name and (found := shutil.which(name)):
@@ -43,17 +43,17 @@ def firefox() -> str:
 
 
 @contextmanager
-def browsing(
-    player: Playwright, profile: Path, extension: Path | None, *, display: str = ""
+def launch_browser(
+    playwright: Playwright, profile: Path, extension: Path | None, *, display: str = ""
 ) -> Iterator[BrowserContext]:
     """`display`: of X, where its windows show; by default nowhere."""
     loaded = (f"--disable-extensions-except={extension}", f"--load-extension={extension}") if extension else ()
-    context = player.chromium.launch_persistent_context(
+    context = playwright.chromium.launch_persistent_context(
         profile,
-        executable_path=chromium(),
+        executable_path=find_chromium(),
         headless=not display,
         env={**os.environ, "DISPLAY": display},
-        args=[*QUIET, *loaded],
+        args=[*CHROMIUM_FLAGS, *loaded],
         viewport={"width": 900, "height": 700},
     )
     context.set_default_timeout(15_000)
@@ -88,7 +88,7 @@ def installed(folder: Path) -> None:
         run(folder, npm, "ci", "--ignore-scripts")
 
 
-def built(browser: str) -> Path:
+def build_extension(browser: str) -> Path:
     """The folder of the built extension, built anew where the sources are newer. `browser`: chrome or firefox."""
     output = Path(os.environ.get("WXT_OUT", EXTENSION / ".output")) / f"{browser}-mv3"
     sources = [newest(EXTENSION / name) for name in ("src", "public")]
@@ -100,7 +100,7 @@ def built(browser: str) -> Path:
     return output
 
 
-def bundles(names: list[str]) -> dict[str, bytes]:
+def build_bundles(names: list[str]) -> dict[str, bytes]:
     """The pages of frameworks, as one script each."""
     installed(HERE)
     output = HERE / "node_modules" / ".bundles"

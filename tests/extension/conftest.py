@@ -15,41 +15,41 @@ pytest.importorskip("playwright", reason="needs playwright: pip install playwrig
 from playwright.sync_api import BrowserContext, Error, Playwright, sync_playwright
 from playwright.sync_api import Page as Tab
 
-from .brought import Brought, bring
-from .browsers import browsing, built, bundles
+from .browsers import build_bundles, build_extension, launch_browser
 from .extension import FAST, Extension
-from .person import Person, helper_page
-from .receiving import Page as SitePage
-from .receiving import Run, Site, receiving
-from .serving import Serving
+from .server_process import ServerProcess
 from .surfaces import BUNDLES, Surface
+from .upload_fixtures import UploadFile, write_files
+from .upload_receiver import Page as SitePage
+from .upload_receiver import Run, Site, run_receiver
+from .user_actions import User, clipboard_page
 
 
 @pytest.fixture(scope="package")
 def site() -> Iterator[Site]:
-    with receiving() as site:
+    with run_receiver() as site:
         yield site
 
 
 @pytest.fixture(scope="package")
 def framework_bundles(site: Site) -> None:
-    site.scripts.update(bundles(BUNDLES))
+    site.scripts.update(build_bundles(BUNDLES))
 
 
 # Of the package, not of the session: while Playwright's own loop runs, no other test may start one.
 @pytest.fixture(scope="package")
-def player() -> Iterator[Playwright]:
-    with sync_playwright() as player:
-        yield player
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as playwright:
+        yield playwright
 
 
 @dataclass
 class Visit:
     """A person at a page of the site, with files in hand."""
 
-    person: Person
+    user: User
     run: Run
-    brought: list[Brought] = field(default_factory=list)
+    files: list[UploadFile] = field(default_factory=list)
 
 
 def leave(tab: Tab) -> None:
@@ -67,57 +67,57 @@ class Visits:
 
     def __init__(self, context: BrowserContext, site: Site, folder: Path) -> None:
         self.context, self.site, self.folder = context, site, folder
-        self.helper = helper_page(context, site.address(site.open(SitePage())))
+        self.helper = clipboard_page(context, site.address(site.open(SitePage())))
 
     @contextmanager
-    def open(self, page: SitePage, case: str, brings: tuple[str, ...], given: bool = False) -> Iterator[Visit]:
-        brought = bring(case, brings, self.folder / case)
-        run = self.site.open(page, brought[0].data if given else b"")
+    def open(self, page: SitePage, case: str, paths: tuple[str, ...], given: bool = False) -> Iterator[Visit]:
+        files = write_files(case, paths, self.folder / case)
+        run = self.site.open(page, files[0].data if given else b"")
         tab = self.context.new_page()
         try:
             tab.goto(self.site.address(run))
-            yield Visit(Person(tab, self.helper), run, brought)
+            yield Visit(User(tab, self.helper), run, files)
         finally:
             leave(tab)
 
     def surface(self, surface: Surface) -> Any:
-        return self.open(surface.page, surface.id, surface.brings, surface.given)
+        return self.open(surface.page, surface.id, surface.paths, surface.given)
 
 
 @pytest.fixture(scope="package")
-def bare(player: Playwright, site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visits]:
+def without_extension(playwright: Playwright, site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visits]:
     """A browser without the extension."""
-    with browsing(player, tmp_path_factory.mktemp("bare"), None) as context:
+    with launch_browser(playwright, tmp_path_factory.mktemp("bare"), None) as context:
         yield Visits(context, site, tmp_path_factory.mktemp("brought"))
 
 
 @pytest.fixture(scope="package")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """Left running by all tests that use it."""
     pytest.importorskip("onnxruntime", reason="needs the server: pip install 'anti-i2v-sdk[server,cpu]'")
-    serving = Serving(tmp_path_factory.mktemp("server") / "home")
+    server = ServerProcess(tmp_path_factory.mktemp("server") / "home")
     try:
-        yield serving
+        yield server
     finally:
-        serving.stop()
+        server.stop()
 
 
 @pytest.fixture(scope="package")
 def chrome_build() -> Path:
-    return built("chrome")
+    return build_extension("chrome")
 
 
 @pytest.fixture(scope="package")
 def context(
-    player: Playwright, chrome_build: Path, tmp_path_factory: pytest.TempPathFactory
+    playwright: Playwright, chrome_build: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[BrowserContext]:
     """A browser with the extension, not paired."""
-    with browsing(player, tmp_path_factory.mktemp("profile"), chrome_build) as context:
+    with launch_browser(playwright, tmp_path_factory.mktemp("profile"), chrome_build) as context:
         yield context
 
 
 @pytest.fixture(scope="package")
-def extension(context: BrowserContext, server: Serving) -> Extension:
+def extension(context: BrowserContext, server: ServerProcess) -> Extension:
     """Paired, with a fast recipe."""
     extension = Extension(context)
     extension.pair(server)
@@ -126,7 +126,7 @@ def extension(context: BrowserContext, server: Serving) -> Extension:
 
 
 @pytest.fixture(scope="package")
-def guarded(
+def with_extension(
     context: BrowserContext, extension: Extension, site: Site, tmp_path_factory: pytest.TempPathFactory
 ) -> Visits:
     """The browser with the paired extension."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from playwright.sync_api import BrowserContext, Page
 
-from .serving import Serving
+from .server_process import ServerProcess
 
 FAST = {"recipe": "draft", "deadline": 5}
 
@@ -29,7 +29,7 @@ class Extension:
         assert reply["ok"], reply
         return reply["value"]
 
-    def pair(self, server: Serving) -> None:
+    def pair(self, server: ServerProcess) -> None:
         state = self.ask("pair", {"address": server.address, "code": server.code()})
         assert state["paired"], state
         assert state["problem"] is None, state

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .brought import Brought
-from .person import Act, Person, copy_then_press, drop, paste, pick, pick_then_press, press
-from .receiving import Page
+from .upload_fixtures import UploadFile
+from .upload_receiver import Page
+from .user_actions import Action, User, copy_then_press, drop, paste, pick, pick_then_press, press
 
 PHOTO = ("face.png",)
 INPUT = "<input id=pick type=file>"
@@ -20,7 +20,7 @@ class Surface:
 
     Attributes:
         act: what the person does.
-        brings: the files, as paths; their endings say what they hold.
+        files: the files, as paths; their endings say what they hold.
         named: names and types travel with the files.
         order: the site gets them in their order.
         relative: the page sees the paths in the folder.
@@ -30,8 +30,8 @@ class Surface:
     id: str
     body: str = INPUT
     script: str = ""
-    act: Act = field(default_factory=pick)
-    brings: tuple[str, ...] = PHOTO
+    act: Action = field(default_factory=pick)
+    paths: tuple[str, ...] = PHOTO
     named: bool = True
     order: bool = True
     relative: bool = False
@@ -50,10 +50,10 @@ def form(attributes: str = "", inside: str = "", input: str = "") -> str:
     )
 
 
-def twice(person: Person, brought: list[Brought]) -> None:
-    pick()(person, brought[:1])
-    person.wait_for_title("again")
-    pick()(person, brought[1:])
+def twice(user: User, files: list[UploadFile]) -> None:
+    pick()(user, files[:1])
+    user.wait_for_title("again")
+    pick()(user, files[1:])
 
 
 INPUTS = [
@@ -88,7 +88,7 @@ INPUTS = [
         "input-read-later",
         INPUT + "<button id=go></button>",
         "find('#go').onclick = () => post(find('#pick').files)",
-        act=lambda person, brought: (pick()(person, brought), person.wait(1500), person.press("#go")),
+        act=lambda user, files: (pick()(user, files), user.wait(1500), user.press("#go")),
     ),
     Surface(
         "input-trusted-only",
@@ -115,26 +115,26 @@ INPUTS = [
         "find('#go').onclick = () => find('#pick').click(); find('#pick').onchange = (e) => post(e.target.files)",
         act=pick("#go"),
     ),
-    Surface("input-jpeg", script="find('#pick').onchange = (e) => post(e.target.files)", brings=("face.jpg",)),
-    Surface("input-webp", script="find('#pick').onchange = (e) => post(e.target.files)", brings=("face.webp",)),
-    Surface("input-avif", script="find('#pick').onchange = (e) => post(e.target.files)", brings=("face.avif",)),
+    Surface("input-jpeg", script="find('#pick').onchange = (e) => post(e.target.files)", paths=("face.jpg",)),
+    Surface("input-webp", script="find('#pick').onchange = (e) => post(e.target.files)", paths=("face.webp",)),
+    Surface("input-avif", script="find('#pick').onchange = (e) => post(e.target.files)", paths=("face.avif",)),
     Surface(
         "input-multiple",
         "<input id=pick type=file multiple>",
         "find('#pick').onchange = (e) => post(e.target.files)",
-        brings=("b.png", "a.png", "c.jpg"),
+        paths=("b.png", "a.png", "c.jpg"),
     ),
     Surface(
         "input-mixed",
         "<input id=pick type=file multiple>",
         "find('#pick').onchange = (e) => post(e.target.files)",
-        brings=("a.png", "note.txt", "b.png", "drawing.svg"),
+        paths=("a.png", "note.txt", "b.png", "drawing.svg"),
     ),
     Surface(
         "input-folder",
         "<input id=pick type=file webkitdirectory>",
         "find('#pick').onchange = (e) => post(e.target.files)",
-        brings=("album/one.png", "album/deep/two.png", "album/note.txt"),
+        paths=("album/one.png", "album/deep/two.png", "album/note.txt"),
         order=False,
         relative=True,
     ),
@@ -142,7 +142,7 @@ INPUTS = [
         "input-twice",
         script="""
             find('#pick').onchange = async (e) => { await post(e.target.files); document.title = 'again'; }""",
-        brings=("one.png", "two.png"),
+        paths=("one.png", "two.png"),
         act=twice,
     ),  # type: ignore[arg-type]  # see there
     Surface(
@@ -203,7 +203,7 @@ FORMS = [
         form("target=hidden", input="onchange='this.form.submit()'") + "<iframe name=hidden></iframe>",
     ),
     Surface(
-        "form-multiple", form(input="multiple onchange='this.form.submit()'"), brings=("b.png", "a.png", "note.txt")
+        "form-multiple", form(input="multiple onchange='this.form.submit()'"), paths=("b.png", "a.png", "note.txt")
     ),
 ]
 
@@ -403,7 +403,7 @@ FRAMES = [
             document.write(inner);
             document.close();
         };""",
-        act=lambda person, brought: (person.press("#go"), pick()(person, brought)),
+        act=lambda user, files: (user.press("#go"), pick()(user, files)),
     ),
 ]
 
@@ -644,10 +644,10 @@ NETWORK = [
 
 
 def framework(
-    name: str, act: Act, brings: tuple[str, ...] = ("b.png", "a.png"), body: str = "<div id=app></div>"
+    name: str, act: Action, paths: tuple[str, ...] = ("b.png", "a.png"), body: str = "<div id=app></div>"
 ) -> Surface:
     bundle = name.removesuffix("-drop")
-    return Surface(name, f"{body}<script src=/bundle/{bundle}></script>", act=act, brings=brings, order=False)
+    return Surface(name, f"{body}<script src=/bundle/{bundle}></script>", act=act, paths=paths, order=False)
 
 
 FRAMEWORKS = [

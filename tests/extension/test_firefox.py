@@ -10,14 +10,14 @@ import pytest
 
 pytest.importorskip("websocket", reason="needs websocket-client: pip install websocket-client")
 
-from .brought import bring
-from .browsers import built
+from .browsers import build_extension
 from .extension import FAST
-from .fox import Fox, foxing
-from .judge import judge, judge_baseline
-from .receiving import Run, Site
-from .serving import Serving
+from .firefox_bidi import Firefox, run_firefox
+from .received_checks import assert_originals_arrived, assert_protected
+from .server_process import ServerProcess
 from .surfaces import DETACHED, FRAMES, FRAMEWORKS, INPUTS, SHADOW, Surface
+from .upload_fixtures import write_files
+from .upload_receiver import Run, Site
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("framework_bundles")]
 
@@ -39,43 +39,45 @@ each_surface = pytest.mark.parametrize("surface", SURFACES, ids=lambda surface: 
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fox]:
-    with foxing(tmp_path_factory.mktemp("fox")) as fox:
-        yield fox
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firefox]:
+    with run_firefox(tmp_path_factory.mktemp("fox")) as firefox:
+        yield firefox
 
 
 @pytest.fixture(scope="module")
-def guarding(tmp_path_factory: pytest.TempPathFactory, server: Serving) -> Iterator[Fox]:
+def guarding(tmp_path_factory: pytest.TempPathFactory, server: ServerProcess) -> Iterator[Firefox]:
     """With the extension, paired."""
-    with foxing(tmp_path_factory.mktemp("fox")) as fox:
-        fox.install(built("firefox"))
-        fox.ask("pair", {"address": server.address, "code": server.code()})
-        fox.ask("change", dict(FAST))
-        yield fox
+    with run_firefox(tmp_path_factory.mktemp("fox")) as firefox:
+        firefox.install(build_extension("firefox"))
+        firefox.ask("pair", {"address": server.address, "code": server.code()})
+        firefox.ask("change", dict(FAST))
+        yield firefox
 
 
-def visit(fox: Fox, site: Site, surface: Surface, folder: Path, seconds: float) -> tuple[Run, list[Any]]:
-    brought = bring(surface.id, surface.brings, folder)
+def visit(firefox: Firefox, site: Site, surface: Surface, folder: Path, seconds: float) -> tuple[Run, list[Any]]:
+    files = write_files(surface.id, surface.paths, folder)
     run = site.open(surface.page)
-    fox.open(site.address(run))
+    firefox.open(site.address(run))
     try:
-        surface.act(fox, brought)  # type: ignore[arg-type]  # it picks, presses and waits like a Person
-        run.wait(len(brought), seconds)
-        fox.wait(200)
+        surface.act(firefox, files)  # type: ignore[arg-type]  # it picks, presses and waits like a User
+        run.wait(len(files), seconds)
+        firefox.wait(200)
     finally:
-        fox.close()
-    return run, brought
+        firefox.close()
+    return run, files
 
 
 @each_surface
-def test_without_the_extension_the_original_arrives(plain: Fox, site: Site, surface: Surface, tmp_path: Path) -> None:
-    run, brought = visit(plain, site, surface, tmp_path, 3)
-    judge_baseline(run, brought, named=surface.named)
+def test_without_the_extension_the_original_arrives(
+    plain: Firefox, site: Site, surface: Surface, tmp_path: Path
+) -> None:
+    run, files = visit(plain, site, surface, tmp_path, 3)
+    assert_originals_arrived(run, files, named=surface.named)
 
 
 @each_surface
-def test_only_protected_photos_arrive(guarding: Fox, site: Site, surface: Surface, tmp_path: Path) -> None:
-    run, brought = visit(guarding, site, surface, tmp_path, 20)
-    judge(run, brought, named=surface.named, order=surface.order)
+def test_only_protected_photos_arrive(guarding: Firefox, site: Site, surface: Surface, tmp_path: Path) -> None:
+    run, files = visit(guarding, site, surface, tmp_path, 20)
+    assert_protected(run, files, named=surface.named, order=surface.order)
     if surface.relative:
-        assert {each["path"] for each in run.seen()} == {each.path for each in brought}
+        assert {each["path"] for each in run.seen()} == {each.path for each in files}

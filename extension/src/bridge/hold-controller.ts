@@ -2,6 +2,7 @@
 import type { Decision, Hold, PhotoOutcome, Verdict } from '../messages';
 import { PREVIEW_EDGE, drawPreviews, THUMBNAIL_EDGE } from '../previews';
 import { openHold, reduceHold, viewOfHold, type HoldEffect, type HoldEvent, type HoldState } from './hold-reducer';
+import { sleep } from '../sleep';
 import type { OverlayRouter } from './overlay-router';
 import type { JobPool } from './job-pool';
 
@@ -46,19 +47,19 @@ export class HoldController {
   }
 
   decide(decision: Pick<Decision, 'photo' | 'choice'>): void {
-    this.dispatch({ is: 'decided', decision });
+    this.dispatch({ type: 'decided', decision });
   }
 
   /** The page went on without it, or goes away. */
   drop(): void {
     this.dropped = true;
     this.context.overlay.show(this.context.tabHoldId, null);
-    this.dispatch({ is: 'dropped' });
+    this.dispatch({ type: 'dropped' });
   }
 
-  private dispatch(happening: HoldEvent): void {
+  private dispatch(event: HoldEvent): void {
     const before = this.state;
-    const { state, effects } = reduceHold(before, happening, Date.now());
+    const { state, effects } = reduceHold(before, event, Date.now());
     this.state = state;
     if (state !== before && !state.over) this.show(true);
     for (const effect of effects) this.runEffect(effect);
@@ -70,7 +71,7 @@ export class HoldController {
   }
 
   private runEffect(effect: HoldEffect): void {
-    switch (effect.do) {
+    switch (effect.type) {
       case 'start':
         return this.start(effect.photo);
       case 'stop':
@@ -87,14 +88,14 @@ export class HoldController {
     const original = this.files.get(photo);
     if (original === undefined) return;
     const leave = this.context.jobPool.join(original, {
-      stage: (stage) => this.dispatch({ is: 'stage', photo, stage }),
-      deadline: (deadline) => this.dispatch({ is: 'deadline', photo, deadline }),
+      stage: (stage) => this.dispatch({ type: 'stage', photo, stage }),
+      deadline: (deadline) => this.dispatch({ type: 'deadline', photo, deadline }),
       done: (reply) => {
         this.leaveJob.delete(photo);
-        if (!reply.ok) return this.dispatch({ is: 'failed', photo, problem: reply.problem });
+        if (!reply.ok) return this.dispatch({ type: 'failed', photo, problem: reply.problem });
         const { file, receipt } = reply.value;
         this.results.set(photo, file);
-        this.dispatch({ is: 'protected', photo, file, receipt });
+        this.dispatch({ type: 'protected', photo, file, receipt });
       },
     });
     this.leaveJob.set(photo, leave);
@@ -106,7 +107,7 @@ export class HoldController {
     const done = this.state.photos.filter(({ stage }) => stage.at === 'done');
     for (const { id } of done) this.queueDrawing(() => this.drawBoth(id));
     if (!this.dropped && done.length > 0) {
-      await Promise.race([this.drawing, new Promise((resolve) => setTimeout(resolve, FINAL_PREVIEWS_TIMEOUT))]);
+      await Promise.race([this.drawing, sleep(FINAL_PREVIEWS_TIMEOUT)]);
     }
     this.show(false);
     this.context.ended();
@@ -120,7 +121,7 @@ export class HoldController {
   private async drawThumbnail(photo: string, file: Blob): Promise<void> {
     if (this.state.over) return;
     const [thumbnail] = await drawPreviews(file, [THUMBNAIL_EDGE]);
-    this.dispatch({ is: 'thumbnail', photo, thumbnail });
+    this.dispatch({ type: 'thumbnail', photo, thumbnail });
   }
 
   /** Once nothing waits for it any more: drawing large photos takes the page's own time. */
@@ -129,9 +130,9 @@ export class HoldController {
     if (original === undefined || result === undefined) return;
     const few = this.files.size <= MAX_PHOTOS_WITH_PREVIEWS;
     const [thumbnail, before] = await drawPreviews(original, [THUMBNAIL_EDGE, few ? PREVIEW_EDGE : THUMBNAIL_EDGE]);
-    this.dispatch({ is: 'thumbnail', photo, thumbnail });
+    this.dispatch({ type: 'thumbnail', photo, thumbnail });
     if (!few) return;
     const [after] = await drawPreviews(result, [PREVIEW_EDGE]);
-    this.dispatch({ is: 'previews', photo, before, after });
+    this.dispatch({ type: 'previews', photo, before, after });
   }
 }

@@ -14,42 +14,42 @@ const hold: Hold = {
 const file = new Blob(['protected']);
 const problem: Problem = { code: 'unreachable', detail: 'Nothing answers.' };
 
-const done = (photo: string): HoldEvent => ({ is: 'protected', photo, file, receipt: RECEIPT });
-const failed = (photo: string): HoldEvent => ({ is: 'failed', photo, problem });
+const done = (photo: string): HoldEvent => ({ type: 'protected', photo, file, receipt: RECEIPT });
+const failed = (photo: string): HoldEvent => ({ type: 'failed', photo, problem });
 const decides = (photo: string | null, choice: 'retry' | 'nothing' | 'original'): HoldEvent => ({
-  is: 'decided',
+  type: 'decided',
   decision: { photo, choice },
 });
 
 /** Everything that happened, and every effect of it; the first two effects start the photos. */
-function after(...happenings: HoldEvent[]): { state: HoldState; effects: HoldEffect[] } {
+function after(...events: HoldEvent[]): { state: HoldState; effects: HoldEffect[] } {
   let { state, effects } = openHold(hold, 'x.com', 1000);
-  for (const happening of happenings) {
-    const next = reduceHold(state, happening, 2000);
+  for (const event of events) {
+    const next = reduceHold(state, event, 2000);
     state = next.state;
     effects = [...effects, ...next.effects];
   }
   return { state, effects };
 }
 
-const verdictsOf = (effects: HoldEffect[]) => effects.filter((effect) => effect.do === 'verdict');
+const verdictsOf = (effects: HoldEffect[]) => effects.filter((effect) => effect.type === 'verdict');
 const stages = (state: HoldState) => state.photos.map(({ stage }) => stage.at);
 
 test('every photo is started at once, and the site waits', () => {
   const { state, effects } = after();
   expect(effects).toEqual([
-    { do: 'start', photo: 'a' },
-    { do: 'start', photo: 'b' },
+    { type: 'start', photo: 'a' },
+    { type: 'start', photo: 'b' },
   ]);
   expect(viewOfHold(state, 'tab h')).toMatchObject({ hold: 'tab h', surface: 'drop', site: 'x.com', holding: true });
 });
 
 test('what the person sees follows the server, and holds no bytes of a photo', () => {
-  const running: HoldEvent = { is: 'stage', photo: 'a', stage: { at: 'running', step: 3, steps: 45 } };
+  const running: HoldEvent = { type: 'stage', photo: 'a', stage: { at: 'running', step: 3, steps: 45 } };
   const { state } = after(
     running,
-    { is: 'thumbnail', photo: 'a', thumbnail: 'data:x' },
-    { is: 'deadline', photo: 'a', deadline: 60 },
+    { type: 'thumbnail', photo: 'a', thumbnail: 'data:x' },
+    { type: 'deadline', photo: 'a', deadline: 60 },
   );
   const view = viewOfHold(state, 'h');
   expect(view.photos[0]).toEqual({
@@ -70,7 +70,7 @@ describe('the verdict comes once, for all at once', () => {
     const { state, effects } = after(done('a'), done('b'), done('b'));
     expect(verdictsOf(effects)).toEqual([
       {
-        do: 'verdict',
+        type: 'verdict',
         verdicts: { a: { kind: 'protected', file }, b: { kind: 'protected', file } },
         settled: [
           { surface: 'drop', name: 'a.jpg', outcome: 'protected', checks: '12 of 14 checks' },
@@ -85,7 +85,7 @@ describe('the verdict comes once, for all at once', () => {
     expect(verdictsOf(effects)).toMatchObject([{ verdicts: { a: { kind: 'nothing' }, b: { kind: 'protected' } } }]);
   });
   test('at once for a hold without photos', () => {
-    expect(openHold({ ...hold, photos: [] }, '', 0).effects).toMatchObject([{ do: 'verdict', verdicts: {} }]);
+    expect(openHold({ ...hold, photos: [] }, '', 0).effects).toMatchObject([{ type: 'verdict', verdicts: {} }]);
   });
 });
 
@@ -106,11 +106,11 @@ describe('whatever fails, the site gets nothing', () => {
     ]);
   });
   test('the original of one that is under way stops its job', () => {
-    expect(after(decides('a', 'original')).effects).toContainEqual({ do: 'stop', photo: 'a' });
+    expect(after(decides('a', 'original')).effects).toContainEqual({ type: 'stop', photo: 'a' });
   });
   test('what the server sends after the person decided changes nothing', () => {
     const { state } = after(decides('a', 'nothing'), done('a'), failed('a'), {
-      is: 'stage',
+      type: 'stage',
       photo: 'a',
       stage: { at: 'fetching' },
     });
@@ -122,11 +122,11 @@ describe('a decision', () => {
   test('for all leaves alone what is protected already', () => {
     const { effects } = after(done('a'), failed('b'), decides(null, 'nothing'));
     expect(verdictsOf(effects)).toMatchObject([{ verdicts: { a: { kind: 'protected' }, b: { kind: 'nothing' } } }]);
-    expect(effects).not.toContainEqual({ do: 'stop', photo: 'a' });
+    expect(effects).not.toContainEqual({ type: 'stop', photo: 'a' });
   });
   test('to try again starts what failed, and only that', () => {
     const { state, effects } = after(failed('a'), decides(null, 'retry'));
-    expect(effects.slice(2)).toEqual([{ do: 'start', photo: 'a' }]);
+    expect(effects.slice(2)).toEqual([{ type: 'start', photo: 'a' }]);
     expect(state.photos.map(({ since }) => since)).toEqual([2000, 1000]);
     expect(stages(state)).toEqual(['sending', 'sending']);
   });
@@ -142,21 +142,21 @@ describe('a decision', () => {
 
 describe('a page that goes on without its photos', () => {
   test('gets none of them, and the server is freed', () => {
-    const { state, effects } = after(done('a'), { is: 'dropped' });
+    const { state, effects } = after(done('a'), { type: 'dropped' });
     expect(effects.slice(2, 4)).toEqual([
-      { do: 'stop', photo: 'a' },
-      { do: 'stop', photo: 'b' },
+      { type: 'stop', photo: 'a' },
+      { type: 'stop', photo: 'b' },
     ]);
     expect(verdictsOf(effects)).toMatchObject([{ verdicts: { a: { kind: 'nothing' }, b: { kind: 'nothing' } } }]);
     expect(stages(state)).toEqual(['withheld', 'withheld']);
   });
   test('has no say once the verdict is given', () => {
-    expect(after(done('a'), done('b'), { is: 'dropped' }).effects).toHaveLength(3);
+    expect(after(done('a'), done('b'), { type: 'dropped' }).effects).toHaveLength(3);
   });
 });
 
 test('previews come to what is done, and to nothing else', () => {
-  const previews: HoldEvent = { is: 'previews', photo: 'a', before: 'data:1', after: 'data:2' };
+  const previews: HoldEvent = { type: 'previews', photo: 'a', before: 'data:1', after: 'data:2' };
   expect(after(previews).state.photos[0]?.stage).toEqual({ at: 'sending' });
   expect(after(done('a'), previews).state.photos[0]?.stage).toMatchObject({
     at: 'done',

@@ -22,21 +22,21 @@ export interface HoldState {
 
 export type HoldEvent =
   /** Of one that is being protected; any other is no news. */
-  | { is: 'stage'; photo: string; stage: PhotoStage }
-  | { is: 'deadline'; photo: string; deadline: number | null }
-  | { is: 'thumbnail'; photo: string; thumbnail: string }
-  | { is: 'protected'; photo: string; file: Blob; receipt: Receipt }
-  | { is: 'previews'; photo: string; before: string; after: string }
-  | { is: 'failed'; photo: string; problem: Problem }
-  | { is: 'decided'; decision: Pick<Decision, 'photo' | 'choice'> }
+  | { type: 'stage'; photo: string; stage: PhotoStage }
+  | { type: 'deadline'; photo: string; deadline: number | null }
+  | { type: 'thumbnail'; photo: string; thumbnail: string }
+  | { type: 'protected'; photo: string; file: Blob; receipt: Receipt }
+  | { type: 'previews'; photo: string; before: string; after: string }
+  | { type: 'failed'; photo: string; problem: Problem }
+  | { type: 'decided'; decision: Pick<Decision, 'photo' | 'choice'> }
   /** The page went on without it, or went away. */
-  | { is: 'dropped' };
+  | { type: 'dropped' };
 
 export type HoldEffect =
-  | { do: 'start'; photo: string }
+  | { type: 'start'; photo: string }
   /** It may be protected no further; without effect where it is not being protected. */
-  | { do: 'stop'; photo: string }
-  | { do: 'verdict'; verdicts: Record<string, Verdict>; settled: PhotoOutcome[] };
+  | { type: 'stop'; photo: string }
+  | { type: 'verdict'; verdicts: Record<string, Verdict>; settled: PhotoOutcome[] };
 
 export interface Transition {
   state: HoldState;
@@ -55,14 +55,14 @@ export function openHold(hold: Hold, site: string, now: number): Transition {
     verdict: null,
   }));
   const state = { hold: hold.id, surface: hold.surface, site, photos, over: false };
-  return closeIfDecided({ state, effects: photos.map(({ id }) => ({ do: 'start', photo: id })) });
+  return closeIfDecided({ state, effects: photos.map(({ id }) => ({ type: 'start', photo: id })) });
 }
 
-export function reduceHold(state: HoldState, happening: HoldEvent, now: number): Transition {
-  if (happening.is === 'dropped') return dropHold(state);
-  if (happening.is === 'decided') return applyDecision(state, happening.decision, now);
+export function reduceHold(state: HoldState, event: HoldEvent, now: number): Transition {
+  if (event.type === 'dropped') return dropHold(state);
+  if (event.type === 'decided') return applyDecision(state, event.decision, now);
   const effects: HoldEffect[] = [];
-  const photos = state.photos.map((photo) => (photo.id === happening.photo ? updatePhoto(photo, happening) : photo));
+  const photos = state.photos.map((photo) => (photo.id === event.photo ? updatePhoto(photo, event) : photo));
   return closeIfDecided({ state: { ...state, photos }, effects });
 }
 
@@ -72,22 +72,22 @@ export function viewOfHold(state: HoldState, under: string, holding = !state.ove
   return { hold: under, surface: state.surface, site: state.site, photos, holding };
 }
 
-function updatePhoto(photo: PhotoState, happening: Exclude<HoldEvent, { is: 'dropped' | 'decided' }>): PhotoState {
-  switch (happening.is) {
+function updatePhoto(photo: PhotoState, event: Exclude<HoldEvent, { type: 'dropped' | 'decided' }>): PhotoState {
+  switch (event.type) {
     case 'thumbnail':
-      return { ...photo, thumbnail: happening.thumbnail };
+      return { ...photo, thumbnail: event.thumbnail };
     case 'deadline':
-      return { ...photo, deadline: happening.deadline };
+      return { ...photo, deadline: event.deadline };
     case 'previews':
       if (photo.stage.at !== 'done') return photo;
-      return { ...photo, stage: { ...photo.stage, before: happening.before, after: happening.after } };
+      return { ...photo, stage: { ...photo.stage, before: event.before, after: event.after } };
     case 'stage':
-      return isUnderway(photo) ? { ...photo, stage: happening.stage } : photo;
+      return isUnderway(photo) ? { ...photo, stage: event.stage } : photo;
     case 'failed':
-      return isUnderway(photo) ? { ...photo, stage: { at: 'failed', problem: happening.problem } } : photo;
+      return isUnderway(photo) ? { ...photo, stage: { at: 'failed', problem: event.problem } } : photo;
     case 'protected': {
       if (!isUnderway(photo)) return photo;
-      const { file, receipt } = happening;
+      const { file, receipt } = event;
       return {
         ...photo,
         stage: { at: 'done', receipt, before: '', after: '' },
@@ -107,10 +107,10 @@ function applyDecision(
     if (each.verdict !== null || state.over || (photo !== null && photo !== each.id)) return each;
     if (choice === 'retry') {
       if (each.stage.at !== 'failed') return each;
-      effects.push({ do: 'start', photo: each.id });
+      effects.push({ type: 'start', photo: each.id });
       return { ...each, stage: { at: 'sending' }, since: now };
     }
-    effects.push({ do: 'stop', photo: each.id });
+    effects.push({ type: 'stop', photo: each.id });
     return choice === 'nothing'
       ? withhold(each)
       : { ...each, stage: { at: 'original' }, verdict: { kind: 'original' } };
@@ -120,7 +120,7 @@ function applyDecision(
 
 function dropHold(state: HoldState): Transition {
   if (state.over) return { state, effects: [] };
-  const effects: HoldEffect[] = state.photos.map(({ id }) => ({ do: 'stop', photo: id }));
+  const effects: HoldEffect[] = state.photos.map(({ id }) => ({ type: 'stop', photo: id }));
   // Even what was protected meanwhile does not go: the page is not waiting for it.
   return closeIfDecided({ state: { ...state, photos: state.photos.map(withhold) }, effects });
 }
@@ -133,7 +133,7 @@ function closeIfDecided({ state, effects }: Transition): Transition {
   );
   return {
     state: { ...state, over: true },
-    effects: [...effects, { do: 'verdict', verdicts, settled: state.photos.map((each) => outcomeOf(each, state)) }],
+    effects: [...effects, { type: 'verdict', verdicts, settled: state.photos.map((each) => outcomeOf(each, state)) }],
   };
 }
 

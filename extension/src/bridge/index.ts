@@ -6,6 +6,7 @@ import type { BridgeState, Decision, PageToBridge, Hold, Reply, BackgroundToBrid
 import { packBlob } from '../blob-transfer';
 import { fail, ok, TOO_LARGE } from '../problems';
 import { protect } from '../protect';
+import { sleep } from '../sleep';
 import { record } from '../validators';
 import { HoldController } from './hold-controller';
 import { PagePort } from './page-port';
@@ -147,5 +148,3 @@ async function readBlobUrl(url: string, base64: boolean): Promise<Reply<unknown>
     return fail('gone', 'The page no longer has this image.');
   }
 }
-
-const sleep = (wait: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, wait));

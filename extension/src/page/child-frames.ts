@@ -6,7 +6,11 @@
 import { apply, type Realm } from './primordials';
 import { shimGetter, shimMethod } from './shims';
 
-export function guardFrames(realm: Realm, reach: (window: Realm) => void, reopened: (window: Realm) => void): void {
+export function guardChildFrames(
+  realm: Realm,
+  reach: (window: Realm) => void,
+  reopened: (window: Realm) => void,
+): void {
   const touch = (window: unknown): void => {
     if (window !== null && typeof window === 'object') reach(window as Realm);
   };

@@ -28,10 +28,6 @@ export class EventGate {
     return Object.keys(this.#interceptors);
   }
 
-  guards(type: string): boolean {
-    return this.#interceptors[type] !== undefined;
-  }
-
   /** Idempotent: whoever comes first decides, the others hear the same. */
   readonly intercepts = (event: Event): boolean => {
     if (this.#engine.isOff || !isTrusted(event)) return false;

@@ -1,12 +1,12 @@
-/** Starts the page engine in its frame, before any script of the site. */
+/** Starts the page engine in its frame, before any script of the site runs. */
 import { offerPort } from '../handshake';
-import { type Realm } from './primordials';
 import { Installer } from './install';
+import type { Realm } from './primordials';
 
 export function start(): void {
-  const page = new Installer();
-  if (!page.install(window as Realm)) return;
+  const installer = new Installer();
+  if (!installer.install(window as Realm)) return;
   offerPort((port) => {
-    page.engine.connect(port);
+    installer.engine.connect(port);
   });
 }

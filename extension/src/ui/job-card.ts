@@ -25,7 +25,7 @@ export class JobCard {
     const leave = (): void => stopped.abort();
     addEventListener('pagehide', leave, { once: true });
     const status = el('p', { className: 'status' });
-    const live = el('p', { className: 'unseen', role: 'status' });
+    const live = el('p', { className: 'visually-hidden', role: 'status' });
     const bar = el('progress', { max: 1, 'aria-label': text('progress_label', this.name) });
     const cancel = el('button', { type: 'button', onclick: () => stopped.abort() }, text('cancel'));
     this.element.replaceChildren(el('div', { className: 'running' }, status, cancel), bar, live);

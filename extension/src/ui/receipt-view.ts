@@ -24,12 +24,12 @@ export function receiptView(receipt: Receipt, name: string): HTMLElement {
       'div',
       {},
       el('p', { className: 'verdict' }, asSentence(headline(receipt))),
-      el('p', { className: 'quiet' }, text('headline_meaning')),
+      el('p', { className: 'secondary' }, text('headline_meaning')),
     ),
     warnings(receipt).map((words) => el('p', { className: 'notice' }, words)),
     el('div', { className: 'facts' }, facts(receipt).map(factElement)),
     receipt.notes.length > 0 && factElement({ title: text('notes'), sentences: receipt.notes.map(asSentence) }),
-    el('p', { className: 'quiet' }, text('measured_on')),
+    el('p', { className: 'secondary' }, text('measured_on')),
     el('details', {}, el('summary', {}, text('all_numbers')), el('div', {}, tables(receipt))),
   );
 }
@@ -73,7 +73,7 @@ function effects({ effects: found }: Receipt): HTMLElement[] {
   ]);
   const heads = [text('surrogate'), ...used.map(({ title }) => text(title))];
   const meanings = used.map(({ title, meaning }) => el('li', {}, text('meaning', text(title), text(meaning))));
-  return [table(text('table_effects'), heads, rows), el('ul', { className: 'plain quiet' }, meanings)];
+  return [table(text('table_effects'), heads, rows), el('ul', { className: 'plain secondary' }, meanings)];
 }
 
 function survival(receipt: Receipt): HTMLElement[] {

@@ -44,10 +44,10 @@ function pairedView(state: ServerState, draw: (state: ServerState) => void): HTM
   return el(
     'div',
     { className: 'stack' },
-    el('div', { role: 'status' }, serverLine(state), el('p', { className: 'quiet' }, state.address)),
+    el('div', { role: 'status' }, serverLine(state), el('p', { className: 'secondary' }, state.address)),
     help.length > 0 && el('p', { className: 'notice' }, help.join(' ')),
     el('div', { className: 'buttons' }, again, unpair),
-    el('p', { className: 'quiet' }, text('unpair_hint')),
+    el('p', { className: 'secondary' }, text('unpair_hint')),
   );
 }
 
@@ -86,7 +86,7 @@ function pairingForm(known: string, draw: (state: ServerState) => void): HTMLEle
       el('div', { className: 'field' }, el('label', { htmlFor: addressId }, text('server_address')), address),
       el('div', { className: 'field' }, el('label', { htmlFor: codeId }, text('pairing_code')), code),
     ),
-    el('p', { id: hintId, className: 'quiet' }, text('pairing_hint')),
+    el('p', { id: hintId, className: 'secondary' }, text('pairing_hint')),
     problem,
     el('div', { className: 'buttons' }, button),
   );

@@ -52,10 +52,10 @@ export function showDetails(host: OverlayHost, photos: DonePhoto[]): void {
 
 /** A photo of several: its pictures are drawn when it is unfolded. */
 function collapsedDetails(photo: DonePhoto): HTMLElement {
-  const thumb = el('canvas', { className: 'thumb', width: 112, height: 112, 'aria-hidden': 'true' });
+  const thumb = el('canvas', { className: 'thumbnail', width: 112, height: 112, 'aria-hidden': 'true' });
   void drawThumbnail(thumb, photo.thumbnail);
   const name = el('span', {}, displayName(photo), el('small', {}, shortHeadline(photo.stage.receipt)));
-  const fold = el('details', { className: 'fold' }, el('summary', {}, thumb, name));
+  const fold = el('details', { className: 'collapsible' }, el('summary', {}, thumb, name));
   fold.addEventListener('toggle', () => {
     if (fold.open && fold.children.length === 1) fold.append(photoDetails(photo));
   });
@@ -69,7 +69,7 @@ function photoDetails(photo: DonePhoto): HTMLElement {
   const drawn =
     before === '' || after === '' ? Promise.reject(new Error('no preview')) : compareDrawn(before, after, photo);
   drawn.then(
-    (compare) => pictures.replaceChildren(compare, el('p', { className: 'quiet' }, text('compare_small'))),
+    (compare) => pictures.replaceChildren(compare, el('p', { className: 'secondary' }, text('compare_small'))),
     () => pictures.replaceChildren(cannot()),
   );
   return el('div', { className: 'body' }, pictures, receiptView(receipt, displayName(photo)));

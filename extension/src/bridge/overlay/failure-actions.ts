@@ -24,7 +24,7 @@ export function ifTrusted(act: (event: Event) => void): (event: Event) => void {
 }
 
 export function failureActions({ photos, retry, name, choose }: FailureActionsOptions): HTMLElement {
-  const box = el('div', { className: 'choice' });
+  const box = el('div', { className: 'failure-actions' });
   const label = (words: string): string => `${words}: ${name}`;
   const ask = (): void => {
     const retryButton = button(text(photos > 1 ? 'retry_all' : 'retry'), 'main', label, () => choose('retry'));

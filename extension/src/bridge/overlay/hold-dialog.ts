@@ -24,11 +24,11 @@ export class HoldDialog {
   private readonly dialog: HTMLDialogElement;
   private readonly title: HTMLElement;
   private readonly mark = el('span', { className: 'mark' });
-  private readonly lead = el('p', { className: 'lead' });
+  private readonly lead = el('p', { className: 'subtitle' });
   private readonly list = el('ul', { className: 'photos' });
   private readonly groups = el('div', { className: 'groups' });
   private readonly footer = el('div', { className: 'footer' });
-  private readonly live = el('p', { className: 'unseen', role: 'status' });
+  private readonly live = el('p', { className: 'visually-hidden', role: 'status' });
   private readonly rows = new Map<string, PhotoRow>();
   private readonly announced = new Map<string, string>();
   private items: Item[] = [];
@@ -48,7 +48,7 @@ export class HoldDialog {
     const middle = el('div', { className: 'middle' }, this.list, this.groups);
     this.dialog = el(
       'dialog',
-      { className: 'holding', 'aria-labelledby': titleId, 'aria-describedby': leadId },
+      { className: 'hold-dialog', 'aria-labelledby': titleId, 'aria-describedby': leadId },
       head,
       middle,
       this.footer,
@@ -115,7 +115,7 @@ export class HoldDialog {
     const failed = all.filter(({ stage }) => stage.at === 'failed').length;
     const stuck = failed > 0 && !all.some(isRunning);
     const sites = [...new Set(held.map(({ view }) => view.site))].join(', ');
-    this.dialog.classList.toggle('stuck', stuck);
+    this.dialog.classList.toggle('all-failed', stuck);
     const title = stuck
       ? plural(failed, 'overlay_failed_one', 'overlay_failed_other')
       : plural(all.length, 'overlay_title_one', 'overlay_title_other');
@@ -173,7 +173,7 @@ export class HoldDialog {
           name: plural(items.length, 'photos_one', 'photos_other'),
           choose: (choice) => this.choose(items, choice),
         });
-        const help = problemHelp(problem).map((words) => el('p', { className: 'quiet' }, words));
+        const help = problemHelp(problem).map((words) => el('p', { className: 'secondary' }, words));
         const about = plural(items.length, 'group_one', 'group_other', problemTitle(problem));
         return el('div', { className: 'group' }, el('h3', {}, about), help, choice);
       }),
@@ -201,7 +201,7 @@ export class HoldDialog {
     const words = text(this.items.length > 1 ? 'cancel_all' : 'cancel_one');
     const stop = ifTrusted(() => this.choose(this.undecided(), 'nothing'));
     this.footer.replaceChildren(
-      el('p', { className: 'quiet' }, text('overlay_patience')),
+      el('p', { className: 'secondary' }, text('overlay_patience')),
       el('button', { type: 'button', onclick: stop }, words),
     );
   }
@@ -227,9 +227,9 @@ export class HoldDialog {
   private refocus(): void {
     const focused = this.host.focused;
     const lost = focused === null || focused === this.dialog || !focused.checkVisibility();
-    const idle = focused === this.title && this.dialog.classList.contains('stuck');
+    const idle = focused === this.title && this.dialog.classList.contains('all-failed');
     if (!lost && !idle) return;
-    const retry = this.dialog.querySelector<HTMLElement>('.choice button');
+    const retry = this.dialog.querySelector<HTMLElement>('.failure-actions button');
     (retry ?? this.title).focus();
   }
 

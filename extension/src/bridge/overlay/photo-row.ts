@@ -11,7 +11,7 @@ import { isRunning, progressOf, stageText, timeText } from '../../ui/stage-text'
 
 export class PhotoRow {
   readonly element: HTMLElement;
-  private readonly thumb = el('canvas', { className: 'thumb', width: 112, height: 112, 'aria-hidden': 'true' });
+  private readonly thumb = el('canvas', { className: 'thumbnail', width: 112, height: 112, 'aria-hidden': 'true' });
   private drawnThumbnail = '';
   private readonly status = el('p', { className: 'status' });
   private readonly time = el('p', { className: 'time' });
@@ -86,7 +86,7 @@ export class PhotoRow {
     }
     const { problem } = stage;
     const choice = { photos: 1, retry: mayRetry(problem), name: this.name, choose: this.decide };
-    const help = problemHelp(problem).map((words) => el('p', { className: 'quiet' }, words));
+    const help = problemHelp(problem).map((words) => el('p', { className: 'secondary' }, words));
     this.problemArea.replaceChildren(...help, failureActions(choice));
   }
 }

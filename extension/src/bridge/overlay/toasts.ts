@@ -21,7 +21,7 @@ const TONE_ICONS = { good: ICONS.done, warn: ICONS.warn, info: ICONS.info };
 
 export class Toasts {
   private readonly box = el('div', { className: 'toasts', popover: 'manual' });
-  private readonly live = el('div', { className: 'lives', role: 'status' });
+  private readonly live = el('div', { className: 'toast-list', role: 'status' });
   private readonly shown = new Map<string, { element: HTMLElement; left: number; stays: boolean }>();
   private clock = 0;
 
@@ -40,9 +40,9 @@ export class Toasts {
     const { action } = message;
     const words = el(
       'div',
-      { className: 'words' },
+      { className: 'message' },
       el('p', {}, message.words),
-      message.more !== undefined && el('p', { className: 'quiet' }, message.more),
+      message.more !== undefined && el('p', { className: 'secondary' }, message.more),
       action !== undefined && el('button', { type: 'button', className: 'link', onclick: action.act }, action.words),
     );
     const mark = el('span', { className: 'mark' }, icon(TONE_ICONS[message.tone]));

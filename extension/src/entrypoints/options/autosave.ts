@@ -17,7 +17,7 @@ export class Autosave {
     return el(
       'section',
       { className: 'card' },
-      el('div', { className: 'titled' }, el('h2', {}, title), this.status),
+      el('div', { className: 'section-header' }, el('h2', {}, title), this.status),
       ...children,
     );
   }

@@ -77,15 +77,20 @@ function recipes(settings: Settings, choices: Choices | null, saver: Autosave): 
   });
   return saver.section(
     text('options_recipe'),
-    el('fieldset', { className: 'choices' }, el('legend', { className: 'unseen' }, text('options_recipe')), picks),
+    el(
+      'fieldset',
+      { className: 'choices' },
+      el('legend', { className: 'visually-hidden' }, text('options_recipe')),
+      picks,
+    ),
     el(
       'div',
-      { className: 'field short' },
+      { className: 'field narrow' },
       el('label', { htmlFor: id }, text('options_deadline')),
       deadline,
       el(
         'p',
-        { className: 'quiet', id: hint },
+        { className: 'secondary', id: hint },
         usual === null ? text('options_deadline_own') : text('options_deadline_usual', duration(usual)),
       ),
     ),
@@ -109,8 +114,13 @@ function others(settings: Settings, saver: Autosave): HTMLElement {
   return saver.section(
     text('options_others'),
     toggleSwitch(text('options_enabled'), settings.enabled, (enabled) => saver.save({ enabled })),
-    el('p', { className: 'quiet' }, text('options_others_why')),
-    el('fieldset', { className: 'choices' }, el('legend', { className: 'unseen' }, text('options_others')), picks),
+    el('p', { className: 'secondary' }, text('options_others_why')),
+    el(
+      'fieldset',
+      { className: 'choices' },
+      el('legend', { className: 'visually-hidden' }, text('options_others')),
+      picks,
+    ),
   );
 }
 
@@ -124,6 +134,6 @@ function pick<Value extends string>(
 ): HTMLElement {
   const radio = el('input', { type: 'radio', name: group, value, checked: value === chosen });
   radio.addEventListener('change', () => save(value));
-  const about = el('span', {}, el('b', {}, words), el('span', { className: 'quiet' }, hint));
-  return el('label', { className: 'pick' }, radio, about);
+  const about = el('span', {}, el('b', {}, words), el('span', { className: 'secondary' }, hint));
+  return el('label', { className: 'option' }, radio, about);
 }

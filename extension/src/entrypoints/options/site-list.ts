@@ -20,7 +20,7 @@ export function siteList(
   let hosts = settings[which];
   const list = el('ul', { className: 'hosts' });
   const draw = (): void => {
-    const none = el('p', { className: 'quiet' }, text(words.none));
+    const none = el('p', { className: 'secondary' }, text(words.none));
     list.replaceChildren(...(hosts.length === 0 ? [el('li', {}, none)] : hosts.map(item)));
   };
   const save = async (wanted: string[]): Promise<void> => {
@@ -38,7 +38,7 @@ export function siteList(
   const form = addForm(async (host) => {
     await save([...hosts.filter((each) => each !== host), host]);
   });
-  return saver.section(text(words.title), el('p', { className: 'quiet' }, text(words.why)), list, form);
+  return saver.section(text(words.title), el('p', { className: 'secondary' }, text(words.why)), list, form);
 }
 
 /** A field for a site, with its error beside it. `more`: a further field before the button. */

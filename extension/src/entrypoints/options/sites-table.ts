@@ -53,7 +53,7 @@ export function sitesTable(settings: Settings, known: Choices['presets'], saver:
   const knownTable = el('table', { className: 'sites' }, headOf(), builtIn);
   return saver.section(
     text('options_sites'),
-    el('p', { className: 'quiet' }, text('options_sites_why')),
+    el('p', { className: 'secondary' }, text('options_sites_why')),
     fallback(settings, names, saver),
     ownTable,
     form,
@@ -71,7 +71,12 @@ function fallback(settings: Settings, names: string[], saver: Autosave): HTMLEle
   const select = presetSelect(names, settings.fallback, text('preset_none'));
   select.id = uniqueId();
   select.addEventListener('change', () => void saver.save({ fallback: select.value || null }));
-  return el('div', { className: 'field short' }, el('label', { htmlFor: select.id }, text('options_fallback')), select);
+  return el(
+    'div',
+    { className: 'field narrow' },
+    el('label', { htmlFor: select.id }, text('options_fallback')),
+    select,
+  );
 }
 
 function presetSelect(names: string[], chosen: string | null, none: string): HTMLSelectElement {

@@ -54,7 +54,8 @@ function top({ enabled }: Overview): HTMLElement {
 }
 
 function here({ site, enabledHere, reachable }: Overview): HTMLElement {
-  if (site === '' || !/[.:]|localhost/.test(site)) return el('div', { className: 'here quiet' }, text('popup_no_site'));
+  if (site === '' || !/[.:]|localhost/.test(site))
+    return el('div', { className: 'here secondary' }, text('popup_no_site'));
   const toggle = async (on: boolean): Promise<void> => {
     const settings = await sendRequest('settings', {});
     if (!settings.ok) return;
@@ -66,7 +67,7 @@ function here({ site, enabledHere, reachable }: Overview): HTMLElement {
     'div',
     { className: 'here' },
     toggleSwitch(site, enabledHere, (on) => void toggle(on)),
-    el('p', { className: enabledHere ? 'quiet' : 'notice bad' }, words),
+    el('p', { className: enabledHere ? 'secondary' : 'notice bad' }, words),
     enabledHere && !reachable && el('p', { className: 'notice' }, text('popup_unreachable')),
   );
 }
@@ -78,8 +79,8 @@ function server({ server: state }: Overview): HTMLElement {
     'div',
     { className: 'stack' },
     serverLine(state),
-    state.problem?.code === 'unreachable' && el('p', { className: 'quiet' }, text('popup_server_down')),
-    unpaired && el('p', { className: 'quiet' }, text('popup_server_unpaired')),
+    state.problem?.code === 'unreachable' && el('p', { className: 'secondary' }, text('popup_server_down')),
+    unpaired && el('p', { className: 'secondary' }, text('popup_server_unpaired')),
     unpaired && el('div', { className: 'buttons' }, pair),
   );
 }
@@ -91,8 +92,8 @@ function uploads({ uploads: records, leaks }: Overview): HTMLElement {
     'div',
     { className: 'stack' },
     el('h2', {}, text('popup_uploads')),
-    records.length === 0 ? el('p', { className: 'quiet' }, text('popup_uploads_none')) : list,
-    leaks > 0 ? el('p', { className: 'notice' }, alarm) : el('p', { className: 'quiet' }, text('popup_leaks_none')),
+    records.length === 0 ? el('p', { className: 'secondary' }, text('popup_uploads_none')) : list,
+    leaks > 0 ? el('p', { className: 'notice' }, alarm) : el('p', { className: 'secondary' }, text('popup_leaks_none')),
   );
 }
 
@@ -109,7 +110,7 @@ function upload({ name, outcome, checks, when }: UploadRecord): HTMLElement {
     { className: outcome },
     icon(mark),
     el('b', {}, name === '' ? text('unnamed') : name),
-    el('p', { className: 'quiet' }, [became, checks, time].filter((words) => words !== '').join(' · ')),
+    el('p', { className: 'secondary' }, [became, checks, time].filter((words) => words !== '').join(' · ')),
   );
 }
 

@@ -14,7 +14,7 @@ async function draw(main: HTMLElement): Promise<void> {
   const intro = el('p', { className: 'intro' }, text('save_intro'));
   const place = el('section', { className: 'card', 'aria-label': text('save_title') });
   main.append(brand(), heading, intro, place);
-  place.append(el('p', { className: 'quiet', role: 'status' }, text('save_fetching')));
+  place.append(el('p', { className: 'secondary', role: 'status' }, text('save_fetching')));
   const key = location.hash.slice(1);
   const source = key === '' ? null : await sendRequest('saveSource', { key, base64: !(await supportsBlobMessages()) });
   if (source?.ok === true) await protect(place, unpackBlob(source.value.file), source.value.name);
@@ -46,5 +46,5 @@ function choose(place: HTMLElement, why: string): void {
 function link(file: Blob, name: string): HTMLElement {
   const saved = savedName(name, file.type);
   const anchor = el('a', { className: 'button main', href: URL.createObjectURL(file), download: saved }, text('save'));
-  return el('div', { className: 'buttons' }, anchor, el('span', { className: 'quiet' }, saved));
+  return el('div', { className: 'buttons' }, anchor, el('span', { className: 'secondary' }, saved));
 }

@@ -20,7 +20,7 @@ async function draw(main: HTMLElement): Promise<void> {
     el('p', {}, text('welcome_start_why')),
     command(text('welcome_install'), INSTALL),
     command(text('welcome_serve'), START),
-    el('p', { className: 'quiet' }, text('welcome_python')),
+    el('p', { className: 'secondary' }, text('welcome_python')),
   );
   const test = selfTest();
   const pair = step(text('welcome_pair'), el('p', {}, text('welcome_pair_how')));
@@ -51,7 +51,7 @@ function step(title: string, ...children: HTMLElement[]): HTMLElement {
 
 function command(label: string, line: string): HTMLElement {
   const code = el('code', {}, line);
-  const copied = el('span', { className: 'unseen', role: 'status' });
+  const copied = el('span', { className: 'visually-hidden', role: 'status' });
   const copy = async (): Promise<void> => {
     try {
       await navigator.clipboard.writeText(line);
@@ -69,7 +69,7 @@ function command(label: string, line: string): HTMLElement {
   return el(
     'div',
     {},
-    el('p', { className: 'quiet' }, label),
+    el('p', { className: 'secondary' }, label),
     el('div', { className: 'command' }, code, button, copied),
   );
 }
@@ -77,7 +77,7 @@ function command(label: string, line: string): HTMLElement {
 function selfTest(): { element: HTMLElement; allow: (paired: boolean) => void } {
   const picture = el('img', { src: PHOTO, alt: text('welcome_sample'), width: 112, height: 112 });
   const button = el('button', { type: 'button', className: 'main', disabled: true }, text('welcome_test_start'));
-  const hint = el('p', { className: 'quiet' }, text('welcome_test_first'));
+  const hint = el('p', { className: 'secondary' }, text('welcome_test_first'));
   const place = el('div', {});
   const section = step(
     text('welcome_test'),

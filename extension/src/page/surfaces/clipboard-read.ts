@@ -4,7 +4,7 @@ import { mayBePhoto } from '../files';
 import { apply, isBlob, SafeWeakMap, type Realm } from '../primordials';
 import { shimMethod } from '../shims';
 
-export function guardClipboard(engine: Engine, realm: Realm): void {
+export function guardClipboardRead(engine: Engine, realm: Realm): void {
   const read = new SafeWeakMap<object, true>();
   const clipboard = (realm as { Clipboard?: { prototype: object } }).Clipboard;
   shimMethod(clipboard?.prototype, 'read', async (native, self, args) => {

@@ -1,7 +1,7 @@
 /** XMLHttpRequest: `send` waits for the verdict. One that cannot wait, as it is synchronous, does not send unknown photos. */
 import { apply, SafeWeakMap, type Realm } from '../primordials';
 import { shimMethod } from '../shims';
-import type { RequestBodies } from './fetch';
+import type { RequestBodies } from './request-bodies';
 
 interface Opened {
   method: unknown;

@@ -16,7 +16,7 @@ from playwright.sync_api import BrowserContext, ConsoleMessage, Page
 
 from .browsers import EXTENSION
 from .extension import Extension
-from .screens import ANSWER, View, failed, hold, overlay_states, page_states, photo, running, strict_site
+from .ui_states import ANSWER, View, failed, hold, overlay_states, page_states, photo, running, strict_site
 
 AXE = EXTENSION / "node_modules" / "axe-core" / "axe.min.js"
 SCHEMES = ("light", "dark")

@@ -223,7 +223,7 @@ SHARED = {
 
 
 @contextmanager
-def receiving() -> Iterator[Site]:
+def run_receiver() -> Iterator[Site]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 

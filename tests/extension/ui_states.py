@@ -206,12 +206,12 @@ OVERVIEW = {
 
 def page_states() -> dict[str, tuple[str, View]]:
     """By name: the page, and the background's answers."""
-    bare = {**OVERVIEW, "server": UNPAIRED, "uploads": [], "reachable": False}
+    without_extension = {**OVERVIEW, "server": UNPAIRED, "uploads": [], "reachable": False}
     troubled = {**OVERVIEW, "enabledHere": False, "server": DOWN, "leaks": 2}
     settings = {"settings": SETTINGS, "change": SETTINGS}
     return {
         "popup": ("popup", {"overview": OVERVIEW, **settings}),
-        "popup-first": ("popup", {"overview": bare, **settings}),
+        "popup-first": ("popup", {"overview": without_extension, **settings}),
         "popup-off": ("popup", {"overview": troubled, **settings}),
         "popup-all-off": ("popup", {"overview": {**OVERVIEW, "enabled": False}, **settings}),
         "options": ("options", {**settings, "server": READY, "choices": CHOICES}),

@@ -9,14 +9,14 @@ from typing import Any
 
 import websocket
 
-__all__ = ["Refused", "Wire"]
+__all__ = ["JsonRpcSocket", "RpcError"]
 
 
-class Refused(Exception):
+class RpcError(Exception):
     """What the browser answered instead."""
 
 
-class Wire:
+class JsonRpcSocket:
     def __init__(self, address: str, seconds: float = 30.0) -> None:
         self.socket = websocket.create_connection(address, timeout=seconds, suppress_origin=True)
         self.seconds = seconds
@@ -24,16 +24,16 @@ class Wire:
         self.events: list[dict[str, Any]] = []
 
     def ask(self, method: str, **params: Any) -> dict[str, Any]:
-        """The result. Raises Refused."""
-        return self.ask_in({}, method, **params)
+        """The result. Raises RpcError."""
+        return self.call_in({}, method, **params)
 
-    def ask_in(self, session: dict[str, str], method: str, **params: Any) -> dict[str, Any]:
+    def call_in(self, session: dict[str, str], method: str, **params: Any) -> dict[str, Any]:
         self.number += 1
         self.socket.send(json.dumps({"id": self.number, "method": method, "params": params, **session}))
         while (answer := self._next()).get("id") != self.number:
             self.events.append(answer)
         if "error" in answer:
-            raise Refused(f"{method}: {answer['error']} {answer.get('message', '')}")
+            raise RpcError(f"{method}: {answer['error']} {answer.get('message', '')}")
         result: dict[str, Any] = answer.get("result", {})
         return result
 

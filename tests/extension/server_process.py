@@ -17,7 +17,7 @@ PATIENCE = 60.0
 """Seconds that a test waits for what must come; it measures nothing."""
 
 
-class Serving:
+class ServerProcess:
     """Can be killed, and started again at the same address with the same tokens."""
 
     def __init__(self, home: Path, *arguments: str) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .brought import Brought, pixels_of
-from .receiving import Arrival, Run
+from .upload_fixtures import UploadFile, decode_pixels
+from .upload_receiver import Arrival, Run
 
 BUDGET = 8
 """Levels of the recipe `draft`."""
@@ -35,23 +35,23 @@ def pieces_of(data: bytes) -> Iterator[bytes]:
             yield base64.b64encode(piece[shift : shift + whole])
 
 
-def leaks(run: Run, original: Brought) -> list[str]:
+def find_leaks(run: Run, original: UploadFile) -> list[str]:
     """Where the original, or a piece of it, reached the site."""
     found = []
     for request in run.requests:
         if any(piece in request.body for piece in pieces_of(original.data)):
             found.append(f"bytes of {original.path} in {request.method} {request.path}")
-    pixels = pixels_of(original.data)
+    pixels = decode_pixels(original.data)
     for arrival in run.arrivals():
-        seen = pixels_of(arrival.data)
+        seen = decode_pixels(arrival.data)
         if seen is not None and pixels is not None and seen.shape == pixels.shape and np.array_equal(seen, pixels):
             found.append(f"the pixels of {original.path} as {arrival.name or 'a body'}")
     return found
 
 
-def why_not(arrival: Arrival, original: Brought) -> str:
+def why_not_protected(arrival: Arrival, original: UploadFile) -> str:
     """Empty where it is the protected photo: within the budget of the original, and not almost equal to it."""
-    seen, pixels = pixels_of(arrival.data), pixels_of(original.data)
+    seen, pixels = decode_pixels(arrival.data), decode_pixels(original.data)
     if seen is None or pixels is None:
         return f"no image: {arrival.data[:40]!r}"
     if seen.shape != pixels.shape:
@@ -64,7 +64,7 @@ def why_not(arrival: Arrival, original: Brought) -> str:
     return "" if mean > 1 else f"almost the original: {mean:.2f} levels away in the mean"
 
 
-def judge(run: Run, brought: list[Brought], *, named: bool = True, order: bool = True) -> None:
+def assert_protected(run: Run, files: list[UploadFile], *, named: bool = True, order: bool = True) -> None:
     """Every photo arrived protected and every other file as it was, with its name, type and place; nothing else did.
 
     Args:
@@ -72,31 +72,31 @@ def judge(run: Run, brought: list[Brought], *, named: bool = True, order: bool =
         order: it keeps the order.
     """
     arrivals = run.arrivals()
-    leaked = [leak for each in brought if each.photo for leak in leaks(run, each)]
+    leaked = [leak for each in files if each.photo for leak in find_leaks(run, each)]
     assert not leaked, leaked
-    assert len(arrivals) == len(brought), [(each.name, len(each.data)) for each in arrivals]
+    assert len(arrivals) == len(files), [(each.name, len(each.data)) for each in arrivals]
     if not order:
         arrivals.sort(key=lambda each: each.name)
-        brought = sorted(brought, key=lambda each: each.name)
-    for arrival, original in zip(arrivals, brought, strict=True):
+        files = sorted(files, key=lambda each: each.name)
+    for arrival, original in zip(arrivals, files, strict=True):
         if named:
             assert arrival.name in (original.name, original.path), (arrival.name, original.path)
             assert arrival.type == original.type
         if original.photo:
-            problem = why_not(arrival, original)
+            problem = why_not_protected(arrival, original)
             assert not problem, f"{original.path}: {problem}"
             assert arrival.data[:4] == original.data[:4], f"{original.path} arrived as {arrival.data[:12]!r}"
         else:
             assert arrival.data == original.data, f"{original.path} was changed"
 
 
-def judge_baseline(run: Run, brought: list[Brought], *, named: bool = True) -> None:
+def assert_originals_arrived(run: Run, files: list[UploadFile], *, named: bool = True) -> None:
     """The originals arrived: the case shows what it is meant to show, and the judge sees it."""
     arrivals = run.arrivals()
-    assert len(arrivals) == len(brought), [(each.name, len(each.data)) for each in arrivals]
-    for original in brought:
+    assert len(arrivals) == len(files), [(each.name, len(each.data)) for each in arrivals]
+    for original in files:
         if original.photo:
-            assert leaks(run, original)
+            assert find_leaks(run, original)
         else:
             assert any(arrival.data == original.data for arrival in arrivals)
         if named:

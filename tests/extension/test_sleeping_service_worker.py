@@ -16,13 +16,13 @@ import pytest
 
 pytest.importorskip("websocket", reason="needs websocket-client: pip install websocket-client")
 
-from .brought import bring
-from .browsers import QUIET, chromium
+from .browsers import CHROMIUM_FLAGS, find_chromium
 from .extension import FAST
-from .judge import judge
-from .receiving import Page, Site
-from .serving import Serving
-from .wire import Wire
+from .received_checks import assert_protected
+from .server_process import ServerProcess
+from .upload_fixtures import write_files
+from .upload_receiver import Page, Site
+from .websocket_rpc import JsonRpcSocket
 
 pytestmark = pytest.mark.slow
 
@@ -45,31 +45,29 @@ class Chrome:
         return [each for each in self.http.get("/json/list").json() if each["type"] == kind]
 
     @contextmanager
-    def tab(self, address: str) -> Iterator[Wire]:
+    def tab(self, address: str) -> Iterator[JsonRpcSocket]:
         target = self.http.put(f"/json/new?{urllib.parse.quote(address, safe='')}").json()
-        wire = Wire(target["webSocketDebuggerUrl"])
+        rpc = JsonRpcSocket(target["webSocketDebuggerUrl"])
         try:
-            wire.ask("Page.enable")
+            rpc.ask("Page.enable")
             until = time.monotonic() + 10
-            while evaluated(wire, "document.readyState") != "complete" and time.monotonic() < until:
+            while evaluated(rpc, "document.readyState") != "complete" and time.monotonic() < until:
                 time.sleep(0.1)
-            yield wire
+            yield rpc
         finally:
-            wire.close()
+            rpc.close()
             self.http.get(f"/json/close/{target['id']}")
 
 
-def evaluated(wire: Wire, expression: str) -> Any:
-    answer = wire.ask(
-        "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True, userGesture=True
-    )
+def evaluated(rpc: JsonRpcSocket, expression: str) -> Any:
+    answer = rpc.ask("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True, userGesture=True)
     assert "exceptionDetails" not in answer, answer
     return answer["result"].get("value")
 
 
-def ask(wire: Wire, name: str, body: Any) -> None:
+def ask(rpc: JsonRpcSocket, name: str, body: Any) -> None:
     asked = json.dumps({"name": name, "body": body})
-    reply = evaluated(wire, f"chrome.runtime.sendMessage({asked})")
+    reply = evaluated(rpc, f"chrome.runtime.sendMessage({asked})")
     assert reply["ok"], reply
 
 
@@ -78,7 +76,7 @@ def chrome(chrome_build: Path, tmp_path: Path) -> Iterator[Chrome]:
     loaded = [f"--disable-extensions-except={chrome_build}", f"--load-extension={chrome_build}"]
     shown = ["--headless=new", f"--user-data-dir={tmp_path / 'profile'}", "--remote-debugging-port=0", "about:blank"]
     with subprocess.Popen(  # noqa: S603  # a browser at a known place
-        [chromium(), *QUIET, *loaded, *shown], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [find_chromium(), *CHROMIUM_FLAGS, *loaded, *shown], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
         try:
             file = tmp_path / "profile" / "DevToolsActivePort"
@@ -92,7 +90,9 @@ def chrome(chrome_build: Path, tmp_path: Path) -> Iterator[Chrome]:
             process.terminate()
 
 
-def test_a_worker_that_sleeps_wakes_for_a_photo(chrome: Chrome, server: Serving, site: Site, tmp_path: Path) -> None:
+def test_a_worker_that_sleeps_wakes_for_a_photo(
+    chrome: Chrome, server: ServerProcess, site: Site, tmp_path: Path
+) -> None:
     until = time.monotonic() + 30
     while not (workers := chrome.targets("service_worker")) and time.monotonic() < until:
         time.sleep(0.2)
@@ -103,7 +103,7 @@ def test_a_worker_that_sleeps_wakes_for_a_photo(chrome: Chrome, server: Serving,
     for page in chrome.targets("page"):
         if page["url"].startswith(origin):
             chrome.http.get(f"/json/close/{page['id']}")
-    run, brought = site.open(POSTS), bring("evicted", ("face.png",), tmp_path)
+    run, files = site.open(POSTS), write_files("evicted", ("face.png",), tmp_path)
     with chrome.tab(site.address(run)) as tab:
         until = time.monotonic() + IDLE
         while chrome.targets("service_worker") and time.monotonic() < until:
@@ -114,10 +114,10 @@ def test_a_worker_that_sleeps_wakes_for_a_photo(chrome: Chrome, server: Serving,
             tab.ask("Page.setInterceptFileChooserDialog", enabled=True)
             evaluated(tab, "find('#pick').showPicker()")
             opened = tab.event(lambda event: event.get("method") == "Page.fileChooserOpened")["params"]
-            files = [str(each.place) for each in brought]
-            tab.ask("DOM.setFileInputFiles", files=files, backendNodeId=opened["backendNodeId"])
+            places = [str(each.place) for each in files]
+            tab.ask("DOM.setFileInputFiles", files=places, backendNodeId=opened["backendNodeId"])
             time.sleep(HELD)
         finally:
             server.freeze(False)
         run.wait(1, 40)
-        judge(run, brought)
+        assert_protected(run, files)

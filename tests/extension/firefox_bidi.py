@@ -14,8 +14,8 @@ from uuid import uuid4
 
 import pytest
 
-from .browsers import firefox
-from .wire import Refused, Wire
+from .browsers import find_firefox
+from .websocket_rpc import JsonRpcSocket, RpcError
 
 PREFERENCES = """
 user_pref("browser.shell.checkDefaultBrowser", false);
@@ -34,15 +34,15 @@ HOME = str(uuid4())
 """Where the extension's pages are: Firefox would draw it by lot."""
 
 
-class Fox:
+class Firefox:
     """One tab of Firefox at a time."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: JsonRpcSocket) -> None:
         self.wire = wire
         wire.ask("session.new", capabilities={"alwaysMatch": {"unhandledPromptBehavior": {"default": "ignore"}}})
         try:
             wire.ask("session.subscribe", events=["input.fileDialogOpened", "log.entryAdded"])
-        except Refused as problem:  # of ESR 140, say: a file chooser cannot be answered there
+        except RpcError as problem:  # of ESR 140, say: a file chooser cannot be answered there
             if "not a valid event name" not in str(problem):
                 raise
             pytest.skip(f"this Firefox is too old, update it: {problem}")
@@ -70,7 +70,7 @@ class Fox:
         self.wire.ask("browsingContext.close", context=self.tab)
 
     def evaluate(self, expression: str) -> Any:
-        """Of a JSON value. Raises Refused where it throws."""
+        """Of a JSON value. Raises RpcError where it throws."""
         answer = self.wire.ask(
             "script.evaluate",
             expression=expression,
@@ -79,7 +79,7 @@ class Fox:
             userActivation=True,
         )
         if answer["type"] == "exception":
-            raise Refused(answer["exceptionDetails"]["text"])
+            raise RpcError(answer["exceptionDetails"]["text"])
         return answer["result"].get("value")
 
     def press(self, selector: str, *frames: str) -> None:
@@ -136,10 +136,10 @@ class Fox:
 
 
 @contextmanager
-def foxing(profile: Path) -> Iterator[Fox]:
+def run_firefox(profile: Path) -> Iterator[Firefox]:
     (profile / "user.js").write_text(PREFERENCES % HOME)
     command = [
-        firefox(),
+        find_firefox(),
         "--headless",
         "--no-remote",
         "--profile",
@@ -153,10 +153,10 @@ def foxing(profile: Path) -> Iterator[Fox]:
     try:
         for line in process.stderr or ():
             if found := re.search(r"WebDriver BiDi listening on (ws://\S+)", line):
-                wire = Wire(f"{found[1]}/session")
+                wire = JsonRpcSocket(f"{found[1]}/session")
                 break
         assert wire is not None, "Firefox did not start"
-        yield Fox(wire)
+        yield Firefox(wire)
     finally:
         if wire is not None:
             wire.close()

@@ -30,7 +30,7 @@ OPTIONS = {"jpg": {"quality": 95, "subsampling": 0}, "webp": {"quality": 90}, "a
 
 
 @dataclass(frozen=True)
-class Brought:
+class UploadFile:
     """A file. `path`: where it lies in the folder that was brought, as pages see it; else its name."""
 
     data: bytes
@@ -72,18 +72,18 @@ def content(case: str, path: str, size: tuple[int, int] = SIZE) -> bytes:
     return target.getvalue()
 
 
-def bring(case: str, paths: tuple[str, ...], folder: Path, size: tuple[int, int] = SIZE) -> list[Brought]:
+def write_files(case: str, paths: tuple[str, ...], folder: Path, size: tuple[int, int] = SIZE) -> list[UploadFile]:
     """Write them into the folder."""
     files = []
     for path in paths:
         place = folder / path
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(content(case, path, size))
-        files.append(Brought(place.read_bytes(), path, place))
+        files.append(UploadFile(place.read_bytes(), path, place))
     return files
 
 
-def pixels_of(data: bytes) -> NDArray[np.int64] | None:
+def decode_pixels(data: bytes) -> NDArray[np.int64] | None:
     """None where it is no image."""
     try:
         with Image.open(io.BytesIO(data)) as image:

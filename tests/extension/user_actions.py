@@ -8,12 +8,12 @@ from pathlib import Path
 
 from playwright.sync_api import BrowserContext, FileChooser, Locator, Page
 
-from .brought import Brought
+from .upload_fixtures import UploadFile
 
-__all__ = ["Act", "Person", "drop", "paste", "pick", "press"]
+__all__ = ["Action", "User", "drop", "paste", "pick", "press"]
 
 
-class Person:
+class User:
     """At one page. `frame`: selectors of frames, the outermost first."""
 
     def __init__(self, page: Page, helper: Page | None = None) -> None:
@@ -73,7 +73,7 @@ def choose(chooser: FileChooser, files: Sequence[Path]) -> None:
     chooser.set_files([str(file) for file in files])
 
 
-def helper_page(context: BrowserContext, address: str) -> Page:
+def clipboard_page(context: BrowserContext, address: str) -> Page:
     """A tab that may write to the clipboard."""
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = context.new_page()
@@ -81,40 +81,40 @@ def helper_page(context: BrowserContext, address: str) -> Page:
     return page
 
 
-Act = Callable[[Person, list[Brought]], None]
+Action = Callable[[User, list[UploadFile]], None]
 """What the person does at a case's page, with what they brought."""
 
 
-def roots(brought: list[Brought]) -> list[Path]:
+def roots(files: list[UploadFile]) -> list[Path]:
     """The files; of a folder that was brought, the folder."""
     tops = {}
-    for each in brought:
+    for each in files:
         depth = each.path.count("/")
         tops[each.place.parents[depth - 1] if depth else each.place] = None
     return list(tops)
 
 
-def pick(selector: str = "#pick", *frames: str) -> Act:
-    return lambda person, brought: person.pick(roots(brought), selector, *frames)
+def pick(selector: str = "#pick", *frames: str) -> Action:
+    return lambda user, files: user.pick(roots(files), selector, *frames)
 
 
-def drop(selector: str = "#drop") -> Act:
-    return lambda person, brought: person.drop(roots(brought), selector)
+def drop(selector: str = "#drop") -> Action:
+    return lambda user, files: user.drop(roots(files), selector)
 
 
-def paste(selector: str = "#paste") -> Act:
-    return lambda person, brought: person.paste(brought[0].data, selector)
+def paste(selector: str = "#paste") -> Action:
+    return lambda user, files: user.paste(files[0].data, selector)
 
 
-def press(selector: str = "#go", *frames: str) -> Act:
-    return lambda person, _: person.press(selector, *frames)
+def press(selector: str = "#go", *frames: str) -> Action:
+    return lambda user, _: user.press(selector, *frames)
 
 
-def copy_then_press(person: Person, brought: list[Brought]) -> None:
-    person.copy(brought[0].data)
-    person.press("#go")
+def copy_then_press(user: User, files: list[UploadFile]) -> None:
+    user.copy(files[0].data)
+    user.press("#go")
 
 
-def pick_then_press(person: Person, brought: list[Brought]) -> None:
-    person.pick(roots(brought), "#pick")
-    person.press("#go")
+def pick_then_press(user: User, files: list[UploadFile]) -> None:
+    user.pick(roots(files), "#pick")
+    user.press("#go")

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Playwright
 
-from .brought import bring
-from .browsers import browsing
+from .browsers import launch_browser
 from .extension import FAST, Extension
-from .judge import judge, judge_baseline
-from .receiving import Page, Site
-from .serving import Serving
+from .received_checks import assert_originals_arrived, assert_protected
+from .server_process import ServerProcess
+from .upload_fixtures import write_files
+from .upload_receiver import Page, Site
 
 pytestmark = pytest.mark.slow
 
@@ -84,28 +84,34 @@ def choose(display: str, file: Path) -> None:
     xdotool(display, "key", "alt+o")  # Open; Return is taken for Cancel where no window manager runs
 
 
-@pytest.mark.parametrize("guarded", [False, True], ids=["without", "with"])
+@pytest.mark.parametrize("extended", [False, True], ids=["without", "with"])
 def test_a_photo_of_the_open_file_picker(
-    player: Playwright, chrome_build: Path, server: Serving, site: Site, display: str, tmp_path: Path, guarded: bool
+    playwright: Playwright,
+    chrome_build: Path,
+    server: ServerProcess,
+    site: Site,
+    display: str,
+    tmp_path: Path,
+    extended: bool,
 ) -> None:
-    extension = chrome_build if guarded else None
-    brought = bring("picker", ("face.png",), tmp_path)
+    extension = chrome_build if extended else None
+    files = write_files("picker", ("face.png",), tmp_path)
     run = site.open(OPENS)
-    with browsing(player, tmp_path / "profile", extension, display=display) as context:
-        if guarded:
+    with launch_browser(playwright, tmp_path / "profile", extension, display=display) as context:
+        if extended:
             paired = Extension(context)
             paired.pair(server)
             paired.change(**FAST)
         tab = context.new_page()
         tab.goto(site.address(run))
         tab.click("#go")
-        choose(display, brought[0].place)
+        choose(display, files[0].place)
         for _ in range(100):
             tab.wait_for_timeout(100)
             if run.arrivals():
                 break
         tab.wait_for_timeout(200)
-    if guarded:
-        judge(run, brought)
+    if extended:
+        assert_protected(run, files)
     else:
-        judge_baseline(run, brought)
+        assert_originals_arrived(run, files)

@@ -1,0 +1,172 @@
+"""What passes: what is no photo, what the site made itself, what is protected already, and all where it is off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from .conftest import Visits
+from .extension import FAST, Extension
+from .overlay_driver import Overlay
+from .received_checks import assert_protected, find_leaks
+from .server_process import ServerProcess
+from .upload_receiver import Page
+from .user_actions import pick, press
+
+POSTS = Page("<input id=pick type=file multiple>", "find('#pick').onchange = (e) => post(e.target.files)")
+DRAWN = Page(
+    "<button id=go></button>",
+    """find('#go').onclick = () => {
+        const canvas = Object.assign(document.createElement('canvas'), { width: 40, height: 30 });
+        const brush = canvas.getContext('2d');
+        brush.fillStyle = 'green';
+        brush.fillRect(5, 5, 20, 20);
+        canvas.toBlob((blob) => send(blob, 'image/png'));
+    };""",
+)
+SERVED = Page("<button id=go></button>", "find('#go').onclick = async () => send(await served(), 'image/png')")
+COUNTS = Page(
+    "<input id=pick type=file>",
+    """const seen = [];
+    for (const name of ['input', 'change'])
+        addEventListener(name, (e) => seen.push([e.type, e.isTrusted, e.bubbles, e.target.files.length]), true);
+    find('#pick').onchange = async (e) => {
+        await post(e.target.files);
+        navigator.sendBeacon(up.replace('/up/', '/told/'), JSON.stringify(seen));
+    };""",
+)
+
+
+@pytest.fixture(autouse=True)
+def restore_settings(extension: Extension) -> Iterator[None]:
+    yield
+    extension.change(**FAST, enabled=True, off=[], others="tell", presets={}, untrusted=[])
+
+
+def submitted(server: ServerProcess) -> float:
+    return server.counted("anti_i2v_requests_total", method="POST", route="/v1/jobs")
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        pytest.param("moving.gif", "A moving picture was sent as it is", id="gif"),
+        pytest.param("drawing.svg", "A drawing (SVG) was sent as it is", id="svg"),
+    ],
+)
+def test_what_is_no_photo_passes_and_it_is_said(with_extension: Visits, file: str, words: str) -> None:
+    with with_extension.open(POSTS, f"passes-{file}", (file,)) as visit:
+        pick()(visit.user, visit.files)
+        Overlay(visit.user.page).wait(words)
+        visit.run.wait(1)
+        assert_protected(visit.run, visit.files)
+
+
+@pytest.mark.parametrize("file", ["moving.gif", "drawing.svg"])
+def test_what_is_no_photo_can_be_refused(with_extension: Visits, extension: Extension, file: str) -> None:
+    extension.change(others="refuse")
+    with with_extension.open(POSTS, f"refused-{file}", (file,)) as visit:
+        pick()(visit.user, visit.files)
+        visit.user.page.wait_for_timeout(1000)
+        assert visit.run.arrivals() == []
+
+
+def test_a_text_passes_untouched(with_extension: Visits, server: ServerProcess) -> None:
+    before = submitted(server)
+    with with_extension.open(POSTS, "text", ("note.txt",)) as visit:
+        pick()(visit.user, visit.files)
+        visit.run.wait(1)
+        assert_protected(visit.run, visit.files)
+    assert submitted(server) == before
+
+
+def test_what_the_page_drew_passes(with_extension: Visits, server: ServerProcess) -> None:
+    before = submitted(server)
+    with with_extension.open(DRAWN, "drawn", ()) as visit:
+        press()(visit.user, [])
+        assert len(visit.run.wait(1)) == 1
+    assert submitted(server) == before
+
+
+def test_a_photo_that_the_site_served_passes(with_extension: Visits, server: ServerProcess) -> None:
+    before = submitted(server)
+    with with_extension.open(SERVED, "served", ("face.png",), given=True) as visit:
+        press()(visit.user, [])
+        assert [each.data for each in visit.run.wait(1)] == [visit.files[0].data]
+    assert submitted(server) == before
+
+
+@pytest.mark.parametrize("how", [{"off": ["127.0.0.1"]}, {"enabled": False}], ids=["site", "all"])
+def test_where_it_is_off_the_original_passes(
+    with_extension: Visits, extension: Extension, how: dict[str, object]
+) -> None:
+    extension.change(**how)
+    with with_extension.open(POSTS, f"off-{len(how)}{how}"[:12].replace("/", ""), ("face.png",)) as visit:
+        pick()(visit.user, visit.files)
+        assert [each.data for each in visit.run.wait(1)] == [visit.files[0].data]
+
+
+def test_turned_on_again_an_open_page_is_protected(with_extension: Visits, extension: Extension) -> None:
+    extension.change(enabled=False)
+    with with_extension.open(POSTS, "on-again", ("face.png",)) as visit:
+        extension.change(enabled=True)
+        pick()(visit.user, visit.files)
+        visit.run.wait(1)
+        assert_protected(visit.run, visit.files)
+
+
+def test_the_same_photo_is_protected_once(with_extension: Visits, server: ServerProcess) -> None:
+    before = submitted(server)
+    with with_extension.open(POSTS, "same", ("face.png",)) as visit:
+        for times in (1, 2):
+            pick()(visit.user, visit.files)
+            visit.run.wait(times)
+        one, other = visit.run.arrivals()
+        assert one == other
+        assert not find_leaks(visit.run, visit.files[0])
+    assert submitted(server) == before + 1
+
+
+def test_a_protected_photo_that_is_picked_passes_as_it_is(with_extension: Visits, server: ServerProcess) -> None:
+    before = submitted(server)
+    with with_extension.open(POSTS, "protected", ("face.png",)) as visit:
+        pick()(visit.user, visit.files)
+        protected = visit.run.wait(1)[0].data
+        visit.files[0].place.write_bytes(protected)
+        pick()(visit.user, visit.files)
+        assert [each.data for each in visit.run.wait(2)] == [protected, protected]
+    assert submitted(server) == before + 1
+
+
+@pytest.mark.parametrize("preset", ["any", "instagram"])
+def test_it_is_the_servers_own_file_for_the_sites_preset(
+    with_extension: Visits, extension: Extension, server: ServerProcess, preset: str
+) -> None:
+    if preset != "any":  # the default for sites that are not in the table
+        extension.change(presets={"127.0.0.1": preset})
+    with with_extension.open(POSTS, f"preset-{preset}", ("face.png",)) as visit, server.client() as client:
+        pick()(visit.user, visit.files)
+        arrived = visit.run.wait(1)[0].data
+        asked = f"/v1/protect?recipe=draft&preset={preset}"
+        own = client.post(asked, content=visit.files[0].data, headers={"content-type": "image/png"})
+        assert arrived == own.content
+
+
+def test_a_page_sees_one_trusted_input_and_one_change(with_extension: Visits) -> None:
+    with with_extension.open(COUNTS, "counts", ("face.png",)) as visit:
+        pick()(visit.user, visit.files)
+        visit.run.wait(1)
+        visit.user.page.wait_for_timeout(300)
+        assert_protected(visit.run, visit.files)
+        assert visit.run.told() == [[["input", True, True, 1], ["change", True, True, 1]]]
+
+
+def test_events_can_be_left_untrusted_for_a_site(with_extension: Visits, extension: Extension) -> None:
+    extension.change(untrusted=["127.0.0.1"])
+    with with_extension.open(COUNTS, "untrusted", ("face.png",)) as visit:
+        pick()(visit.user, visit.files)
+        visit.run.wait(1)
+        visit.user.page.wait_for_timeout(300)
+        assert_protected(visit.run, visit.files)
+        assert [event[1] for event in visit.run.told()[0]] == [False, False]
