@@ -1,10 +1,12 @@
 import { expect, test } from 'vitest';
-import { MAX_BASE64_BYTES, packBlob, payload, unpackBlob } from './blob-transfer';
+import * as v from 'valibot';
+import { MAX_BASE64_BYTES, packBlob, unpackBlob } from './blob-transfer';
+import { blobPayload } from './messages';
 
 test.each([0, 1, 2, 3, 24_575, 24_576, 24_577, 100_000])('%i bytes survive the way as base64', async (size) => {
   const bytes = Uint8Array.from({ length: size }, (_, at) => (at * 7919) % 256);
   const packed = await packBlob(new Blob([bytes], { type: 'image/png' }), true);
-  expect(payload(packed)).toBe(true);
+  expect(v.is(blobPayload, packed)).toBe(true);
   expect(packed).not.toBeInstanceOf(Blob);
   const back = unpackBlob(JSON.parse(JSON.stringify(packed)) as never);
   expect(back.type).toBe('image/png');
@@ -22,5 +24,5 @@ test('what no message of the browser can hold is said, not lost', async () => {
 });
 
 test.each([[{}], [null], ['text'], [{ base64: 1, type: '' }]])('%o is no payload', (value) => {
-  expect(payload(value)).toBe(false);
+  expect(v.is(blobPayload, value)).toBe(false);
 });

@@ -1,10 +1,7 @@
 /** Bytes on their way between the parts of the extension: a Blob where the browser clones it, base64 where not. */
 import { sendRequest } from './send-request';
 import { readBytes } from './read-bytes';
-import type { Payload } from './messages';
-import { blob, object, or, text, type Shape } from './validators';
-
-export const payload: Shape<Payload> = or(blob, object({ base64: text(2 ** 26), type: text(100) }));
+import type { BlobPayload } from './messages';
 
 /** Bytes that fit, as base64, into a message of 64 MiB. */
 export const MAX_BASE64_BYTES = 48_000_000;
@@ -21,13 +18,13 @@ export function supportsBlobMessages(): Promise<boolean> {
 }
 
 /** undefined: too large for this browser's messages. */
-export async function packBlob(bytes: Blob, base64: boolean): Promise<Payload | undefined> {
+export async function packBlob(bytes: Blob, base64: boolean): Promise<BlobPayload | undefined> {
   if (!base64) return bytes;
   if (bytes.size > MAX_BASE64_BYTES) return undefined;
   return { base64: await toBase64(bytes), type: bytes.type };
 }
 
-export function unpackBlob(sent: Payload): Blob {
+export function unpackBlob(sent: BlobPayload): Blob {
   if (!('base64' in sent)) return sent;
   const letters = atob(sent.base64);
   const bytes = new Uint8Array(letters.length);

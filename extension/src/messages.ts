@@ -1,250 +1,263 @@
 /**
- * Who tells whom what, all of it: the one table of messages.
+ * Every message between the parts of the extension: one schema each, from which its type is inferred.
  *
- * Three parties: the PAGE engine (MAIN world, one a frame) holds what a site would have received; the BRIDGE (ISOLATED
- * world, one a frame) keeps the photo while it is protected and asks the person; the BACKGROUND (service worker) alone
- * talks to the server. The page's world is the site's own: nothing that comes from it is trusted, and nothing goes to it
- * but a verdict on photos that it brought itself.
+ * Three parties:
+ * - The PAGE engine (MAIN world, one per frame) holds what a site would have received.
+ * - The BRIDGE (ISOLATED world, one per frame) keeps a photo while it is protected, and shows the overlay.
+ * - The BACKGROUND (service worker) is the only one that talks to the server.
+ *
+ * The MAIN world belongs to the site: messages from it are checked, and it receives nothing but verdicts on photos that
+ * it held itself.
  */
+import * as v from 'valibot';
 import type { Receipt } from './receipt';
+import type { OtherImagePolicy, Settings } from './settings';
+import { UPLOAD_SURFACES } from './upload-surfaces';
+import { blob, count, finite, recordOf, text } from './validators';
 
-/** How a photo was about to reach the site. */
-export type UploadSurface = 'input' | 'drop' | 'paste' | 'clipboard' | 'handle' | 'network';
+const surface = v.picklist(UPLOAD_SURFACES);
+
+/**
+ * 'vector', 'animation': sent unchanged. 'posted-without': a native form was submitted without the photo. 'handle': a
+ * photo's file handle was not passed to a worker.
+ */
+const notice = v.picklist(['vector', 'animation', 'posted-without', 'handle']);
+export type Notice = v.InferOutput<typeof notice>;
 
 // ---------------------------------------------------------------- PAGE <-> BRIDGE (a MessagePort, see handshake.ts)
 
-/** A photo that is held. `id` is unique in its frame. */
-export interface HeldPhoto {
-  id: string;
-  /** Its name, "" where it has none (a network body, a clipboard item). */
-  name: string;
-  file: Blob;
-}
+const frameId = text(200);
+const fileName = text(4096);
+const MAX_ITEMS = 2000;
 
-/** Photos that one act of the person brought: one pick, one drop, one paste. The verdict comes for all at once. */
-export interface Hold {
-  id: string;
-  surface: UploadSurface;
-  photos: HeldPhoto[];
-}
+/** `id` is unique in the frame. `name` is "" for a request body or a clipboard item. */
+const heldPhoto = v.object({ id: frameId, name: fileName, file: blob });
+export type HeldPhoto = v.InferOutput<typeof heldPhoto>;
 
-export type PageToBridge =
-  | { kind: 'hold'; hold: Hold }
-  /** The site went on without them (the element is gone, the person picked anew): stop, free the server. */
-  | { kind: 'drop'; hold: string }
-  /** Told to the person: what passed unprotected and why, or what a form will now lack. */
-  | { kind: 'notice'; notice: Notice; names: string[] };
+/** The photos of one user action (one pick, drop or paste). One verdict covers all of them. */
+const hold = v.object({ id: frameId, surface, photos: v.pipe(v.array(heldPhoto), v.maxLength(MAX_ITEMS)) });
+export type Hold = v.InferOutput<typeof hold>;
 
-/**
- * 'vector', 'animation': passed as they are. 'posted-without': a native form went out lacking the photo. 'handle': a
- * photo's file handle was kept from a worker.
- */
-export type Notice = 'vector' | 'animation' | 'posted-without' | 'handle';
+export const pageToBridgeSchema = v.variant('kind', [
+  v.object({ kind: v.literal('hold'), hold }),
+  // The site no longer waits: its element is gone, or the user picked again. Stops the jobs.
+  v.object({ kind: v.literal('drop'), hold: frameId }),
+  // For the user: what was sent unprotected and why, or what a form lacks.
+  v.object({
+    kind: v.literal('notice'),
+    notice,
+    names: v.pipe(v.array(fileName), v.maxLength(MAX_ITEMS)),
+  }),
+]);
+export type PageToBridge = v.InferOutput<typeof pageToBridgeSchema>;
 
-/** What becomes of one photo. `original` only where the person asked for it, or where protection is off here. */
+/** `original`: the user asked for it, or protection is off on this site. */
 export type Verdict = { kind: 'protected'; file: Blob } | { kind: 'original' } | { kind: 'nothing' };
 
 export type BridgeToPage =
   | { kind: 'state'; state: PageState }
-  /** By id of the photo; every photo of the hold is in it. */
+  /** Verdicts by photo id, one for every photo of the hold. */
   | { kind: 'verdict'; hold: string; verdicts: Record<string, Verdict> };
 
-/** Until the first state arrives, a page holds: failing closed is the default. */
+/** Until the first state arrives, the page engine holds photos: it fails closed. */
 export interface PageState {
   enabled: boolean;
-  /** Whether replayed events claim to be trusted, for pages that test it. */
+  /** Whether replayed events report `isTrusted`, for pages that test it. */
   trusted: boolean;
-  /** Whether GIF and SVG pass in silence, pass with a notice, or are refused. */
   others: OtherImagePolicy;
 }
 
-export type OtherImagePolicy = 'pass' | 'tell' | 'refuse';
-
-/** What a bridge knows of its tab. `site` (see sites.ts) is the top frame's: a framed page must not learn it. */
+/** `site` (see sites.ts) is that of the top frame, so it is not passed on to the page engine of a frame. */
 export interface BridgeState extends PageState {
   site: string;
 }
 
+// ---------------------------------------------------------------- parts of requests
+
+export const JOB_ID = /^[\w-]{1,200}$/;
+const job = v.pipe(text(200), v.regex(JOB_ID));
+/** Identifies one submission, so that it can be sent again when the answer was lost. */
+const idempotencyKey = v.pipe(text(100), v.regex(/^[\w-]{16,100}$/));
+
+/** Bytes of a photo: a Blob where the browser can clone one into a message, else base64. */
+export const blobPayload = v.union([blob, v.object({ base64: text(2 ** 26), type: text(100) })]);
+export type BlobPayload = v.InferOutput<typeof blobPayload>;
+
+/** `detail` is a sentence for the user: the server's own where it gave one. */
+const problem = v.object({
+  code: v.picklist([
+    'unpaired', // no token yet
+    'unreachable', // no answer at the address
+    'unauthorised', // the token is not valid, or no longer
+    'busy', // 503: queue full or models not loaded; `retryAfter` in seconds
+    'too-large', // 413, or larger than the browser's message limit
+    'refused', // 4xx: this file or these options
+    'failed', // the job failed at the server
+    'gone', // the server does not know the job: it restarted, or the result expired
+    'reload', // the extension was updated: the page must be reloaded
+    'internal',
+  ]),
+  detail: text(4000),
+  retryAfter: v.optional(finite),
+});
+export type Problem = v.InferOutput<typeof problem>;
+
+/** A thumbnail or preview as data: URL, or "". Nothing that a browser would fetch or run. */
+const picture = v.pipe(text(4_000_000), v.regex(/^(data:image\/(png|jpeg|webp);base64,[\w+/=]*)?$/));
+
+const photoStage = v.variant('at', [
+  v.object({ at: v.literal('sending') }),
+  v.object({ at: v.literal('queued'), position: count }),
+  // `steps` null: no counted steps.
+  v.object({ at: v.literal('running'), step: count, steps: v.nullable(count) }),
+  v.object({ at: v.literal('fetching') }),
+  // `before`, `after`: at most 1024 px.
+  v.object({ at: v.literal('done'), receipt: recordOf<Receipt>(), before: picture, after: picture }),
+  v.object({ at: v.literal('failed'), problem }),
+  // The user's decision, carried out.
+  v.object({ at: v.literal('withheld') }),
+  v.object({ at: v.literal('original') }),
+]);
+export type PhotoStage = v.InferOutput<typeof photoStage>;
+
+const tabHoldId = text(300);
+
+const photoView = v.object({
+  id: text(300),
+  name: fileName,
+  bytes: count,
+  /** "" where the browser cannot draw the format. */
+  thumbnail: picture,
+  stage: photoStage,
+  /** Milliseconds since the epoch. */
+  since: finite,
+  /** Seconds that the server has for the photo; null: the recipe's own limit. */
+  deadline: v.nullable(finite),
+});
+export type PhotoView = v.InferOutput<typeof photoView>;
+
+/** All that the overlay draws of one hold. */
+const holdView = v.object({
+  hold: tabHoldId,
+  surface,
+  site: text(300),
+  photos: v.pipe(v.array(photoView), v.maxLength(MAX_ITEMS)),
+  notice: v.optional(notice),
+  /** The site still waits for the verdict. */
+  holding: v.boolean(),
+});
+export type HoldView = v.InferOutput<typeof holdView>;
+
+/** `photo` null: every undecided photo of the hold. */
+const decision = v.object({
+  hold: tabHoldId,
+  photo: v.nullable(text(300)),
+  choice: v.picklist(['retry', 'nothing', 'original']),
+});
+export type Decision = v.InferOutput<typeof decision>;
+
+/** `checks`: "12 of 14 checks", from the receipt, or "". */
+const photoOutcome = v.object({
+  surface,
+  name: fileName,
+  outcome: v.picklist(['protected', 'withheld', 'original']),
+  checks: text(100),
+});
+export type PhotoOutcome = v.InferOutput<typeof photoOutcome>;
+
+/** An outcome, with the time and the site that the background adds. */
+export const uploadRecord = v.object({ ...photoOutcome.entries, when: finite, site: text(300) });
+export type UploadRecord = v.InferOutput<typeof uploadRecord>;
+
 // ---------------------------------------------------------------- BRIDGE, POPUP, OPTIONS, WELCOME -> BACKGROUND
 
-/** Bytes on their way: a Blob where the browser clones it, base64 where it does not. */
-export type Payload = Blob | { base64: string; type: string };
+/** Body of each request, by its name. Send one with `sendRequest`. */
+export const REQUEST_SCHEMAS = {
+  /** How the sender's tab is treated. `fresh`: a new document, so jobs of the previous one are cancelled. */
+  state: v.object({ fresh: v.optional(v.boolean()) }),
+  /** Whether a Blob arrives as a Blob; if not, bytes travel as base64 in both directions. */
+  clones: v.object({ probe: v.optional(v.unknown()) }),
+  /** Protect a photo, with the preset of the tab's site. Repeatable: one key is one job. */
+  submit: v.object({ photo: blobPayload, key: idempotencyKey }),
+  /** Events of a job after number `after`. Waits a few seconds for some, then answers []. */
+  follow: v.object({ job, after: count }),
+  /** The protected photo of a finished job, and its receipt. Repeatable. */
+  result: v.object({ job, base64: v.optional(v.boolean()) }),
+  /** Stop a job, or let the server drop its result. Never fails. */
+  cancel: v.object({ job }),
+  /** State of a hold, for the overlay of the tab's top frame; `view` null when the hold is over. */
+  show: v.object({ view: v.nullable(holdView), hold: tabHoldId }),
+  /** Outcome of the photos of a hold, for the popup's list and the leak alarm. */
+  settled: v.object({ photos: v.pipe(v.array(photoOutcome), v.maxLength(MAX_ITEMS)) }),
+  /** The user's decision in the top frame, for the frame that holds. */
+  decide: v.object({ decision, frame: count }),
 
-/** Name of a request -> what it carries, what it is answered with. Send with `ask` (ask.ts). */
-export interface Requests {
-  /** How the sender's tab is to be treated. `fresh`: a new document; jobs of the one before it are cancelled. */
-  state: { request: { fresh?: boolean }; reply: BridgeState };
-  /** Whether a Blob arrives as one; else bytes go as base64 both ways. */
-  clones: { request: { probe: unknown }; reply: { clones: boolean } };
-  /**
-   * Protect a photo: the server's id for it, and the seconds it was given. The preset follows from the tab's site.
-   * Asking twice under one key is allowed: it is one job.
-   */
-  submit: { request: { photo: Payload; key: string }; reply: { job: string; deadline: number | null } };
-  /** What happened to a job after event number `after`; waits a few seconds for news, answers [] without. */
-  follow: { request: { job: string; after: number }; reply: { events: JobEvent[] } };
-  /** The protected photo of a job that is done, and its receipt. Asking twice is allowed. */
-  result: { request: { job: string; base64?: boolean }; reply: { file: Payload; receipt: Receipt } };
-  /** Stop a job, or let the server forget its result. Never fails: a job that is gone is cancelled. */
-  cancel: { request: { job: string }; reply: null };
-  /** How one hold stands, for the overlay of the tab's top frame and for the popup; null when it is over. */
-  show: { request: { view: HoldView | null; hold: string }; reply: null };
-  /** What became of the photos of a hold: for the popup's list, and so that the leak alarm knows them. */
-  settled: { request: { photos: PhotoOutcome[] }; reply: null };
-  /** What the person decided in the top frame, for the frame that holds. */
-  decide: { request: { decision: Decision; frame: number }; reply: null };
+  overview: v.object({ tab: count, url: text(100_000) }),
+  settings: recordOf<object>(),
+  /** Replaces the settings that are named. settings.ts checks each value. */
+  change: recordOf<Partial<Settings>>(),
+  /** null: forget the token. */
+  pair: v.nullable(v.object({ address: text(300), code: text(100) })),
+  server: recordOf<object>(),
+  /** Recipes and presets of the paired server. */
+  choices: recordOf<object>(),
+  /** The image chosen in the context menu; `key` is the hash of save.html. Repeatable. */
+  saveSource: v.object({ key: text(100), base64: v.optional(v.boolean()) }),
+};
 
-  overview: { request: { tab: number; url: string }; reply: Overview };
-  settings: { request: object; reply: Settings };
-  /** Replaces what is named. */
-  change: { request: Partial<Settings>; reply: Settings };
-  /** null: the token is forgotten here (and the person told how to revoke it there). */
-  pair: { request: { address: string; code: string } | null; reply: ServerState };
-  server: { request: object; reply: ServerState };
-  /** recipes and presets of the paired server. */
-  choices: { request: object; reply: Choices };
-  /** The image that the person chose in the context menu; `key` is the hash of save.html. Asking twice is allowed. */
-  saveSource: { request: { key: string; base64?: boolean }; reply: { file: Payload; name: string } };
+export type RequestName = keyof typeof REQUEST_SCHEMAS;
+export type RequestBody<Name extends RequestName> = v.InferInput<(typeof REQUEST_SCHEMAS)[Name]>;
+
+/** What each request is answered with. */
+export interface Replies {
+  state: BridgeState;
+  clones: { clones: boolean };
+  submit: { job: string; deadline: number | null };
+  follow: { events: JobEvent[] };
+  result: { file: BlobPayload; receipt: Receipt };
+  cancel: null;
+  show: null;
+  settled: null;
+  decide: null;
+  overview: Overview;
+  settings: Settings;
+  change: Settings;
+  pair: ServerState;
+  server: ServerState;
+  choices: Choices;
+  saveSource: { file: BlobPayload; name: string };
 }
 
-export type RequestName = keyof Requests;
-
-/** What `runtime.sendMessage` carries; every answer is a Reply, and no exception crosses. */
-export interface Envelope<Name extends RequestName = RequestName> {
-  name: Name;
-  body: Requests[Name]['request'];
-}
+/** No exception crosses between the parts: a failure is a Problem. */
 export type Reply<Value> = { ok: true; value: Value } | { ok: false; problem: Problem };
 
-/** Every way it can go wrong. `detail` is a sentence for the person: the server's own where it gave one. */
-export interface Problem {
-  code:
-    | 'unpaired' // no token yet
-    | 'unreachable' // nothing answers at the address
-    | 'unauthorised' // the token is not valid (any more)
-    | 'busy' // 503: full, or models not loaded; `retryAfter` seconds
-    | 'too-large' // 413, or a message over the browser's limit
-    | 'refused' // 4xx: this file, this wish
-    | 'failed' // the job failed at the server
-    | 'gone' // the server no longer knows the job (restarted, or kept too long)
-    | 'reload' // the extension was updated: this page must be reloaded
-    | 'internal';
-  detail: string;
-  retryAfter?: number;
-}
+export const JOB_EVENTS = ['queued', 'started', 'step', 'effect', 'done', 'failed', 'cancelled'] as const;
 
 /** An event of the server's job stream. */
 export interface JobEvent {
   id: number;
-  event: 'queued' | 'started' | 'step' | 'effect' | 'done' | 'failed' | 'cancelled';
+  event: (typeof JOB_EVENTS)[number];
   data: Record<string, unknown>;
-}
-
-// ---------------------------------------------------------------- BACKGROUND -> BRIDGE (tabs.sendMessage, one frame)
-
-export type BackgroundToBridge =
-  | { kind: 'state'; state: BridgeState }
-  /** To the top frame: a hold of any frame of the tab. `frame` is where decisions go back to. */
-  | { kind: 'show'; frame: number; hold: string; view: HoldView | null }
-  /** To the frame that holds. */
-  | { kind: 'decide'; decision: Decision }
-  /** A blob: URL of this frame, as Reply<Payload>: only its own frame can read it. */
-  | { kind: 'bytes'; url: string; base64: boolean }
-  /** Answered with true. */
-  | { kind: 'ping' };
-
-export type PhotoStage =
-  | { at: 'sending' }
-  | { at: 'queued'; position: number }
-  /** step 0 of null: it runs, and takes no counted steps. */
-  | { at: 'running'; step: number; steps: number | null }
-  | { at: 'fetching' }
-  | { at: 'done'; receipt: Receipt; before: string; after: string }
-  | { at: 'failed'; problem: Problem }
-  /** The person's decision, carried out. */
-  | { at: 'withheld' }
-  | { at: 'original' };
-
-export interface PhotoView {
-  id: string;
-  name: string;
-  bytes: number;
-  /** A small JPEG or PNG as data: URL, "" where the browser cannot draw the format. */
-  thumbnail: string;
-  stage: PhotoStage;
-  /** Milliseconds since the epoch. */
-  since: number;
-  /** Seconds that the server has for it; null: the recipe's own time. */
-  deadline: number | null;
-}
-
-/** All of one hold, as the overlay draws it. `before`, `after` of done photos: data: URLs of at most 1024 px. */
-export interface HoldView {
-  hold: string;
-  surface: UploadSurface;
-  site: string;
-  photos: PhotoView[];
-  notice?: Notice;
-  /** No verdict was given yet: the site waits. */
-  holding: boolean;
-}
-
-/** `photo` null: every photo of the hold that is not decided. */
-export interface Decision {
-  hold: string;
-  photo: string | null;
-  choice: 'retry' | 'nothing' | 'original';
-}
-
-// ---------------------------------------------------------------- what popup and options show
-
-export interface Settings {
-  enabled: boolean;
-  /** Sites (see sites.ts) where it is off. */
-  off: string[];
-  /** Sites where replayed events must not claim to be trusted. */
-  untrusted: string[];
-  recipe: string;
-  /** Seconds; null leaves the recipe's own. */
-  deadline: number | null;
-  others: OtherImagePolicy;
-  /** What the person changed of the table in sites.ts: host -> preset, null for the default of all others. */
-  presets: Record<string, string | null>;
-  /** The preset for sites that the table does not name; null: none. */
-  fallback: string | null;
 }
 
 export interface ServerState {
   address: string;
   paired: boolean;
-  /** Of the last answer; null while everything is well. */
+  /** Of the last answer; null if all is well. */
   problem: Problem | null;
-  /** What its workers run on, "" unless ready. */
+  /** What its workers run on; "" unless ready. */
   provider: string;
 }
-
-export interface UploadRecord {
-  when: number;
-  site: string;
-  surface: UploadSurface;
-  name: string;
-  outcome: 'protected' | 'withheld' | 'original';
-  /** "12 of 14 checks", from the receipt; "" without one. */
-  checks: string;
-}
-
-/** An UploadRecord as a bridge tells it: when and where, the background knows itself. */
-export type PhotoOutcome = Omit<UploadRecord, 'when' | 'site'>;
 
 export interface Overview {
   site: string;
   enabled: boolean;
   enabledHere: boolean;
-  /** The tab was open before the extension came, or browsers allow no script on it. */
+  /** False in a tab that was open before the installation, or where browsers allow no script. */
   reachable: boolean;
   server: ServerState;
   uploads: UploadRecord[];
-  /** Requests of this tab that carried a photo which passed no hold, as far as browsers tell: the leak alarm. */
+  /** Requests of this tab that carried a photo past every hold, as far as the browser shows them. */
   leaks: number;
 }
 
@@ -252,3 +265,16 @@ export interface Choices {
   recipes: { name: string; summary: string; budget: number; steps: number; deadline: number | null }[];
   presets: { name: string; label: string }[];
 }
+
+// ---------------------------------------------------------------- BACKGROUND -> BRIDGE (tabs.sendMessage)
+
+export type BackgroundToBridge =
+  | { kind: 'state'; state: BridgeState }
+  /** To the top frame: a hold of any frame of the tab. Decisions go back to `frame`. */
+  | { kind: 'show'; frame: number; hold: string; view: HoldView | null }
+  /** To the frame that holds. */
+  | { kind: 'decide'; decision: Decision }
+  /** Read a blob: URL that only this frame can read. Answered with Reply<BlobPayload>. */
+  | { kind: 'bytes'; url: string; base64: boolean }
+  /** Answered with true. */
+  | { kind: 'ping' };

@@ -1,6 +1,7 @@
 /** Problems and replies, made in one place. */
+import * as v from 'valibot';
 import type { Problem, Reply } from './messages';
-import { number, record } from './validators';
+import { finite, isRecord } from './validators';
 
 export function problem(code: Problem['code'], detail: string, retryAfter?: number): Problem {
   return retryAfter === undefined ? { code, detail } : { code, detail, retryAfter };
@@ -33,7 +34,7 @@ export const problemError = (code: Problem['code'], detail: string, retryAfter?:
 
 /** The server's problem details (RFC 9457) as ours. `told`: the JSON of the answer, whatever it is. */
 export function problemFromResponse(status: number, told: unknown, retryAfter?: number): Problem {
-  const details = record(told) ? told : {};
+  const details = isRecord(told) ? told : {};
   const kind = typeof details['type'] === 'string' ? details['type'] : '';
   const detail = typeof details['detail'] === 'string' ? asSentence(details['detail']) : '';
   if (!kind.startsWith('/problems/') && status < 500) {
@@ -42,7 +43,7 @@ export function problemFromResponse(status: number, told: unknown, retryAfter?: 
       `Something answers there (${status}), but it is no Anti-I2V server: check the address.`,
     );
   }
-  const wait = number(details['retryAfter']) ? details['retryAfter'] : retryAfter;
+  const wait = v.is(finite, details['retryAfter']) ? details['retryAfter'] : retryAfter;
   return problem(codeOf(status, kind), detail || `The server answered ${status} and gave no reason.`, wait);
 }
 

@@ -3,6 +3,7 @@
  *
  * Whatever dies meanwhile is asked again: the background may be evicted, the server restarted.
  */
+import * as v from 'valibot';
 import { sendRequest } from './send-request';
 import { readBytes } from './read-bytes';
 import type { JobEvent, PhotoStage, Problem, Reply } from './messages';
@@ -127,15 +128,15 @@ async function withRetries<Value>(asking: () => Promise<Reply<Value>>, signal: A
 }
 
 export function stageOf({ event, data }: JobEvent): PhotoStage | null {
-  if (event === 'queued') return { at: 'queued', position: count(data['position']) ? data['position'] : 0 };
+  if (event === 'queued') return { at: 'queued', position: v.is(count, data['position']) ? data['position'] : 0 };
   if (event === 'started') return { at: 'running', step: 0, steps: null };
-  if (event === 'step' && count(data['step']) && count(data['steps'])) {
+  if (event === 'step' && v.is(count, data['step']) && v.is(count, data['steps'])) {
     return { at: 'running', step: data['step'], steps: data['steps'] };
   }
   return null;
 }
 
 function problemOfJob(data: Record<string, unknown>): Problem {
-  const found = problemFromResponse(count(data['status']) ? data['status'] : 500, data);
+  const found = problemFromResponse(v.is(count, data['status']) ? data['status'] : 500, data);
   return found.code === 'refused' || found.code === 'busy' ? found : { ...found, code: 'failed' };
 }

@@ -2,7 +2,7 @@
 import { browser } from 'wxt/browser';
 import { fail, RELOAD, TOO_LARGE } from './problems';
 import { sleep } from './sleep';
-import type { Problem, Reply, RequestName, Requests } from './messages';
+import type { Problem, Replies, Reply, RequestBody, RequestName } from './messages';
 
 /** A second time these would do something else. */
 const NOT_REPEATABLE = new Set<RequestName>(['pair', 'settled']);
@@ -12,14 +12,14 @@ const RETRY_DELAYS = [100, 1000];
 /** Never throws. */
 export async function sendRequest<Name extends RequestName>(
   name: Name,
-  body: Requests[Name]['request'],
-): Promise<Reply<Requests[Name]['reply']>> {
+  body: RequestBody<Name>,
+): Promise<Reply<Replies[Name]>> {
   for (let tries = 0; ; tries++) {
     try {
       // An orphaned content script has no id any more.
       if (browser.runtime?.id === undefined) return { ok: false, problem: RELOAD };
       const reply: unknown = await browser.runtime.sendMessage({ name, body });
-      if (isReply<Requests[Name]['reply']>(reply)) return reply;
+      if (isReply<Replies[Name]>(reply)) return reply;
     } catch (error) {
       const found = problemOfError(error);
       if (found !== null) return { ok: false, problem: found };

@@ -1,9 +1,52 @@
-/** What the person can set: read with care, because a profile may hold what an older or a broken version wrote. */
+/** The user's settings. Reading is tolerant: a profile may hold what an older or a broken version wrote. */
+import * as v from 'valibot';
 import { browser } from 'wxt/browser';
-import type { Settings } from './messages';
 import { parseHost, ROBUST_PRESET } from './sites';
+import { isRecord } from './validators';
 
 export const SETTINGS_KEY = 'settings';
+
+/** Seconds. The server has a lower limit of its own. */
+export const MAX_DEADLINE = 3600;
+
+const MAX_SITES = 1000;
+
+/** Name of a recipe or preset, as the server spells it. */
+const name = v.pipe(v.string(), v.regex(/^[a-z0-9][a-z0-9_-]{0,39}$/));
+
+/** A host, normalised: "https://Example.org/a" -> "example.org". */
+const host = v.pipe(v.string(), v.transform(parseHost), v.string());
+
+const hosts = v.pipe(
+  v.array(host),
+  v.maxLength(MAX_SITES),
+  v.transform((all) => [...new Set(all)]),
+);
+
+const SCHEMAS = {
+  enabled: v.boolean(),
+  /** Sites (see sites.ts) where protection is off. */
+  off: hosts,
+  /** Sites where replayed events do not report `isTrusted`. */
+  untrusted: hosts,
+  recipe: name,
+  /** Seconds per photo; null: the recipe's own limit. */
+  deadline: v.nullable(v.pipe(v.number(), v.gtValue(0), v.maxValue(MAX_DEADLINE))),
+  /** GIF and SVG: sent silently, sent with a notice, or refused. */
+  others: v.picklist(['pass', 'tell', 'refuse']),
+  /** The user's changes to the table in sites.ts: host -> preset; null: that of all other sites. */
+  presets: v.pipe(
+    v.custom<Record<string, unknown>>(isRecord),
+    v.record(host, v.nullable(name)),
+    v.check((all) => Object.keys(all).length <= MAX_SITES),
+  ),
+  /** Preset of all sites that are not in the table; null: none. */
+  fallback: v.nullable(name),
+};
+
+export type Settings = { [Key in keyof typeof SCHEMAS]: v.InferOutput<(typeof SCHEMAS)[Key]> };
+
+export type OtherImagePolicy = Settings['others'];
 
 export const DEFAULT_SETTINGS: Settings = {
   enabled: true,
@@ -16,66 +59,21 @@ export const DEFAULT_SETTINGS: Settings = {
   fallback: ROBUST_PRESET,
 };
 
-/** Seconds; the server has its own limit below this. */
-export const MAX_DEADLINE = 3600;
-
-/** Names of recipes and presets, as the server words them. */
-const NAME = /^[a-z0-9][a-z0-9_-]{0,39}$/;
-const MAX_SITES = 1000;
-
-type Parsers = { [Key in keyof Settings]: (value: unknown) => Settings[Key] | undefined };
-
-const flag = (value: unknown): boolean | undefined => (typeof value === 'boolean' ? value : undefined);
-const name = (value: unknown): string | undefined =>
-  typeof value === 'string' && NAME.test(value) ? value : undefined;
-const nameOrNull = (value: unknown): string | null | undefined => (value === null ? null : name(value));
-
-function hosts(value: unknown): string[] | undefined {
-  if (!Array.isArray(value) || value.length > MAX_SITES) return undefined;
-  const found = value.map((each) => (typeof each === 'string' ? parseHost(each) : undefined));
-  return found.every((each) => each !== undefined) ? [...new Set(found)] : undefined;
-}
-
-function presets(value: unknown): Record<string, string | null> | undefined {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
-  const pairs = Object.entries(value).map(([host, preset]) => [parseHost(host), nameOrNull(preset)] as const);
-  if (pairs.length > MAX_SITES || pairs.some(([host, preset]) => host === undefined || preset === undefined)) {
-    return undefined;
-  }
-  return Object.fromEntries(pairs) as Record<string, string | null>;
-}
-
-const PARSERS: Parsers = {
-  enabled: flag,
-  off: hosts,
-  untrusted: hosts,
-  recipe: name,
-  deadline: (value) =>
-    value === null || (typeof value === 'number' && value > 0 && value <= MAX_DEADLINE) ? value : undefined,
-  others: (value) => (value === 'pass' || value === 'tell' || value === 'refuse' ? value : undefined),
-  presets,
-  fallback: nameOrNull,
-};
-
-const keys = Object.keys(DEFAULT_SETTINGS) as (keyof Settings)[];
-
-/** Whatever was stored, as settings: what is missing, unknown or bad is replaced by the default. */
+/** Whatever was stored, as settings: missing, unknown and invalid values become the defaults. */
 export function parseSettings(stored: unknown): Settings {
   return { ...DEFAULT_SETTINGS, ...parseChanges(stored).changes };
 }
 
-/** What is named and good, and the names of what is not. */
+/** The valid changes, and the names of the invalid ones. */
 export function parseChanges(given: unknown): { changes: Partial<Settings>; bad: string[] } {
-  const asked = typeof given === 'object' && given !== null ? (given as Record<string, unknown>) : {};
-  const named = keys.filter((key) => Object.hasOwn(asked, key));
-  const parsed = named.map((key) => [key, PARSERS[key](asked[key])] as const);
-  return {
-    changes: Object.fromEntries(parsed.filter(([, value]) => value !== undefined)),
-    bad: [
-      ...parsed.filter(([, value]) => value === undefined).map(([key]) => key),
-      ...Object.keys(asked).filter((key) => !Object.hasOwn(DEFAULT_SETTINGS, key)),
-    ],
-  };
+  const changes: Record<string, unknown> = {};
+  const bad: string[] = [];
+  for (const [key, value] of Object.entries(isRecord(given) ? given : {})) {
+    const parsed = Object.hasOwn(SCHEMAS, key) ? v.safeParse(SCHEMAS[key as keyof Settings], value) : undefined;
+    if (parsed?.success === true) changes[key] = parsed.output;
+    else bad.push(key);
+  }
+  return { changes, bad };
 }
 
 export async function readSettings(): Promise<Settings> {

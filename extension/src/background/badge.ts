@@ -1,6 +1,6 @@
 /** The badge of the toolbar button: how many photos of a tab are with the server, or that it is off there. */
 import { browser } from 'wxt/browser';
-import type { Settings } from '../messages';
+import type { Settings } from '../settings';
 import { readSettings } from '../settings';
 import { isListed, siteOf } from '../sites';
 import { countJobs } from './jobs';

@@ -1,8 +1,9 @@
 /** Jobs at the server and whose they are, so that a closed tab, or a page that was left, frees the server. */
-import type { JobEvent, Requests } from '../messages';
+import * as v from 'valibot';
+import type { JobEvent, Replies } from '../messages';
 import { problemError } from '../problems';
 import { readSettings } from '../settings';
-import { count, map, number, object } from '../validators';
+import { count, finite } from '../validators';
 import { presetFor } from '../sites';
 import * as api from './server-api';
 import { pairedServer } from './pairing';
@@ -14,14 +15,9 @@ export interface JobOwner {
   frame: number;
 }
 
-const jobs = storedValue('session', 'jobs', map(object({ tab: number, frame: count })), {});
+const jobs = storedValue('session', 'jobs', v.record(v.string(), v.object({ tab: finite, frame: count })), {});
 
-export async function submit(
-  photo: Blob,
-  key: string,
-  site: string,
-  place: JobOwner,
-): Promise<Requests['submit']['reply']> {
+export async function submit(photo: Blob, key: string, site: string, place: JobOwner): Promise<Replies['submit']> {
   const [paired, settings] = await Promise.all([pairedServer(), readSettings()]);
   const preset = presetFor(site, settings.presets, settings.fallback);
   const { recipe, deadline } = settings;

@@ -1,8 +1,9 @@
 /** Which server, and the token for it. The token never leaves the background. */
+import * as v from 'valibot';
 import { browser } from 'wxt/browser';
 import type { Choices, ServerState } from '../messages';
 import { problem, problemError, ProblemError } from '../problems';
-import { object, text } from '../validators';
+import { text } from '../validators';
 import * as api from './server-api';
 import { storedValue } from './stored-value';
 
@@ -10,7 +11,7 @@ export const LOCAL_SERVER = 'http://127.0.0.1:8765';
 
 const UNPAIRED = problem('unpaired', 'Pair this extension with your server first.');
 
-const pairing = storedValue('local', 'pairing', object({ address: text(300), token: text(1000) }), {
+const pairing = storedValue('local', 'pairing', v.object({ address: text(300), token: text(1000) }), {
   address: LOCAL_SERVER,
   token: '',
 });

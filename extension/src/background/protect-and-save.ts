@@ -1,9 +1,11 @@
 /** "Protect and save": the image that the person chose, for the page that protects it. */
+import * as v from 'valibot';
 import { browser } from 'wxt/browser';
-import { payload, unpackBlob } from '../blob-transfer';
+import { blobPayload } from '../messages';
+import { unpackBlob } from '../blob-transfer';
 import { SNIFF_BYTES, sniffImage } from '../sniff-photo';
 import { problemError, ProblemError } from '../problems';
-import { count, map, number, object, record, text } from '../validators';
+import { count, finite, isRecord, text } from '../validators';
 import { storedValue } from './stored-value';
 import { sendToTab } from './tabs';
 
@@ -22,7 +24,7 @@ const FETCH_TIMEOUT = 60_000;
 const sources = storedValue(
   'session',
   'sources',
-  map(object({ url: text(MAX_URL_LENGTH), tab: number, frame: count })),
+  v.record(v.string(), v.object({ url: text(MAX_URL_LENGTH), tab: finite, frame: count })),
   {},
 );
 
@@ -81,7 +83,7 @@ async function readFromFrame(url: string, tab: number, frame: number): Promise<B
   for (const base64 of [false, true]) {
     // Where Blobs are not cloned, something else arrives in the place of the first.
     const reply = await sendToTab(tab, { kind: 'bytes', url, base64 }, { frameId: frame });
-    if (record(reply) && reply['ok'] === true && payload(reply['value'])) return unpackBlob(reply['value']);
+    if (isRecord(reply) && reply['ok'] === true && v.is(blobPayload, reply['value'])) return unpackBlob(reply['value']);
   }
   throw problemError('gone', 'The page that showed the image was left, or does not give it.');
 }

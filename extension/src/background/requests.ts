@@ -1,13 +1,20 @@
 /** Every request, who may make it, and who answers it. */
 import { browser, type Browser } from 'wxt/browser';
-import type { Payload, Reply, RequestName, Requests, Settings } from '../messages';
+import * as v from 'valibot';
+import {
+  REQUEST_SCHEMAS,
+  type BlobPayload,
+  type Replies,
+  type Reply,
+  type RequestBody,
+  type RequestName,
+} from '../messages';
 import { packBlob, unpackBlob } from '../blob-transfer';
 import { fail, ok, problemError, ProblemError, TOO_LARGE } from '../problems';
-import { blob, record } from '../validators';
-import { parseChanges, SETTINGS_KEY, readSettings, parseSettings } from '../settings';
+import { blob, isRecord } from '../validators';
+import { parseChanges, SETTINGS_KEY, readSettings, parseSettings, type Settings } from '../settings';
 import { isListed, siteOf } from '../sites';
 import { refreshBadge } from './badge';
-import { REQUEST_SCHEMAS } from './request-schemas';
 import * as jobs from './jobs';
 import { choices, pair, serverState } from './pairing';
 import { loadSource } from './protect-and-save';
@@ -24,7 +31,7 @@ export interface Sender extends jobs.JobOwner {
 }
 
 type Handlers = {
-  [Name in RequestName]: (body: Requests[Name]['request'], from: Sender) => Promise<Requests[Name]['reply']>;
+  [Name in RequestName]: (body: RequestBody<Name>, from: Sender) => Promise<Replies[Name]>;
 };
 
 /** What concerns a whole browser is for the extension's own pages; what concerns a hold, for the bridges. */
@@ -47,7 +54,7 @@ const HANDLERS: Handlers = {
   },
 
   async clones({ probe }) {
-    return { clones: blob(probe) };
+    return { clones: v.is(blob, probe) };
   },
 
   async submit({ photo, key }, from) {
@@ -142,7 +149,7 @@ const HANDLERS: Handlers = {
 /** The answer to a message; undefined for what is none of ours. Never throws. */
 export async function answerRequest(message: unknown, sender: Browser.runtime.MessageSender): Promise<Reply<unknown>> {
   if (sender.id !== browser.runtime.id) return fail('internal', 'This is not for others.');
-  if (!record(message) || typeof message['name'] !== 'string' || !Object.hasOwn(HANDLERS, message['name'])) {
+  if (!isRecord(message) || typeof message['name'] !== 'string' || !Object.hasOwn(HANDLERS, message['name'])) {
     return fail('internal', 'No such request.');
   }
   const name = message['name'] as RequestName;
@@ -153,7 +160,7 @@ export async function answerRequest(message: unknown, sender: Browser.runtime.Me
 }
 
 async function run<Name extends RequestName>(name: Name, body: unknown, from: Sender): Promise<Reply<unknown>> {
-  if (!REQUEST_SCHEMAS[name](body)) return fail('internal', `The request ${name} cannot be read.`);
+  if (!v.is(REQUEST_SCHEMAS[name], body)) return fail('internal', `The request ${name} cannot be read.`);
   try {
     return ok(await HANDLERS[name](body, from));
   } catch (error) {
@@ -186,7 +193,7 @@ async function isStillOpen(from: Sender): Promise<boolean> {
   return (await sendToTab(from.tab, { kind: 'ping' }, to)) === true;
 }
 
-async function packed(file: Blob, base64 = false): Promise<Payload> {
+async function packed(file: Blob, base64 = false): Promise<BlobPayload> {
   const found = await packBlob(file, base64);
   if (found === undefined) throw new ProblemError(TOO_LARGE);
   return found;

@@ -3,10 +3,11 @@
  *
  * Nothing but the paired server is ever asked: no cookies, no referrer, no cache, no redirect to elsewhere.
  */
-import type { Choices, JobEvent } from '../messages';
+import * as v from 'valibot';
+import { JOB_ID, type Choices, type JobEvent } from '../messages';
 import { problemFromResponse, problemError, ProblemError } from '../problems';
 import type { Receipt } from '../receipt';
-import { count, list, number, object, only, or, record, text, type Shape } from '../validators';
+import { count, finite, recordOf, text } from '../validators';
 import { isFinal, JobEventParser } from './server-sent-events';
 import { mediaType } from './media-type';
 
@@ -31,10 +32,6 @@ const PHOTO_TIMEOUT = 90_000;
 const EVENTS_TIMEOUT = 8_000;
 const EVENTS_BATCH_WINDOW = 100;
 
-/** What names one submission, so that it can be sent again when the answer was lost. */
-export const IDEMPOTENCY_KEY = /^[\w-]{16,100}$/;
-export const JOB_ID = /^[\w-]{1,200}$/;
-
 const NO_ANSWER = 'The server cannot be reached: is `anti-i2v serve` running, and is the address right?';
 const TIMED_OUT = 'The server did not answer in time.';
 const NOT_OUR_SERVER = 'What answers there is no Anti-I2V server, or of another version.';
@@ -43,28 +40,31 @@ export async function pair(address: string, code: string): Promise<string> {
   const body = JSON.stringify({ code });
   const headers = { 'content-type': 'application/json' };
   const answer = await call({ address, token: '' }, 'POST', '/v1/pair', QUICK_TIMEOUT, { body, headers });
-  return (await readJson(answer, object({ token: text(1000, /^[\x21-\x7e]{20,}$/) }))).token;
+  return (await readJson(answer, v.object({ token: v.pipe(text(1000), v.regex(/^[\x21-\x7e]{20,}$/)) }))).token;
 }
 
 /** What its workers run on. */
 export async function ready(server: Server): Promise<string> {
-  const workers = list(object({ provider: or(text(200), only(null)) }), 1000);
-  const found = await readJson(await call(server, 'GET', '/ready', QUICK_TIMEOUT), object({ workers }));
+  const workers = v.pipe(v.array(v.object({ provider: v.nullable(text(200)) })), v.maxLength(1000));
+  const found = await readJson(await call(server, 'GET', '/ready', QUICK_TIMEOUT), v.object({ workers }));
   return [...new Set(found.workers.map((worker) => worker.provider ?? ''))].filter((name) => name !== '').join(', ');
 }
 
 export async function choices(server: Server): Promise<Choices> {
-  const recipe = object({
+  const recipe = v.object({
     name: text(100),
     summary: text(1000),
-    budget: number,
-    steps: number,
-    deadline: or(number, only(null)),
+    budget: finite,
+    steps: finite,
+    deadline: v.nullable(finite),
   });
+  const preset = v.object({ name: text(100), label: text(200) });
   const [recipes, presets] = await Promise.all([
-    call(server, 'GET', '/v1/recipes', USUAL_TIMEOUT).then((answer) => readJson(answer, list(recipe, 1000))),
+    call(server, 'GET', '/v1/recipes', USUAL_TIMEOUT).then((answer) =>
+      readJson(answer, v.pipe(v.array(recipe), v.maxLength(1000))),
+    ),
     call(server, 'GET', '/v1/presets', USUAL_TIMEOUT).then((answer) =>
-      readJson(answer, list(object({ name: text(100), label: text(200) }), 1000)),
+      readJson(answer, v.pipe(v.array(preset), v.maxLength(1000))),
     ),
   ]);
   return { recipes, presets: presets.map(({ name, label }) => ({ name, label })) };
@@ -80,7 +80,7 @@ export async function submit(server: Server, photo: Blob, key: string, wishes: J
   return (
     await readJson(
       await call(server, 'POST', `/v1/jobs?${query}`, PHOTO_TIMEOUT, more),
-      object({ id: text(200, JOB_ID) }),
+      v.object({ id: v.pipe(v.string(), v.regex(JOB_ID)) }),
     )
   ).id;
 }
@@ -122,7 +122,7 @@ export async function follow(server: Server, job: string, after: number): Promis
 export async function result(server: Server, job: string): Promise<{ file: Blob; receipt: Receipt }> {
   const [file, receipt] = await Promise.all([
     call(server, 'GET', `${jobPath(job)}/result`, PHOTO_TIMEOUT).then(readBlob),
-    call(server, 'GET', `${jobPath(job)}/receipt`, USUAL_TIMEOUT).then((answer) => readJson(answer, isReceipt)),
+    call(server, 'GET', `${jobPath(job)}/receipt`, USUAL_TIMEOUT).then((answer) => readJson(answer, receiptSchema)),
   ]);
   if (!file.type.startsWith('image/') || file.size === 0) throw problemError('failed', NOT_OUR_SERVER);
   return { file, receipt };
@@ -135,25 +135,27 @@ export async function cancel(server: Server, job: string): Promise<void> {
   });
 }
 
-const isReceipt: Shape<Receipt> = object({
-  recipe: or(text(100), only(null)),
-  preset: or(text(100), only(null)),
-  budgetSpent: number,
+/** What a receipt must have to be displayed. Servers of other versions may send more or lack the rest. */
+const requiredOfReceipt = v.object({
+  recipe: v.nullable(text(100)),
+  preset: v.nullable(text(100)),
+  budgetSpent: finite,
   steps: count,
   stepsAsked: count,
   stopped: text(200),
-  imperceptibility: object({
-    psnr: or(number, only(null)),
-    ssim: number,
-    de2000Mean: number,
-    de2000P95: number,
-    relief: or(number, only(null)),
+  imperceptibility: v.object({
+    psnr: v.nullable(finite),
+    ssim: finite,
+    de2000Mean: finite,
+    de2000P95: finite,
+    relief: v.nullable(finite),
   }),
-  effects: list(record, 100),
-  survival: list(record, 1000),
-  notes: list(text(2000), 100),
-  seconds: record,
-}) as Shape<unknown> as Shape<Receipt>;
+  effects: v.pipe(v.array(recordOf()), v.maxLength(100)),
+  survival: v.pipe(v.array(recordOf()), v.maxLength(1000)),
+  notes: v.pipe(v.array(text(2000)), v.maxLength(100)),
+  seconds: recordOf(),
+});
+const receiptSchema = v.custom<Receipt>((value) => v.is(requiredOfReceipt, value));
 
 const jobPath = (job: string): string => `/v1/jobs/${encodeURIComponent(job)}`;
 
@@ -209,7 +211,7 @@ function retryAfterOf(answer: Response): number | undefined {
   return Number.isFinite(seconds) && seconds >= 0 ? seconds : undefined;
 }
 
-async function readJson<Value>(answer: Response, shape: Shape<Value>): Promise<Value> {
+async function readJson<Value>(answer: Response, schema: v.GenericSchema<Value>): Promise<Value> {
   let value: unknown;
   try {
     value = JSON.parse(await answer.text());
@@ -217,7 +219,7 @@ async function readJson<Value>(answer: Response, shape: Shape<Value>): Promise<V
     if (error instanceof SyntaxError) throw problemError('unreachable', NOT_OUR_SERVER);
     throw networkError(error);
   }
-  if (!shape(value)) throw problemError('unreachable', NOT_OUR_SERVER);
+  if (!v.is(schema, value)) throw problemError('unreachable', NOT_OUR_SERVER);
   return value;
 }
 

@@ -1,8 +1,6 @@
 /** Server-sent events of a job, from text as it arrives. */
-import type { JobEvent } from '../messages';
-import { record } from '../validators';
-
-const EVENT_NAMES: readonly string[] = ['queued', 'started', 'step', 'effect', 'done', 'failed', 'cancelled'];
+import { JOB_EVENTS, type JobEvent } from '../messages';
+import { isRecord } from '../validators';
 
 export class JobEventParser {
   private rest = '';
@@ -29,10 +27,10 @@ function parseEvent(block: string): JobEvent | null {
   );
   const id = Number(fields.get('id'));
   const event = fields.get('event') ?? '';
-  if (!Number.isSafeInteger(id) || !EVENT_NAMES.includes(event)) return null;
+  if (!Number.isSafeInteger(id) || !(JOB_EVENTS as readonly string[]).includes(event)) return null;
   try {
     const data: unknown = JSON.parse(fields.get('data') ?? '{}');
-    return record(data) ? { id, event: event as JobEvent['event'], data } : null;
+    return isRecord(data) ? { id, event: event as JobEvent['event'], data } : null;
   } catch {
     return null;
   }

@@ -2,8 +2,8 @@
  * Values that must outlive the worker: kept in the browser's storage, changed one after another. Two handlers of one
  * worker would otherwise read the same value and the later one would undo the earlier.
  */
+import * as v from 'valibot';
 import { browser } from 'wxt/browser';
-import type { Shape } from '../validators';
 
 export interface StoredValue<Value> {
   read(): Promise<Value>;
@@ -15,13 +15,13 @@ export interface StoredValue<Value> {
 export function storedValue<Value>(
   area: 'session' | 'local',
   key: string,
-  shape: Shape<Value>,
+  schema: v.GenericSchema<Value>,
   empty: Value,
 ): StoredValue<Value> {
   let last: Promise<unknown> = Promise.resolve();
   const read = async (): Promise<Value> => {
     const value: unknown = (await browser.storage[area].get(key))[key];
-    return shape(value) ? value : empty;
+    return v.is(schema, value) ? value : empty;
   };
   return {
     read,

@@ -1,6 +1,7 @@
 /** The tabs: how each is to be treated, and messages to their bridges. */
 import { browser } from 'wxt/browser';
-import type { BridgeState, Settings, BackgroundToBridge } from '../messages';
+import type { BridgeState, BackgroundToBridge } from '../messages';
+import type { Settings } from '../settings';
 import { readSettings } from '../settings';
 import { isListed, siteOf } from '../sites';
 import { updateBadge } from './badge';

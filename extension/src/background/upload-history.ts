@@ -1,21 +1,13 @@
 /** What became of the photos of each tab, and what left it unseen. In session memory only: names are private. */
-import type { PhotoOutcome, UploadRecord } from '../messages';
-import { count, list, map, number, object, only, text, type Shape } from '../validators';
+import * as v from 'valibot';
+import { uploadRecord, type PhotoOutcome, type UploadRecord } from '../messages';
+import { count } from '../validators';
 import { storedValue } from './stored-value';
 
-const SURFACES = ['input', 'drop', 'paste', 'clipboard', 'handle', 'network'] as const;
 const MAX_UPLOADS = 50;
 
-export const settled: Shape<PhotoOutcome> = object({
-  surface: only(...SURFACES),
-  name: text(4096),
-  outcome: only('protected', 'withheld', 'original'),
-  checks: text(100),
-});
-const upload: Shape<UploadRecord> = (value): value is UploadRecord =>
-  settled(value) && object({ when: number, site: text(300) })(value);
-
-const tabs = storedValue('session', 'uploads', map(object({ uploads: list(upload, MAX_UPLOADS), leaks: count })), {});
+const history = v.object({ uploads: v.pipe(v.array(uploadRecord), v.maxLength(MAX_UPLOADS)), leaks: count });
+const tabs = storedValue('session', 'uploads', v.record(v.string(), history), {});
 type Tabs = Awaited<ReturnType<typeof tabs.read>>;
 
 const EMPTY = { uploads: [], leaks: 0 };

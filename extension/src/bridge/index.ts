@@ -7,7 +7,7 @@ import { packBlob } from '../blob-transfer';
 import { fail, ok, TOO_LARGE } from '../problems';
 import { protect } from '../protect';
 import { sleep } from '../sleep';
-import { record } from '../validators';
+import { isRecord } from '../validators';
 import { HoldController } from './hold-controller';
 import { PagePort } from './page-port';
 import { OverlayRouter } from './overlay-router';
@@ -44,7 +44,7 @@ class Bridge {
     });
     browser.runtime.onMessage.addListener((message: unknown, sender, respond) => {
       // Nobody but the background sends to tabs, and nobody but us is our background.
-      if (sender.id !== browser.runtime.id || !record(message)) return false;
+      if (sender.id !== browser.runtime.id || !isRecord(message)) return false;
       void this.onBackgroundMessage(message as unknown as BackgroundToBridge).then(respond);
       return true;
     });

@@ -1,39 +1,23 @@
-/** The page's end of the port: what comes from it is checked, since a hostile page may have got hold of it. */
-import type { PageToBridge, PageState, BridgeToPage } from '../messages';
-import { blob, byTag, list, object, only, text, type Shape } from '../validators';
-
-const id = text(200);
-const name = text(4096);
-const MAX_ITEMS = 2000;
-
-const message: Shape<PageToBridge> = byTag('kind', {
-  hold: object({
-    hold: object({
-      id,
-      surface: only('input', 'drop', 'paste', 'clipboard', 'handle', 'network'),
-      photos: list(object({ id, name, file: blob }), MAX_ITEMS),
-    }),
-  }),
-  drop: object({ hold: id }),
-  notice: object({ notice: only('vector', 'animation', 'posted-without', 'handle'), names: list(name, MAX_ITEMS) }),
-});
+/** Our end of the port to the page engine. Messages from it are checked, since a hostile page may have got hold of it. */
+import * as v from 'valibot';
+import { pageToBridgeSchema, type BridgeToPage, type PageState, type PageToBridge } from '../messages';
 
 export class PagePort {
   constructor(
     private readonly port: MessagePort,
-    heard: (message: PageToBridge) => void,
+    onMessage: (message: PageToBridge) => void,
   ) {
     port.onmessage = ({ data }: MessageEvent<unknown>) => {
-      if (message(data)) heard(data);
+      if (v.is(pageToBridgeSchema, data)) onMessage(data);
     };
   }
 
-  /** Which site this is, a framed page does not learn from us. */
+  /** Sends the state without `site`: a framed page must not learn the site of the top frame. */
   sendState({ enabled, trusted, others }: PageState): void {
     this.send({ kind: 'state', state: { enabled, trusted, others } });
   }
 
-  send(said: BridgeToPage): void {
-    this.port.postMessage(said);
+  send(message: BridgeToPage): void {
+    this.port.postMessage(message);
   }
 }

@@ -2,7 +2,8 @@
  * Holds photos until the bridge gives a verdict on them. Everything that goes wrong ends as "nothing": the site gets a
  * photo only if it is protected, or if the person said so.
  */
-import type { PageToBridge, HeldPhoto, Notice, PageState, UploadSurface, BridgeToPage, Verdict } from '../messages';
+import type { PageToBridge, HeldPhoto, Notice, PageState, BridgeToPage, Verdict } from '../messages';
+import type { UploadSurface } from '../upload-surfaces';
 import { SNIFF_BYTES, sniffImage } from '../sniff-photo';
 import { withMetadataOf, isOtherImage } from './files';
 import { fingerprint, type Fingerprint } from './fingerprint';

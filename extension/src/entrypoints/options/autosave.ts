@@ -1,6 +1,6 @@
 /** Saves at once what was changed, and says beside the heading that it did, or why not. */
 import { sendRequest } from '../../send-request';
-import type { Settings } from '../../messages';
+import type { Settings } from '../../settings';
 import { el } from '../../ui/dom';
 import { text } from '../../ui/i18n';
 

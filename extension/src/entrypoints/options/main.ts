@@ -1,6 +1,7 @@
 /** The options: everything saves itself, and says so. */
 import { sendRequest } from '../../send-request';
-import type { Choices, OtherImagePolicy, Settings } from '../../messages';
+import type { Choices } from '../../messages';
+import type { OtherImagePolicy, Settings } from '../../settings';
 import { MAX_DEADLINE } from '../../settings';
 import { el, uniqueId } from '../../ui/dom';
 import { brand, card, setUpPage, problemNotice, toggleSwitch } from '../../ui/page-layout';

@@ -1,5 +1,5 @@
 /** A list of sites that the person adds to and takes from. */
-import type { Settings } from '../../messages';
+import type { Settings } from '../../settings';
 import { parseHost } from '../../sites';
 import { el, uniqueId } from '../../ui/dom';
 import { type MessageKey, text } from '../../ui/i18n';

@@ -1,5 +1,6 @@
 /** Which preset of the server a site's photos get. */
-import type { Choices, Settings } from '../../messages';
+import type { Choices } from '../../messages';
+import type { Settings } from '../../settings';
 import { BUILT_IN_SITES, sitePresets } from '../../sites';
 import { el, uniqueId } from '../../ui/dom';
 import { presetName } from '../../ui/preset-names';

@@ -1,7 +1,8 @@
 /** The popup: whether photos of this tab are protected, what became of the last ones, and how the server stands. */
 import { browser } from 'wxt/browser';
 import { sendRequest } from '../../send-request';
-import type { Overview, Settings, UploadRecord } from '../../messages';
+import type { Overview, UploadRecord } from '../../messages';
+import type { Settings } from '../../settings';
 import { accessNotice } from '../../ui/site-access';
 import { ICONS, el, icon } from '../../ui/dom';
 import { setUpPage, problemNotice, toggleSwitch } from '../../ui/page-layout';
