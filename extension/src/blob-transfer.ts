@@ -1,23 +1,23 @@
-/** Bytes on their way between the parts of the extension: a Blob where the browser clones it, base64 where not. */
+/** Sends photos between the parts of the extension: as a Blob where messages can hold one, else as base64. */
 import { sendRequest } from './send-request';
 import { readBytes } from './read-bytes';
 import type { BlobPayload } from './messages';
 
-/** Bytes that fit, as base64, into a message of 64 MiB. */
+/** Bytes that fit into a message of 64 MiB as base64. */
 export const MAX_BASE64_BYTES = 48_000_000;
 
 let blobSupport: Promise<boolean> | null = null;
 
-/** Whether Blobs may be sent: Chromium before 148 would deliver `{}` in their place. */
+/** Whether messages can hold Blobs: Chromium before 148 delivers `{}` instead. */
 export function supportsBlobMessages(): Promise<boolean> {
   blobSupport ??= sendRequest('clones', { probe: new Blob(['?']) }).then((reply) => {
-    if (!reply.ok) blobSupport = null; // asked again next time
+    if (!reply.ok) blobSupport = null; // ask again next time
     return reply.ok && reply.value.clones;
   });
   return blobSupport;
 }
 
-/** undefined: too large for this browser's messages. */
+/** Returns undefined where the photo is too large for this browser's messages. */
 export async function packBlob(bytes: Blob, base64: boolean): Promise<BlobPayload | undefined> {
   if (!base64) return bytes;
   if (bytes.size > MAX_BASE64_BYTES) return undefined;
@@ -36,7 +36,7 @@ export async function toDataUrl(bytes: Blob): Promise<string> {
   return `data:${bytes.type};base64,${await toBase64(bytes)}`;
 }
 
-/** Bytes that become letters at once: more would not fit into the arguments of a call. Three make four letters. */
+/** Bytes per `String.fromCharCode` call, whose number of arguments is limited. A multiple of 3, as base64 needs. */
 const BASE64_CHUNK = 3 * 8192;
 
 async function toBase64(bytes: Blob): Promise<string> {

@@ -1,14 +1,14 @@
 /**
- * How the two worlds of a frame find each other: a MessagePort, handed over inside one synchronous DOM event. Which of
- * the two content scripts starts first is not fixed, so each side knocks; whichever is second ends it, before any script
- * of the page runs. Once a port is taken no other is offered: a page that knocks gets none.
+ * Handshake between the two content scripts of a frame: one synchronous DOM event carries a MessagePort. Their start
+ * order is not fixed, so the page engine offers a port and the bridge requests one; whichever runs second completes the
+ * handshake before any script of the page runs. After that no port is offered, so a page cannot get one.
  */
 import { revealClosedRoots } from './page/closed-shadow-roots';
 
 const OFFER = 'anti-i2v:offer';
 const REQUEST = 'anti-i2v:ask';
 
-/** The page engine's side: calls `connected` once, with its end of the port. */
+/** Page engine's side. Calls `connected` once, with its end of the port. */
 export function offerPort(connected: (port: MessagePort) => void): void {
   const hand = (): void => {
     const channel = new MessageChannel();
@@ -21,7 +21,7 @@ export function offerPort(connected: (port: MessagePort) => void): void {
   hand();
 }
 
-/** The bridge's side: calls `connected` once, with its end of the port. */
+/** Bridge's side. Calls `connected` once, with its end of the port. */
 export function acceptPort(connected: (port: MessagePort) => void): void {
   const take = (event: Event): void => {
     const port = (event as MessageEvent).ports[0];

@@ -1,11 +1,11 @@
-/** Small pictures for the eye: never what is uploaded. */
+/** Small pictures for display. They are never uploaded. */
 import { toDataUrl } from './blob-transfer';
 
-/** Longest edges, in pixels. */
+/** Longest edge in pixels. */
 export const THUMBNAIL_EDGE = 160;
 export const PREVIEW_EDGE = 1024;
 
-/** data: URLs of the picture, each at most that long; "" where the browser cannot draw the format. */
+/** Draws a picture once per edge length and returns data: URLs, "" where the browser cannot draw the format. */
 export async function drawPreviews<const Edges extends readonly number[]>(
   bytes: Blob,
   edges: Edges,

@@ -1,5 +1,6 @@
-/** Problems and replies, made in one place. */
+/** Constructors of problems and replies. */
 import * as v from 'valibot';
+import { asSentence } from './as-sentence';
 import type { Problem, Reply } from './messages';
 import { finite, isRecord } from './validators';
 
@@ -14,15 +15,15 @@ export const fail = (code: Problem['code'], detail: string, retryAfter?: number)
   problem: problem(code, detail, retryAfter),
 });
 
-/** After an update of the extension its old scripts are cut off from it. */
-export const RELOAD = problem('reload', 'The extension was updated: reload this page, then choose the photo again.');
+/** After an update of the extension, its old content scripts cannot reach it. */
+export const RELOAD = problem('reload', 'The extension was updated. Reload this page, then choose the photo again.');
 
 export const TOO_LARGE = problem(
   'too-large',
-  'This photo is larger than this browser lets an extension pass on: use a smaller one.',
+  'This photo is larger than the browser lets an extension transfer. Use a smaller one.',
 );
 
-/** Thrown where a handler cannot go on; the router makes a reply of it. */
+/** Thrown by a request handler; the router turns it into a failed reply. */
 export class ProblemError extends Error {
   constructor(readonly problem: Problem) {
     super(problem.detail);
@@ -32,15 +33,15 @@ export class ProblemError extends Error {
 export const problemError = (code: Problem['code'], detail: string, retryAfter?: number): ProblemError =>
   new ProblemError(problem(code, detail, retryAfter));
 
-/** The server's problem details (RFC 9457) as ours. `told`: the JSON of the answer, whatever it is. */
+/** Converts problem details (RFC 9457) of the server. `told`: JSON of the response body, of any shape. */
 export function problemFromResponse(status: number, told: unknown, retryAfter?: number): Problem {
   const details = isRecord(told) ? told : {};
   const kind = typeof details['type'] === 'string' ? details['type'] : '';
-  const detail = typeof details['detail'] === 'string' ? asSentence(details['detail']) : '';
+  const detail = typeof details['detail'] === 'string' ? asSentence(details['detail'].slice(0, 500).trim()) : '';
   if (!kind.startsWith('/problems/') && status < 500) {
     return problem(
       'unreachable',
-      `Something answers there (${status}), but it is no Anti-I2V server: check the address.`,
+      `The address answers (${status}), but it is not an Anti-I2V server. Check the address.`,
     );
   }
   const wait = v.is(finite, details['retryAfter']) ? details['retryAfter'] : retryAfter;
@@ -53,10 +54,4 @@ function codeOf(status: number, kind: string): Problem['code'] {
   if (status === 413) return 'too-large';
   if (status === 503 || kind === '/problems/pending' || kind === '/problems/slow') return 'busy';
   return status < 500 ? 'refused' : 'failed';
-}
-
-/** The server words details as the end of a log line; a person reads a sentence. */
-function asSentence(detail: string): string {
-  const short = detail.slice(0, 500).trim();
-  return short === '' ? '' : `${short.charAt(0).toUpperCase()}${short.slice(1)}${/[.!?]$/.test(short) ? '' : '.'}`;
 }

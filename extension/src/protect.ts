@@ -1,7 +1,8 @@
 /**
- * Protects one photo: submits it, follows the job, fetches the result. For the bridge, and for pages of the extension.
+ * Protects one photo: submits it, follows the job, fetches the result. Used by the bridge and by pages of the
+ * extension.
  *
- * Whatever dies meanwhile is asked again: the background may be evicted, the server restarted.
+ * Survives an evicted background and a restarted server by asking again.
  */
 import * as v from 'valibot';
 import { sendRequest } from './send-request';
@@ -19,25 +20,25 @@ export interface Protected {
   receipt: Receipt;
 }
 
-/** What is told on the way; `deadline`: the seconds that the server was given, null for the recipe's own. */
+/** `deadline`: seconds that the server was given; null: the recipe's own limit. */
 export interface ProgressReporter {
   stage(stage: PhotoStage): void;
   deadline(seconds: number | null): void;
 }
 
-/** Milliseconds before a server that did not answer is asked again: it may be restarting. */
+/** Milliseconds before each retry of a server that did not answer: it may be restarting. */
 const RETRY_DELAYS = [1000, 3000, 6000];
-/** Milliseconds between two answers without news that came faster than they should. */
+/** Milliseconds to wait after an empty answer that came faster than that. */
 const MIN_POLL_INTERVAL = 500;
 
 const STOPPED = fail('internal', 'This was stopped.');
 const NOT_A_PHOTO = fail(
   'refused',
-  'This file is no photo in a format that can be protected: JPEG, PNG, WebP, AVIF or HEIC.',
+  'This file is not a JPEG, PNG, WebP, AVIF or HEIC photo, so it cannot be protected.',
 );
-const UNREADABLE = fail('refused', 'This file cannot be read: it was moved, changed or deleted meanwhile.');
+const UNREADABLE = fail('refused', 'This file cannot be read. It was moved, changed or deleted.');
 
-/** Never throws. Aborting stops the job at the server; the answer is of no use then. */
+/** Protects a photo. Never throws. Aborting stops the job at the server; the reply is then meaningless. */
 export async function protect(photo: Blob, report: ProgressReporter, signal: AbortSignal): Promise<Reply<Protected>> {
   report.stage({ at: 'sending' });
   const kind = await kindOf(photo);
@@ -46,7 +47,7 @@ export async function protect(photo: Blob, report: ProgressReporter, signal: Abo
   const found = await runJob(photo, report, signal);
   if (found.ok || found.problem.code !== 'gone' || signal.aborted) return found;
   report.stage({ at: 'sending' });
-  return runJob(photo, report, signal); // the server was restarted, and forgot
+  return runJob(photo, report, signal); // the server was restarted and lost the job
 }
 
 async function kindOf(photo: Blob): Promise<string | null> {
@@ -72,14 +73,14 @@ async function runJob(photo: Blob, report: ProgressReporter, signal: AbortSignal
     cancel();
     return STOPPED;
   }
-  signal.addEventListener('abort', cancel, { once: true }); // at once, whatever is being waited for
+  signal.addEventListener('abort', cancel, { once: true }); // immediately, whatever is pending
   const found = await fetchResult(job, base64, report, signal);
   signal.removeEventListener('abort', cancel);
-  if (!signal.aborted) cancel(); // the server need not keep what we have, or will not fetch
+  if (!signal.aborted) cancel(); // the result is fetched, or never will be
   return found;
 }
 
-/** Pages without TLS have no `randomUUID`. */
+/** `crypto.randomUUID` is missing on pages without TLS. */
 function newIdempotencyKey(): string {
   return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 }
@@ -98,7 +99,7 @@ async function fetchResult(
   return { ok: true, value: { file: unpackBlob(fetched.value.file), receipt: fetched.value.receipt } };
 }
 
-/** Until the job has ended: null when it is done. */
+/** Waits until the job has ended. Returns null when it is done. */
 async function waitForEnd(job: string, report: ProgressReporter, signal: AbortSignal): Promise<Problem | null> {
   for (let after = 0; ;) {
     if (signal.aborted) return STOPPED.problem;
@@ -117,7 +118,7 @@ async function waitForEnd(job: string, report: ProgressReporter, signal: AbortSi
   }
 }
 
-/** Asks again where nothing answered: a network or a server may come back in a moment. */
+/** Repeats a request while the server is unreachable or busy. */
 async function withRetries<Value>(asking: () => Promise<Reply<Value>>, signal: AbortSignal): Promise<Reply<Value>> {
   for (const wait of RETRY_DELAYS) {
     const reply = await asking();

@@ -1,6 +1,6 @@
-/** The server's receipt (JSON of GET /v1/jobs/ID/receipt), as far as it is read here. */
+/** Receipt of a job (GET /v1/jobs/ID/receipt): the fields that the extension reads. */
 
-/** A number for the protected photo, and the same for a random perturbation of the same PSNR; null: infinite. */
+/** A measurement of the protected photo, and of a random perturbation of equal PSNR. null: infinite. */
 export interface VersusRandom {
   protected: number | null;
   random: number | null;
@@ -10,7 +10,7 @@ export type Measure = 'shift' | 'decodedPsnr' | 'decodedLpips' | 'decodedIdentit
 
 export interface Effect {
   surrogate: string;
-  /** 'gauge': the packaged student; it counts only where no real encoder judged. */
+  /** 'gauge': the packaged student, which counts only where no real encoder measured. */
   role: 'surrogate' | 'held-out' | 'gauge';
   shift: VersusRandom;
   decodedPsnr: VersusRandom | null;
@@ -37,13 +37,13 @@ export interface Receipt {
     ssim: number;
     de2000Mean: number;
     de2000P95: number;
-    /** Levels of what shows on smooth areas; null: the photo has none. */
+    /** Levels of the perturbation on smooth areas; null: the photo has none. */
     relief: number | null;
     meanLevels: number;
     maxLevels: number;
   };
   effects: Effect[];
-  /** Of `checks` comparisons with the random perturbation, those where the protection clearly did more. */
+  /** Number of the `checks` in which the protection clearly beat the random perturbation. */
   beatsRandom: number;
   checks: number;
   survival: Survival[];

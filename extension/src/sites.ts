@@ -1,8 +1,8 @@
 /**
- * Where a photo goes, and what that site is known to do to it: which preset of the server it gets.
+ * Sites and their presets. A preset models how a site recompresses photos.
  *
- * Presets are named here and defined by the server (its GET /v1/presets). LinkedIn has none of its own yet: the robust
- * default stands for it by name, so that the person sees and can change it.
+ * Presets are defined by the server (GET /v1/presets); this table names one for each site. LinkedIn has no preset of
+ * its own; it is listed with the robust default so that the user sees and can change it.
  */
 
 /** The server's robust default. */
@@ -16,7 +16,7 @@ export const BUILT_IN_SITES: Readonly<Record<string, string>> = {
   'whatsapp.com': 'whatsapp',
   'bsky.app': 'bluesky',
   'linkedin.com': ROBUST_PRESET,
-  // Mastodon is many servers: the largest, and those that the person adds.
+  // The largest Mastodon servers. Users add others.
   'mastodon.social': 'mastodon',
   'mastodon.online': 'mastodon',
   'mastodon.world': 'mastodon',
@@ -33,14 +33,14 @@ export const BUILT_IN_SITES: Readonly<Record<string, string>> = {
 
 type Presets = Readonly<Record<string, string | null>>;
 
-/** The table as it holds: what the person changed goes before what is built in. */
+/** The built-in table with the user's changes. */
 export function sitePresets(changed: Presets): Record<string, string | null> {
   return { ...BUILT_IN_SITES, ...changed };
 }
 
 /**
- * The name of a site: a host of the table that it is or lies under, else its own host without "www.". Pages without a
- * host have their scheme ("file:").
+ * Name of a site: the table's host that it equals or lies under, else its own host without "www.". Pages without a host
+ * are named by their scheme ("file:").
  */
 export function siteOf(url: string, changed: Presets = {}): string {
   const parsed = parseUrl(url);
@@ -50,19 +50,19 @@ export function siteOf(url: string, changed: Presets = {}): string {
   return closestHost(host, Object.keys(sitePresets(changed))) ?? host.replace(/^www\./, '');
 }
 
-/** The server's preset for a site; null: none. `fallback`: of all sites that the table does not name. */
+/** Preset of a site; null: none. `fallback`: preset of sites that are not in the table. */
 export function presetFor(site: string, changed: Presets, fallback: string | null): string | null {
   const sites = sitePresets(changed);
   const found = closestHost(site, Object.keys(sites));
   return (found === undefined ? null : sites[found]) ?? fallback;
 }
 
-/** Whether a site is one of these, or lies under one. */
+/** Whether a site equals or lies under one of the hosts. */
 export function isListed(site: string, hosts: readonly string[]): boolean {
   return closestHost(site, hosts) !== undefined;
 }
 
-/** What a person types for a site, as a host: "https://M.Example.org/x" -> "m.example.org". undefined: it is none. */
+/** Parses user input as a host: "https://M.Example.org/x" -> "m.example.org". Returns undefined where it is not one. */
 export function parseHost(typed: string): string | undefined {
   const text = typed.trim();
   if (text === 'file:') return text;
@@ -70,7 +70,7 @@ export function parseHost(typed: string): string | undefined {
   return /^[a-z0-9.:[\]-]{1,253}$/.test(host) ? host : undefined; // a browser writes "a b" as "a%20b"
 }
 
-/** The longest of the hosts that it equals or lies under, label by label: "notx.com" does not lie under "x.com". */
+/** The longest of the hosts that it equals or lies under. "notx.com" does not lie under "x.com". */
 function closestHost(host: string, hosts: readonly string[]): string | undefined {
   return hosts
     .filter((each) => host === each || host.endsWith(`.${each}`))

@@ -1,4 +1,4 @@
-/** The badge of the toolbar button: how many photos of a tab are with the server, or that it is off there. */
+/** Badge of the toolbar button: the number of photos of a tab at the server, or "off". */
 import { browser } from 'wxt/browser';
 import type { Settings } from '../settings';
 import { readSettings } from '../settings';
@@ -17,14 +17,14 @@ export async function updateBadge(tab: number, url: string, settings: Settings):
   const held = await countJobs(tab);
   const enabled = settings.enabled && !isListed(siteOf(url, settings.presets), settings.off);
   const tabId = tab;
-  // The tab may be gone by now.
+  // The tab may be gone.
   await Promise.allSettled([
     browser.action.setBadgeText({ tabId, text: badgeText(held, enabled) }),
     browser.action.setBadgeBackgroundColor({ tabId, color: held > 0 ? BUSY : OFF }),
   ]);
 }
 
-/** For a tab of which only the number is known. */
+/** Updates the badge of a tab by its id. */
 export async function refreshBadge(tab: number): Promise<void> {
   if (tab < 0) return;
   const found = await browser.tabs.get(tab).catch(() => undefined);

@@ -1,4 +1,4 @@
-/** The first run: the welcome page, and scripts for the tabs that are open already. */
+/** First run: opens the welcome page and injects the content scripts into open tabs. */
 import { browser } from 'wxt/browser';
 import { isReachable } from './tabs';
 
@@ -7,9 +7,9 @@ export async function openWelcomePage(): Promise<void> {
 }
 
 /**
- * Pages that were open before: their own scripts ran first, so this is less than a page opened later gets, and more
- * than nothing. Not after an update: the page engine of the version before is still in the page, and two of them
- * would hold each other's replays for ever.
+ * Injects the content scripts into pages that were open before. Their own scripts ran first, so they are covered less
+ * well than pages opened later. Not used after an update: the old page engine is still there, and two engines would
+ * hold each other's replays for ever.
  */
 export async function injectIntoOpenTabs(): Promise<void> {
   const tabs = await browser.tabs.query({ url: ['http://*/*', 'https://*/*'] });
@@ -17,17 +17,17 @@ export async function injectIntoOpenTabs(): Promise<void> {
 }
 
 async function injectIntoTab(tabId: number): Promise<void> {
-  if (await isReachable(tabId)) return; // it was loaded while we were installed
+  if (await isReachable(tabId)) return; // loaded during the installation
   const scripts = (browser.runtime.getManifest().content_scripts ?? []) as ContentScript[];
   for (const { js, world } of scripts) {
     const target = { tabId, allFrames: true };
-    // Some pages are closed to extensions; the popup says that they are not protected.
+    // Some pages allow no extension; the popup says that they are not protected.
     await browser.scripting
       .executeScript({ target, files: js ?? [], world: world ?? 'ISOLATED', injectImmediately: true } as Script)
       .catch(() => undefined);
   }
 }
 
-/** What the types of the browser leave out. */
+/** Missing from the browser's types. */
 type ContentScript = { js?: string[]; world?: string };
 type Script = Parameters<typeof browser.scripting.executeScript>[0];

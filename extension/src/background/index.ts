@@ -1,4 +1,4 @@
-/** The background: every listener is set in the first turn, because the browser wakes the worker for those alone. */
+/** Background. All listeners are added synchronously: the browser wakes the worker only for those. */
 import { browser } from 'wxt/browser';
 import { injectIntoOpenTabs, openWelcomePage } from './first-run';
 import { cancelAll } from './jobs';

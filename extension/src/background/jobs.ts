@@ -1,4 +1,4 @@
-/** Jobs at the server and whose they are, so that a closed tab, or a page that was left, frees the server. */
+/** Jobs at the server and their owners, so that closing a tab or leaving a page cancels them. */
 import * as v from 'valibot';
 import type { JobEvent, Replies } from '../messages';
 import { problemError } from '../problems';
@@ -9,7 +9,7 @@ import * as api from './server-api';
 import { pairedServer } from './pairing';
 import { storedValue } from './stored-value';
 
-/** A frame of a tab; `tab` is -1 for a page of the extension outside of tabs. */
+/** A frame of a tab. `tab` is -1 for an extension page outside of tabs. */
 export interface JobOwner {
   tab: number;
   frame: number;
@@ -26,7 +26,7 @@ export async function submit(photo: Blob, key: string, site: string, place: JobO
   return { job, deadline };
 }
 
-/** Throws a Refusal where the job is not of that tab: nobody reads another tab's photos. */
+/** Throws a ProblemError if the job belongs to another tab: no tab may read another tab's photos. */
 export async function follow(job: string, after: number, place: JobOwner): Promise<JobEvent[]> {
   const [paired] = await Promise.all([pairedServer(), requireOwner(job, place)]);
   return api.follow(paired, job, after);
@@ -37,19 +37,19 @@ export async function result(job: string, place: JobOwner): Promise<Awaited<Retu
   return api.result(paired, job);
 }
 
-/** Never fails. */
+/** Cancels a job of this tab. Does not throw. */
 export async function cancel(job: string, place: JobOwner): Promise<void> {
   const all = await jobs.read();
   if (all[job]?.tab === place.tab) await cancelJobs([job]);
 }
 
-/** Those of a tab, or of one of its frames alone. */
+/** Cancels the jobs of a tab, or of one of its frames. */
 export async function cancelAll(tab: number, frame?: number): Promise<void> {
   const all = Object.entries(await jobs.read());
   await cancelJobs(all.filter(([, at]) => at.tab === tab && (frame ?? at.frame) === at.frame).map(([job]) => job));
 }
 
-/** How many photos of a tab are with the server. */
+/** Number of photos of a tab at the server. */
 export async function countJobs(tab: number): Promise<number> {
   return Object.values(await jobs.read()).filter((at) => at.tab === tab).length;
 }
@@ -62,6 +62,6 @@ async function requireOwner(job: string, place: JobOwner): Promise<void> {
 async function cancelJobs(dropped: string[]): Promise<void> {
   if (dropped.length === 0) return;
   await jobs.change((all) => Object.fromEntries(Object.entries(all).filter(([job]) => !dropped.includes(job))));
-  // A server that cannot be told forgets by itself, in minutes.
+  // If the server cannot be reached, the jobs expire there within minutes.
   await Promise.allSettled(dropped.map(async (job) => api.cancel(await pairedServer(), job)));
 }

@@ -1,12 +1,12 @@
 /**
- * The leak alarm: requests that carried a photo past every hold. It only reads, and only what browsers show:
+ * Leak alarm: counts requests that carried a photo past every hold. It only reads what browsers show of a request body:
  *
- * - A file of the disk in a body (`raw[].file`). What this extension hands to a page is in memory, so a photo's file
- *   there is an original. The person may have wanted that: tabs where an original was let through raise no alarm.
- * - The name of a photo in a native form, whose files browsers show by name alone. Names of protected photos are known.
+ * - A file on disk (`raw[].file`). Protected photos are in memory, so this is an original. The user may have released
+ *   it: tabs where an original was released raise no alarm.
+ * - The name of a photo in a native form; browsers show no more of its files. Names of protected photos are known.
  *
- * Not seen: bytes that the page read itself and sends as a Blob or a buffer (browsers show no Blob, and a buffer may be
- * what the page drew), and all that goes by WebSocket or WebRTC. No alarm is no proof.
+ * It does not see bytes that the page sends as a Blob or a buffer (browsers hide Blobs, and a buffer may be a drawing
+ * of the page), nor WebSocket and WebRTC. No alarm does not prove that there was no leak.
  */
 import { browser, type Browser } from 'wxt/browser';
 import { looksLikePhoto } from '../sniff-photo';
@@ -17,12 +17,12 @@ import * as uploads from './upload-history';
 
 type Details = Browser.webRequest.OnBeforeRequestDetails;
 
-/** Milliseconds: the note of what was settled may come right behind the request that it allows. */
+/** Milliseconds before a request is judged: the outcome of its hold may arrive right after it. */
 const CHECK_DELAY = 1000;
 
 const NAVIGATIONS: readonly string[] = ['main_frame', 'sub_frame'];
 
-/** Before the worker's first turn ends, or the browser will not wake it for this. */
+/** Call it synchronously at start, or the browser does not wake the worker for requests. */
 export function watchRequests(): void {
   browser.webRequest.onBeforeRequest.addListener(
     (details) => {
@@ -38,13 +38,13 @@ export function watchRequests(): void {
 }
 
 interface CarriedPhotos {
-  /** Photos as files of the disk. */
+  /** Number of photos as files on disk. */
   files: number;
-  /** Of photos in a native form. */
+  /** Names of photos in a native form. */
   names: string[];
 }
 
-/** `form`: a native one. Scripts may name a file as they like, so of theirs a name says nothing (Firefox shows it). */
+/** `form`: a native form. Scripts may use any file name, so names in their requests (shown by Firefox) are ignored. */
 export function photosInBody(body: NonNullable<Details['requestBody']>, form: boolean): CarriedPhotos {
   const files = (body.raw ?? []).filter((part) => part.file !== undefined && looksLikePhoto('', part.file)).length;
   const values = form ? Object.values(body.formData ?? {}).flat() : [];

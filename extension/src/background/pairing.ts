@@ -1,4 +1,4 @@
-/** Which server, and the token for it. The token never leaves the background. */
+/** The paired server and its token. The token never leaves the background. */
 import * as v from 'valibot';
 import { browser } from 'wxt/browser';
 import type { Choices, ServerState } from '../messages';
@@ -7,7 +7,7 @@ import { text } from '../validators';
 import * as api from './server-api';
 import { storedValue } from './stored-value';
 
-export const LOCAL_SERVER = 'http://127.0.0.1:8765';
+const LOCAL_SERVER = 'http://127.0.0.1:8765';
 
 const UNPAIRED = problem('unpaired', 'Pair this extension with your server first.');
 
@@ -16,20 +16,20 @@ const pairing = storedValue('local', 'pairing', v.object({ address: text(300), t
   token: '',
 });
 
-/** Content scripts run beside hostile pages: they may not even read what is stored (Firefox has no such switch). */
+/** Denies content scripts access to storage, as they run in hostile pages. Firefox has no such switch. */
 export function restrictStorage(): void {
   const area = browser.storage.local as { setAccessLevel?: (level: { accessLevel: string }) => Promise<void> };
   area.setAccessLevel?.({ accessLevel: 'TRUSTED_CONTEXTS' }).catch(() => undefined);
 }
 
-/** The paired server. Throws a Refusal while there is none. */
+/** Returns the paired server. Throws a ProblemError if there is none. */
 export async function pairedServer(): Promise<api.Server> {
   const found = await pairing.read();
   if (found.token === '') throw new ProblemError(UNPAIRED);
   return found;
 }
 
-/** Asks it how it stands. */
+/** Asks the server for its state. */
 export async function serverState(): Promise<ServerState> {
   const found = await pairing.read();
   const state = { address: found.address, paired: found.token !== '', provider: '' };
@@ -56,23 +56,20 @@ export async function choices(): Promise<Choices> {
   return api.choices(await pairedServer());
 }
 
-/** What a person types for the server, as an origin. Throws a Refusal. */
-export function parseAddress(typed: string): string {
+/** Parses user input as the server's origin. Throws a ProblemError. */
+function parseAddress(typed: string): string {
   const trimmed = typed.trim() || LOCAL_SERVER;
   let url: URL;
   try {
     url = new URL(/^[a-z][a-z+.-]*:\/\//i.test(trimmed) ? trimmed : `http://${trimmed}`);
   } catch {
-    throw problemError('refused', 'This is no address: type one like http://127.0.0.1:8765.');
+    throw problemError('refused', 'This is not an address. Type one like http://127.0.0.1:8765.');
   }
   if (url.protocol !== 'http:' && url.protocol !== 'https:') {
     throw problemError('refused', 'The address must begin with http:// or https://.');
   }
   if (url.username !== '' || url.password !== '' || url.pathname !== '/' || url.search !== '' || url.hash !== '') {
-    throw problemError(
-      'refused',
-      'The address is a host and a port, nothing more: type one like http://127.0.0.1:8765.',
-    );
+    throw problemError('refused', 'The address must be a host and a port only. Type one like http://127.0.0.1:8765.');
   }
   return url.origin;
 }

@@ -1,4 +1,4 @@
-/** Every request, who may make it, and who answers it. */
+/** Request router: checks who sends a request and what is in it, and calls its handler. */
 import { browser, type Browser } from 'wxt/browser';
 import * as v from 'valibot';
 import {
@@ -21,11 +21,11 @@ import { loadSource } from './protect-and-save';
 import { isReachable, stateOf, sendToTab } from './tabs';
 import * as uploads from './upload-history';
 
-/** Who asks, as the browser tells it. */
-export interface Sender extends jobs.JobOwner {
-  /** A page of this extension; else a content script. */
+/** Sender of a request, as the browser reports it. */
+interface Sender extends jobs.JobOwner {
+  /** A page of this extension, not a content script. */
   isExtensionPage: boolean;
-  /** Of the tab's top frame. */
+  /** Address of the tab's top frame. */
   url: string;
   document: string | undefined;
 }
@@ -34,7 +34,7 @@ type Handlers = {
   [Name in RequestName]: (body: RequestBody<Name>, from: Sender) => Promise<Replies[Name]>;
 };
 
-/** What concerns a whole browser is for the extension's own pages; what concerns a hold, for the bridges. */
+/** Requests that concern the whole browser are for extension pages, those that concern a hold for bridges. */
 const PAGES_ONLY: readonly RequestName[] = [
   'overview',
   'settings',
@@ -90,7 +90,7 @@ const HANDLERS: Handlers = {
 
   async show({ view, hold }, from) {
     const heard = await sendToTab(from.tab, { kind: 'show', frame: from.frame, hold, view }, { frameId: 0 });
-    if (heard !== true) throw problemError('internal', 'The top frame of this tab has no script of ours.');
+    if (heard !== true) throw problemError('internal', 'The top frame of this tab has no bridge.');
     return null;
   },
 
@@ -101,7 +101,7 @@ const HANDLERS: Handlers = {
   },
 
   async decide({ decision, frame }, from) {
-    if (from.frame !== 0) throw problemError('internal', 'Only the top frame shows decisions.');
+    if (from.frame !== 0) throw problemError('internal', 'Decisions come from the top frame only.');
     await sendToTab(from.tab, { kind: 'decide', decision }, { frameId: frame });
     return null;
   },
@@ -124,7 +124,7 @@ const HANDLERS: Handlers = {
 
   async change(asked) {
     const { changes, bad } = parseChanges(asked);
-    if (bad.length > 0) throw problemError('refused', `These settings cannot be taken: ${bad.join(', ')}.`);
+    if (bad.length > 0) throw problemError('refused', `These settings are not valid: ${bad.join(', ')}.`);
     return changeSettings(changes);
   },
 
@@ -146,16 +146,16 @@ const HANDLERS: Handlers = {
   },
 };
 
-/** The answer to a message; undefined for what is none of ours. Never throws. */
+/** Answers a message. Never throws. */
 export async function answerRequest(message: unknown, sender: Browser.runtime.MessageSender): Promise<Reply<unknown>> {
-  if (sender.id !== browser.runtime.id) return fail('internal', 'This is not for others.');
+  if (sender.id !== browser.runtime.id) return fail('internal', 'Only this extension may send requests.');
   if (!isRecord(message) || typeof message['name'] !== 'string' || !Object.hasOwn(HANDLERS, message['name'])) {
     return fail('internal', 'No such request.');
   }
   const name = message['name'] as RequestName;
   const from = senderOf(sender);
   if ((from.isExtensionPage ? BRIDGES_ONLY : PAGES_ONLY).includes(name))
-    return fail('internal', 'This is not for you to ask.');
+    return fail('internal', 'This sender may not make this request.');
   return run(name, message['body'], from);
 }
 
@@ -179,13 +179,13 @@ function senderOf(sender: Browser.runtime.MessageSender): Sender {
     isExtensionPage: url.startsWith(browser.runtime.getURL('/')),
     tab: sender.tab?.id ?? -1,
     frame,
-    // While a tab moves on, its own word on where it is comes late: the top frame's is exact.
+    // During a navigation `tab.url` lags behind; the URL of the top frame itself is exact.
     url: frame === 0 ? url : (sender.tab?.url ?? ''),
     document: sender.documentId,
   };
 }
 
-/** Whether the page that asked is still open. Firefox cannot address one document. */
+/** Whether the sender's page is still open. Firefox cannot address a single document. */
 async function isStillOpen(from: Sender): Promise<boolean> {
   if (from.isExtensionPage) return true;
   const to =
@@ -201,7 +201,7 @@ async function packed(file: Blob, base64 = false): Promise<BlobPayload> {
 
 let lastChange: Promise<unknown> = Promise.resolve();
 
-/** One change after the other, or the second would undo the first. */
+/** Applies changes one after another: concurrent changes would undo each other. */
 function changeSettings(changes: Partial<Settings>): Promise<Settings> {
   const changed = lastChange.then(async () => {
     const settings = parseSettings({ ...(await readSettings()), ...changes });

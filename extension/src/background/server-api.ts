@@ -1,40 +1,40 @@
 /**
- * The API of the server, as far as it is used here. Every function answers, or throws a Refusal; none waits for ever.
+ * Client of the server's API. Every function returns in limited time or throws a ProblemError.
  *
- * Nothing but the paired server is ever asked: no cookies, no referrer, no cache, no redirect to elsewhere.
+ * Requests go to the paired server only, without cookies, referrer or cache, and follow no redirects.
  */
 import * as v from 'valibot';
 import { JOB_ID, type Choices, type JobEvent } from '../messages';
 import { problemFromResponse, problemError, ProblemError } from '../problems';
 import type { Receipt } from '../receipt';
+import { photoMediaType } from '../sniff-photo';
 import { count, finite, recordOf, text } from '../validators';
 import { isFinal, JobEventParser } from './server-sent-events';
-import { mediaType } from './media-type';
 
-/** Where it is, and the token that it gave; "" before. */
+/** `token` is "" before pairing. */
 export interface Server {
   address: string;
   token: string;
 }
 
-export interface JobOptions {
+interface JobOptions {
   recipe: string;
   preset: string | null;
   deadline: number | null;
 }
 
-/** Milliseconds for an answer. A photo may have to cross a slow network; the server allows it a minute. */
+/** Milliseconds for a response. The server allows a minute for the upload of a photo. */
 const QUICK_TIMEOUT = 5_000;
 const USUAL_TIMEOUT = 15_000;
 const PHOTO_TIMEOUT = 90_000;
 
-/** Milliseconds to wait for news of a job, and then for what comes right behind the first. */
+/** Milliseconds to wait for the first event of a job, and for further ones right after it. */
 const EVENTS_TIMEOUT = 8_000;
 const EVENTS_BATCH_WINDOW = 100;
 
-const NO_ANSWER = 'The server cannot be reached: is `anti-i2v serve` running, and is the address right?';
+const NO_ANSWER = 'The server cannot be reached. Check that `anti-i2v serve` is running and that the address is right.';
 const TIMED_OUT = 'The server did not answer in time.';
-const NOT_OUR_SERVER = 'What answers there is no Anti-I2V server, or of another version.';
+const NOT_OUR_SERVER = 'The address does not belong to an Anti-I2V server of a matching version.';
 
 export async function pair(address: string, code: string): Promise<string> {
   const body = JSON.stringify({ code });
@@ -43,7 +43,7 @@ export async function pair(address: string, code: string): Promise<string> {
   return (await readJson(answer, v.object({ token: v.pipe(text(1000), v.regex(/^[\x21-\x7e]{20,}$/)) }))).token;
 }
 
-/** What its workers run on. */
+/** Returns what its workers run on. */
 export async function ready(server: Server): Promise<string> {
   const workers = v.pipe(v.array(v.object({ provider: v.nullable(text(200)) })), v.maxLength(1000));
   const found = await readJson(await call(server, 'GET', '/ready', QUICK_TIMEOUT), v.object({ workers }));
@@ -70,12 +70,12 @@ export async function choices(server: Server): Promise<Choices> {
   return { recipes, presets: presets.map(({ name, label }) => ({ name, label })) };
 }
 
-/** Puts a photo in the queue, once for each key: the job's id. */
+/** Queues a photo, once per key. Returns the job's id. */
 export async function submit(server: Server, photo: Blob, key: string, wishes: JobOptions): Promise<string> {
   const query = new URLSearchParams({ recipe: wishes.recipe });
   if (wishes.preset !== null) query.set('preset', wishes.preset);
   if (wishes.deadline !== null) query.set('deadline', String(wishes.deadline));
-  const type = mediaType(new Uint8Array(await photo.slice(0, 12).arrayBuffer()));
+  const type = photoMediaType(new Uint8Array(await photo.slice(0, 12).arrayBuffer()));
   const more = { body: photo, headers: { 'content-type': type, 'idempotency-key': key } };
   return (
     await readJson(
@@ -85,7 +85,7 @@ export async function submit(server: Server, photo: Blob, key: string, wishes: J
   ).id;
 }
 
-/** Events after number `after`, as soon as there are any; [] when none came in time. */
+/** Returns events after number `after` as soon as there are any, or [] if none came in time. */
 export async function follow(server: Server, job: string, after: number): Promise<JobEvent[]> {
   const found: JobEvent[] = [];
   const stop = new AbortController();
@@ -110,11 +110,11 @@ export async function follow(server: Server, job: string, after: number): Promis
       }
     }
   } catch (error) {
-    const quiet = answered && stop.signal.aborted; // it spoke to us, and had nothing to tell
+    const quiet = answered && stop.signal.aborted; // connected, but no events
     if (!quiet && found.length === 0) throw error instanceof ProblemError ? error : networkError(error);
   } finally {
     clearTimeout(timer);
-    stop.abort(); // lets go of the connection
+    stop.abort(); // closes the connection
   }
   return found;
 }
@@ -128,7 +128,7 @@ export async function result(server: Server, job: string): Promise<{ file: Blob;
   return { file, receipt };
 }
 
-/** Stops a job, or drops its result. A job that is gone is as good. */
+/** Stops a job or drops its result. Succeeds if the job is gone. */
 export async function cancel(server: Server, job: string): Promise<void> {
   await call(server, 'DELETE', jobPath(job), QUICK_TIMEOUT).catch((error: unknown) => {
     if (!(error instanceof ProblemError && error.problem.code === 'gone')) throw error;
@@ -231,7 +231,7 @@ async function readBlob(answer: Response): Promise<Blob> {
   }
 }
 
-/** Not every browser iterates a ReadableStream. */
+/** Chunks of the body. Not every browser can iterate a ReadableStream. */
 async function* chunks(answer: Response): AsyncGenerator<Uint8Array> {
   const reader = answer.body?.getReader();
   for (let next = await reader?.read(); next !== undefined && !next.done; next = await reader?.read()) {

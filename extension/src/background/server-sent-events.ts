@@ -1,11 +1,11 @@
-/** Server-sent events of a job, from text as it arrives. */
+/** Parser for the server-sent events of a job. */
 import { JOB_EVENTS, type JobEvent } from '../messages';
 import { isRecord } from '../validators';
 
 export class JobEventParser {
   private rest = '';
 
-  /** The events that are complete now. */
+  /** Adds text and returns the events that are complete. */
   push(chunk: string): JobEvent[] {
     const blocks = (this.rest + chunk.replaceAll('\r', '')).split('\n\n');
     this.rest = blocks.pop() ?? '';
@@ -13,7 +13,7 @@ export class JobEventParser {
   }
 }
 
-/** Whether nothing comes after it. */
+/** Whether the event is the last of its job. */
 export function isFinal(event: JobEvent): boolean {
   return event.event === 'done' || event.event === 'failed' || event.event === 'cancelled';
 }

@@ -1,17 +1,17 @@
 /**
- * Values that must outlive the worker: kept in the browser's storage, changed one after another. Two handlers of one
- * worker would otherwise read the same value and the later one would undo the earlier.
+ * Values that outlive the worker, in the browser's storage. Changes are serialised: concurrent handlers would otherwise
+ * read the same value and undo each other.
  */
 import * as v from 'valibot';
 import { browser } from 'wxt/browser';
 
-export interface StoredValue<Value> {
+interface StoredValue<Value> {
   read(): Promise<Value>;
-  /** Replaces it by what `changed` makes of it. */
+  /** Replaces the value by `changed(value)`. */
   change(changed: (value: Value) => Value): Promise<void>;
 }
 
-/** `area`: "session" is memory only, and gone with the browser. What was stored and is not of the shape counts as empty. */
+/** `area`: "session" is in memory until the browser closes. A stored value that the schema rejects reads as `empty`. */
 export function storedValue<Value>(
   area: 'session' | 'local',
   key: string,

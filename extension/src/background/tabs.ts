@@ -1,4 +1,4 @@
-/** The tabs: how each is to be treated, and messages to their bridges. */
+/** State of each tab, and messages to its bridges. */
 import { browser } from 'wxt/browser';
 import type { BridgeState, BackgroundToBridge } from '../messages';
 import type { Settings } from '../settings';
@@ -16,7 +16,7 @@ export function stateOf(url: string, settings: Settings): BridgeState {
   };
 }
 
-/** "" for a tab that is gone, or whose address is not ours to know. */
+/** Site of a tab, "" if it is gone or its address is hidden from us. */
 export async function siteOfTab(tab: number): Promise<string> {
   const [settings, url] = await Promise.all([
     readSettings(),
@@ -28,7 +28,7 @@ export async function siteOfTab(tab: number): Promise<string> {
   return siteOf(url, settings.presets);
 }
 
-/** After a change of the settings: every frame of every tab is told. */
+/** Sends the changed settings to every frame of every tab. */
 export async function pushSettings(settings: Settings): Promise<void> {
   const tabs = await browser.tabs.query({});
   await Promise.all(
@@ -40,7 +40,7 @@ export async function pushSettings(settings: Settings): Promise<void> {
   );
 }
 
-/** The answer of a tab's bridges, or of one frame's; undefined where none listens. */
+/** Sends a message to the bridges of a tab, or to one frame. Returns the answer, undefined if none listens. */
 export async function sendToTab(
   tab: number,
   message: BackgroundToBridge,

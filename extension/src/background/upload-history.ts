@@ -1,4 +1,4 @@
-/** What became of the photos of each tab, and what left it unseen. In session memory only: names are private. */
+/** Outcomes of the photos of each tab, and its leak count. In session memory only, because file names are private. */
 import * as v from 'valibot';
 import { uploadRecord, type PhotoOutcome, type UploadRecord } from '../messages';
 import { count } from '../validators';

@@ -1,4 +1,4 @@
-/** One hold at work: carries out what the state machine says, and shows how it stands. */
+/** Runs one hold: feeds the reducer with events, carries out its effects, shows its state in the overlay. */
 import type { Decision, Hold, PhotoOutcome, Verdict } from '../messages';
 import { PREVIEW_EDGE, drawPreviews, THUMBNAIL_EDGE } from '../previews';
 import { openHold, reduceHold, viewOfHold, type HoldEffect, type HoldEvent, type HoldState } from './hold-reducer';
@@ -6,22 +6,22 @@ import { sleep } from '../sleep';
 import type { OverlayRouter } from './overlay-router';
 import type { JobPool } from './job-pool';
 
-/** What a hold needs around it. `under`: its name in the whole tab. */
-export interface HoldContext {
+/** `tabHoldId`: id of the hold that is unique in its tab. */
+interface HoldContext {
   tabHoldId: string;
   site: string;
   jobPool: JobPool;
   overlay: Pick<OverlayRouter, 'show' | 'close'>;
   verdict(verdicts: Record<string, Verdict>, settled: PhotoOutcome[]): void;
-  /** The last view was shown. */
+  /** Called after the last view was shown. */
   ended(): void;
 }
 
-/** Holds with more photos are shown without pictures before and after: those of hundreds would fill the memory. */
+/** Holds with more photos show no before and after previews: hundreds of them would fill the memory. */
 const MAX_PHOTOS_WITH_PREVIEWS = 24;
-/** Milliseconds for the pictures of a hold that is over. */
+/** Milliseconds to wait for the previews of a finished hold. */
 const FINAL_PREVIEWS_TIMEOUT = 3000;
-/** Milliseconds before a photo is drawn small: a hold that ends sooner needs no picture of what it waits for. */
+/** Milliseconds before thumbnails are drawn: a hold that ends sooner needs none. */
 const THUMBNAIL_DELAY = 150;
 
 export class HoldController {
@@ -50,7 +50,7 @@ export class HoldController {
     this.dispatch({ type: 'decided', decision });
   }
 
-  /** The page went on without it, or goes away. */
+  /** The page no longer waits for the photos, or is being left. */
   drop(): void {
     this.dropped = true;
     this.context.overlay.show(this.context.tabHoldId, null);
@@ -101,7 +101,7 @@ export class HoldController {
     this.leaveJob.set(photo, leave);
   }
 
-  /** The verdict is given, and the page is free; then the person sees the last of it, with its pictures. */
+  /** After the verdict: closes the overlay first, so that the page is free, then shows the outcome with previews. */
   private async end(): Promise<void> {
     if (!this.dropped) this.context.overlay.close(this.context.tabHoldId);
     const done = this.state.photos.filter(({ stage }) => stage.at === 'done');
@@ -113,7 +113,7 @@ export class HoldController {
     this.context.ended();
   }
 
-  /** One after the other: each is a whole decoded photo. */
+  /** Draws one picture at a time: each needs a whole decoded photo in memory. */
   private queueDrawing(drawing: () => Promise<void>): void {
     this.drawing = this.drawing.then(() => (this.dropped ? undefined : drawing()));
   }
@@ -124,7 +124,7 @@ export class HoldController {
     this.dispatch({ type: 'thumbnail', photo, thumbnail });
   }
 
-  /** Once nothing waits for it any more: drawing large photos takes the page's own time. */
+  /** Draws previews only after the verdict: large photos block the page while they are drawn. */
   private async drawBoth(photo: string): Promise<void> {
     const [original, result] = [this.files.get(photo), this.results.get(photo)];
     if (original === undefined || result === undefined) return;

@@ -1,8 +1,8 @@
 /**
- * One hold, as a state and what changes it: a pure function, so that every way through it can be tested.
+ * State machine of one hold, as a pure reducer.
  *
- * A photo is decided once: protected, withheld, or let through as it is because the person said so. When every photo
- * is, the page gets its verdict. A failure decides nothing: the site waits, and gets nothing, until the person decides.
+ * Each photo is decided once: protected, withheld, or sent unprotected at the user's request. When all are decided, the
+ * page gets its verdict. A failure decides nothing: the site waits, and gets nothing, until the user decides.
  */
 import type { Decision, Hold, HoldView, PhotoStage, PhotoView, Problem, PhotoOutcome, Verdict } from '../messages';
 import type { Receipt } from '../receipt';
@@ -16,12 +16,12 @@ export interface HoldState {
   surface: Hold['surface'];
   site: string;
   photos: PhotoState[];
-  /** The verdict is given, or the page wants none any more. */
+  /** The verdict was given, or the page no longer waits. */
   over: boolean;
 }
 
 export type HoldEvent =
-  /** Of one that is being protected; any other is no news. */
+  /** Ignored for a photo that is not being protected. */
   | { type: 'stage'; photo: string; stage: PhotoStage }
   | { type: 'deadline'; photo: string; deadline: number | null }
   | { type: 'thumbnail'; photo: string; thumbnail: string }
@@ -29,16 +29,16 @@ export type HoldEvent =
   | { type: 'previews'; photo: string; before: string; after: string }
   | { type: 'failed'; photo: string; problem: Problem }
   | { type: 'decided'; decision: Pick<Decision, 'photo' | 'choice'> }
-  /** The page went on without it, or went away. */
+  /** The page no longer waits, or was left. */
   | { type: 'dropped' };
 
 export type HoldEffect =
   | { type: 'start'; photo: string }
-  /** It may be protected no further; without effect where it is not being protected. */
+  /** Stop protecting the photo, if it is being protected. */
   | { type: 'stop'; photo: string }
   | { type: 'verdict'; verdicts: Record<string, Verdict>; settled: PhotoOutcome[] };
 
-export interface Transition {
+interface Transition {
   state: HoldState;
   effects: HoldEffect[];
 }
@@ -66,10 +66,10 @@ export function reduceHold(state: HoldState, event: HoldEvent, now: number): Tra
   return closeIfDecided({ state: { ...state, photos }, effects });
 }
 
-/** What the overlay is shown. `under`: the hold's name in the whole tab. `holding`: the person is still told so. */
-export function viewOfHold(state: HoldState, under: string, holding = !state.over): HoldView {
+/** View for the overlay. `holding`: whether the overlay still shows the hold as waiting. */
+export function viewOfHold(state: HoldState, tabHoldId: string, holding = !state.over): HoldView {
   const photos = state.photos.map(({ verdict: _, ...photo }) => photo);
-  return { hold: under, surface: state.surface, site: state.site, photos, holding };
+  return { hold: tabHoldId, surface: state.surface, site: state.site, photos, holding };
 }
 
 function updatePhoto(photo: PhotoState, event: Exclude<HoldEvent, { type: 'dropped' | 'decided' }>): PhotoState {
@@ -121,11 +121,11 @@ function applyDecision(
 function dropHold(state: HoldState): Transition {
   if (state.over) return { state, effects: [] };
   const effects: HoldEffect[] = state.photos.map(({ id }) => ({ type: 'stop', photo: id }));
-  // Even what was protected meanwhile does not go: the page is not waiting for it.
+  // Protected photos are withheld too: the page is not waiting for them.
   return closeIfDecided({ state: { ...state, photos: state.photos.map(withhold) }, effects });
 }
 
-/** Gives the verdict once every photo is decided. */
+/** Adds the verdict once every photo is decided. */
 function closeIfDecided({ state, effects }: Transition): Transition {
   if (state.over || state.photos.some(({ verdict }) => verdict === null)) return { state, effects };
   const verdicts = Object.fromEntries(

@@ -1,4 +1,4 @@
-/** The bridge of one frame: takes holds from the page, has their photos protected, gives verdicts. */
+/** Bridge of one frame: receives holds from the page engine, has the photos protected, returns verdicts. */
 import { browser } from 'wxt/browser';
 import { sendRequest } from '../send-request';
 import { acceptPort } from '../handshake';
@@ -13,14 +13,14 @@ import { PagePort } from './page-port';
 import { OverlayRouter } from './overlay-router';
 import { JobPool } from './job-pool';
 
-/** Milliseconds before the background is asked again how this tab is to be treated. */
+/** Milliseconds before each retry of the request for this tab's state. */
 const STATE_RETRY_DELAYS = [1000, 5000, 15_000];
-/** Milliseconds that a hold waits for that; then it is protected, which is never wrong. */
+/** Milliseconds that a hold waits for the state. After that it is protected, which is the safe choice. */
 const STATE_TIMEOUT = 3000;
 
 export function start(): void {
   const marked = globalThis as { antiI2VBridge?: true };
-  if (marked.antiI2VBridge === true) return; // injected a second time
+  if (marked.antiI2VBridge === true) return; // injected twice
   marked.antiI2VBridge = true;
   new Bridge().start();
 }
@@ -32,7 +32,7 @@ class Bridge {
   private readonly opening = new Set<string>();
   private readonly jobPool = new JobPool(protect);
   private readonly overlay = new OverlayRouter((decision) => this.onDecision(decision));
-  /** Holds are named per frame; the overlay shows those of a whole tab. */
+  /** Hold ids are unique per frame; the prefix makes them unique in the tab, whose overlay shows all of them. */
   private readonly prefix = `${Math.random().toString(36).slice(2)} `;
   private noticeCount = 0;
   private stateKnown: Promise<void> | null = null;
@@ -43,7 +43,7 @@ class Bridge {
       if (this.state !== null) this.page.sendState(this.state);
     });
     browser.runtime.onMessage.addListener((message: unknown, sender, respond) => {
-      // Nobody but the background sends to tabs, and nobody but us is our background.
+      // Only the background of this extension may send to its bridges.
       if (sender.id !== browser.runtime.id || !isRecord(message)) return false;
       void this.onBackgroundMessage(message as unknown as BackgroundToBridge).then(respond);
       return true;
@@ -85,7 +85,7 @@ class Bridge {
     if (this.holds.has(hold.id) || this.opening.has(hold.id)) return;
     this.opening.add(hold.id);
     if (this.state === null) await Promise.race([this.stateKnown, sleep(STATE_TIMEOUT)]);
-    if (!this.opening.delete(hold.id)) return; // dropped meanwhile
+    if (!this.opening.delete(hold.id)) return; // dropped while waiting
     if (this.state?.enabled === false || hold.photos.length === 0) return this.releaseOriginals(hold);
     const under = this.prefix + hold.id;
     const held = new HoldController(hold, {
@@ -102,7 +102,7 @@ class Bridge {
     this.holds.set(hold.id, held);
   }
 
-  /** Protection is off here; the page held it because it could not know yet. */
+  /** Protection is off on this site; the page engine held the photos because it did not know yet. */
   private releaseOriginals(hold: Hold): void {
     const verdicts = Object.fromEntries(hold.photos.map(({ id }): [string, Verdict] => [id, { kind: 'original' }]));
     this.page?.send({ kind: 'verdict', hold: hold.id, verdicts });
@@ -130,7 +130,7 @@ class Bridge {
     this.holds.get(hold.slice(this.prefix.length))?.decide({ photo, choice });
   }
 
-  /** The page goes away, and with it what waited. */
+  /** The page is being left: drops all holds. */
   private onPageHide(): void {
     this.opening.clear();
     for (const held of this.holds.values()) held.drop();
@@ -138,9 +138,9 @@ class Bridge {
   }
 }
 
-/** A blob: URL that this frame shows. */
+/** Reads a blob: URL of this frame. */
 async function readBlobUrl(url: string, base64: boolean): Promise<Reply<unknown>> {
-  if (!url.startsWith('blob:')) return fail('internal', 'Only this frame reads its blob: URLs.');
+  if (!url.startsWith('blob:')) return fail('internal', 'Not a blob: URL.');
   try {
     const packed = await packBlob(await (await fetch(url)).blob(), base64);
     return packed === undefined ? { ok: false, problem: TOO_LARGE } : ok(packed);

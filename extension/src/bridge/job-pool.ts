@@ -1,4 +1,4 @@
-/** Photos on their way through the server: a few at once, and the same photo once, however many holds wait for it. */
+/** Protection jobs of a frame: a few at a time, and one job per photo however many holds wait for it. */
 import { readBytes } from '../read-bytes';
 import type { PhotoStage, Reply } from '../messages';
 import type { Protected, protect, ProgressReporter } from '../protect';
@@ -12,14 +12,14 @@ interface PoolJob {
   listeners: Set<JobListener>;
   controller: AbortController;
   started: boolean;
-  /** For who comes late. */
+  /** Last stage, for listeners that join later. */
   stage: PhotoStage;
   deadline: number | null;
 }
 
 export class JobPool {
   private readonly jobs = new Set<PoolJob>();
-  /** One after the other finds its place: two of the same photo would otherwise not see each other. */
+  /** Serialises `join`: two joins of the same photo must find each other. */
   private queue: Promise<void> = Promise.resolve();
 
   constructor(
@@ -27,7 +27,7 @@ export class JobPool {
     private readonly maxRunning = 3,
   ) {}
 
-  /** Protects a photo. Call what it returns to wait no more: the last who leaves stops the job. */
+  /** Protects a photo. Returns a function that leaves the job; the last listener that leaves stops it. */
   join(photo: Blob, waiting: JobListener): () => void {
     let work: PoolJob | null = null;
     let left = false;
@@ -67,7 +67,7 @@ export class JobPool {
     this.startNext();
   }
 
-  /** One that is under way with the same bytes. */
+  /** Finds a running or queued job of a photo with the same bytes. */
   private async findSame(photo: Blob): Promise<PoolJob | null> {
     for (const work of [...this.jobs]) {
       if (work.photo.size === photo.size && (await haveSameBytes(work.photo, photo)) && this.jobs.has(work))

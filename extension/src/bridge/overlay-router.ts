@@ -1,30 +1,30 @@
 /**
- * Where the person sees a hold: in the overlay of the tab's top frame, because a frame may be hidden or tiny. Where the
- * top frame has no script of ours, a frame shows its own.
+ * Routes the view of a hold to the overlay of the tab's top frame, because a frame may be hidden or tiny. A frame shows
+ * its own overlay where the top frame has no bridge.
  */
 import { sendRequest } from '../send-request';
 import type { Decision, HoldView, BackgroundToBridge } from '../messages';
 import { createOverlay, type Overlay } from './overlay';
 
-/** Milliseconds in which changes of one hold are gathered. */
+/** Milliseconds during which changes of one hold are batched. */
 const BATCH_DELAY = 100;
-/** Milliseconds before a hold first shows: what ends sooner must not flash. */
+/** Milliseconds before a hold is first shown: one that ends sooner must not flash. */
 const FIRST_SHOW_DELAY = 200;
 
 export class OverlayRouter {
   private overlay: Overlay | null = null;
   private readonly pending = new Map<string, { view: HoldView | null; timer: ReturnType<typeof setTimeout> }>();
   private readonly isTopFrame = window === window.top;
-  /** The top frame did not answer. */
+  /** The top frame has no bridge. */
   private topFrameMissing = false;
   private readonly shown = new Set<string>();
   private sentPictures = new Set<string>();
   private earlierViews = new Map<string, HoldView>();
 
-  /** `decide`: what the person decided about a hold of this very frame. */
+  /** `decide`: called with the user's decision about a hold of this frame. */
   constructor(private readonly decide: (decision: Decision) => void) {}
 
-  /** null: the hold is gone. */
+  /** Shows a hold after a delay; null: the hold is gone. */
   show(hold: string, view: HoldView | null): void {
     const waiting = this.pending.get(hold);
     if (waiting !== undefined) {
@@ -37,15 +37,16 @@ export class OverlayRouter {
     this.pending.set(hold, entry);
   }
 
-  /** Closes what is shown of a hold, now: the page must be free when it gets its photos. */
+  /** Hides a hold immediately: the page must be free when it gets its photos. */
   close(hold: string): void {
     clearTimeout(this.pending.get(hold)?.timer);
     this.pending.delete(hold);
-    for (const name of this.sentPictures) if (name.startsWith(`${hold} `)) this.sentPictures.delete(name); // the last view brings its own
+    // The last view carries its own pictures.
+    for (const name of this.sentPictures) if (name.startsWith(`${hold} `)) this.sentPictures.delete(name);
     if (this.shown.has(hold)) this.present(hold, null);
   }
 
-  /** From another frame, through the background. */
+  /** Shows a hold of another frame, relayed by the background. */
   showRelayed({ hold, view, frame }: Extract<BackgroundToBridge, { kind: 'show' }>): void {
     const whole = view === null ? null : withEarlierPictures(view, this.earlierViews.get(hold));
     if (whole?.holding === true) this.earlierViews.set(hold, whole);
@@ -53,7 +54,7 @@ export class OverlayRouter {
     this.draw(hold, whole, frame);
   }
 
-  /** Everything that is due, at once. */
+  /** Shows all pending views immediately. */
   flush(): void {
     for (const hold of [...this.pending.keys()]) this.flushOne(hold);
   }
@@ -94,7 +95,7 @@ export class OverlayRouter {
   }
 }
 
-/** Pictures are sent once: with many photos in a hold, each step of one would send those of all again. */
+/** Removes pictures that were already sent: otherwise every step of one photo would send those of all photos. */
 export function withoutSentPictures(view: HoldView, sent: Set<string>): HoldView {
   const first = (picture: string, name: string): string => {
     if (picture === '' || sent.has(name)) return '';
@@ -112,7 +113,7 @@ export function withoutSentPictures(view: HoldView, sent: Set<string>): HoldView
   return { ...view, photos };
 }
 
-/** The pictures that came with an earlier view of the same hold. */
+/** Restores pictures that came with an earlier view of the same hold. */
 export function withEarlierPictures(view: HoldView, earlier: HoldView | undefined): HoldView {
   const known = new Map(earlier?.photos.map((photo) => [photo.id, photo]));
   const photos = view.photos.map((photo) => {

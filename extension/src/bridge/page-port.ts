@@ -1,4 +1,6 @@
-/** Our end of the port to the page engine. Messages from it are checked, since a hostile page may have got hold of it. */
+/**
+ * Our end of the port to the page engine. Messages from it are checked, since a hostile page may have got hold of it.
+ */
 import * as v from 'valibot';
 import { pageToBridgeSchema, type BridgeToPage, type PageState, type PageToBridge } from '../messages';
 

@@ -1,14 +1,14 @@
 /**
- * Which bytes may leave. Two answers, by who asks: what the person brings in passes only if it is protected already;
- * what the page sends may also be what it made itself, or what the person released as it is.
+ * Remembers which bytes may be sent. What the user brings in passes only if it is protected already; what the page
+ * sends may also be its own work, or an original that the user released.
  */
 import { looksLikePhoto } from '../sniff-photo';
 import { fingerprint, type Fingerprint } from './fingerprint';
 import { bytesOf, nameOf, SafeMap, typeOf, SafeWeakMap } from './primordials';
 
-/** Protected photos kept, so that the same one is never protected twice; the browser keeps large Blobs on disk. */
+/** Protected photos to keep, so that none is protected twice. Browsers keep large Blobs on disk. */
 const MAX_ANSWERS = 64;
-/** Characters of data: URLs that the page drew and that nobody asked about yet. */
+/** Characters of data: URLs from canvases that are kept until the next query. */
 const MAX_DRAWN_CHARACTERS = 64_000_000;
 
 const nativeAtob = window.atob.bind(window);
@@ -17,16 +17,16 @@ export class AllowedBytes {
   readonly #objects = new SafeWeakMap<Blob, true>();
   readonly #parents = new SafeWeakMap<Blob, Blob>();
   readonly #protected = new SafeMap<string, true>();
-  /** Made by the page, or released by the person: may be sent, but asks again where the person brings it in. */
+  /** Also holds page-made and released photos: they may be sent, but are held again if the user brings them in. */
   readonly #sendable = new SafeMap<string, true>();
   readonly #answers = new SafeMap<string, Blob>();
   readonly #learning = new SafeMap<Promise<void>, true>();
-  /** Whether another frame of this origin may send it: a page may pick in one and send in the other. */
+  /** Whether another same-origin frame allows it: a page may pick in one frame and send in another. */
   isAllowedByOtherFrame: (print: Fingerprint) => Promise<boolean> = () => Promise.resolve(false);
   #drawn: string[] = [];
   #drawnLength = 0;
 
-  /** A protected photo: this object may leave, and soon every other one with its content. */
+  /** Allows a protected photo: this object immediately, others with its content once it is read. */
   addProtected(blob: Blob): void {
     this.#objects.set(blob, true);
     this.#learn(blob, (print) => {
@@ -35,18 +35,18 @@ export class AllowedBytes {
     });
   }
 
-  /** What the person released as it is, once: another pick of it is asked about again. */
+  /** Allows an original that the user released. Another pick of it is held again. */
   addReleased(blob: Blob, print: Fingerprint): void {
     this.#objects.set(blob, true);
     this.allowPrint(print);
   }
 
-  /** Looked at, and no photo: nobody needs to look at this object again. */
+  /** Allows an object that is not a photo. */
   allowObject(blob: Blob): void {
     this.#objects.set(blob, true);
   }
 
-  /** What the page made itself. */
+  /** Allows what the page made itself. */
   addPageMade(blob: Blob): void {
     this.#objects.set(blob, true);
     if (looksLikePhoto(typeOf(blob), nameOf(blob)))
@@ -67,7 +67,7 @@ export class AllowedBytes {
     try {
       use(fingerprint(await bytesOf(blob)));
     } catch {
-      // Unreadable: then nobody can send it either.
+      // Unreadable, so it cannot be sent either.
     }
   }
 
@@ -78,7 +78,7 @@ export class AllowedBytes {
     }
   }
 
-  /** A canvas of the page's, as text: read only when it is asked about, as many pages make one to no end. */
+  /** Allows a canvas of the page as data: URL. Decoded only when needed: many pages draw continuously. */
   addDrawing(url: string): void {
     if (url.length > MAX_DRAWN_CHARACTERS) return;
     this.#drawn.push(url);
@@ -86,12 +86,12 @@ export class AllowedBytes {
     while (this.#drawnLength > MAX_DRAWN_CHARACTERS) this.#drawnLength -= this.#drawn.shift()?.length ?? 0;
   }
 
-  /** `child` is a part of `parent`, and may leave if that may. */
+  /** Allows `child`, a part of `parent`, if `parent` is allowed. */
   inherit(child: Blob, parent: Blob): void {
     this.#parents.set(child, parent);
   }
 
-  /** What it was sliced from, at the root of it. */
+  /** The Blob that it was originally sliced from. */
   sourceOf(blob: Blob): Blob {
     let source = blob;
     for (let parent = this.#parents.get(source); parent !== undefined; parent = this.#parents.get(source)) {
@@ -100,30 +100,30 @@ export class AllowedBytes {
     return source;
   }
 
-  /** Whether it may leave, as far as can be told at once: `false` means "ask about its content". */
+  /** Whether this object is allowed. If not, its content still may be. */
   allows(blob: Blob): boolean {
     return this.#objects.has(blob) || this.#objects.has(this.sourceOf(blob));
   }
 
-  /** Whether the person may bring this in as it is. */
+  /** Whether the user may bring this in without a hold. */
   async isProtected(print: Fingerprint): Promise<boolean> {
     await this.#allLearnt();
     return this.#protected.has(print.whole);
   }
 
-  /** Whether the page may send this: known as a whole, or as the beginning of something known. */
+  /** Whether the page may send this: known content, or the beginning of known content. */
   async maySend(print: Fingerprint): Promise<boolean> {
     await this.#allLearnt();
     return this.maySendNow(print) || this.isAllowedByOtherFrame(print);
   }
 
-  /** The same for another frame, which does its own asking. */
+  /** Same, for another frame: without asking further frames. */
   async maySendHere(print: Fingerprint): Promise<boolean> {
     await this.#allLearnt();
     return this.maySendNow(print);
   }
 
-  /** The same without waiting, for requests that cannot. */
+  /** Same, for requests that cannot wait. */
   maySendNow(print: Fingerprint): boolean {
     if (this.#has(print)) return true;
     this.#readDrawings();
@@ -153,7 +153,7 @@ export class AllowedBytes {
     }
   }
 
-  /** The protected photo that this content got before. */
+  /** Protected photo for this content, if there is one. */
   protectedFor(print: Fingerprint): Blob | undefined {
     return this.#answers.get(print.whole);
   }

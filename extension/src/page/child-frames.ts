@@ -1,7 +1,7 @@
 /**
- * Other windows of this origin, as far as this one can touch them before their own content script ran: a frame that is
- * still on its first empty document gets our shims the moment the page reaches for it. And `document.open` takes all
- * listeners away, ours too.
+ * Installs the engine in same-origin windows before their own content script runs: a frame that still has its initial
+ * empty document gets the shims as soon as the page accesses it. Also restores our listeners, which `document.open`
+ * removes.
  */
 import { apply, type Realm } from './primordials';
 import { shimGetter, shimMethod } from './shims';
@@ -33,8 +33,7 @@ export function guardChildFrames(
   for (const name of ['open', 'write', 'writeln']) {
     shimMethod<Document>(realm.Document.prototype, name, (native, self, args) => {
       const result = apply(native, self, args) as unknown;
-      // The write may have run scripts of its own text; they find the gate again with the next call at the latest,
-      // and their listeners are behind it in any case.
+      // Scripts in the written text may have run before this, but their wrapped listeners pass the gate in any case.
       const window = self.defaultView as Realm | null;
       if (window !== null) reopened(window);
       return result;

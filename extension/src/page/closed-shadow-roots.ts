@@ -1,35 +1,35 @@
 /**
- * Closed shadow roots that no script attached (`<template shadowrootmode="closed">`): nothing in the page's world can
- * see them, but a content script in the ISOLATED world can. It puts a comment inside for a moment; the page engine, which
- * was shown that comment before, asks it for its root.
+ * Reveals declarative closed shadow roots (`<template shadowrootmode="closed">`) to the page engine. Nothing in the
+ * MAIN world can see them, but a content script in the ISOLATED world can. It shows the engine a comment node, moves
+ * the comment into the root for a moment, and the engine asks the comment for its root.
  */
 
-/** On a host: does the engine know its root? Taken as "yes" when cancelled. */
+/** Dispatched on a host. The engine cancels it if it knows the root. */
 export const ROOT_KNOWN = 'anti-i2v:known';
-/** On the comment, outside: remember this one. */
+/** Dispatched on the comment while it is outside the root. */
 export const COMMENT_SHOWN = 'anti-i2v:shown';
-/** On the comment, inside: look where it is. */
+/** Dispatched on the comment while it is inside the root. */
 export const COMMENT_INSIDE = 'anti-i2v:inside';
 
-/** What the person does first, before any pick, drop or paste in there. */
+/** Events that precede any pick, drop or paste by the user in a shadow tree. */
 export const APPROACH_EVENTS = ['click', 'focusin', 'dragenter'];
 
 type Opener = (element: Element) => ShadowRoot | null;
 
-/** Chromium's way, or Firefox's; null elsewhere, and in the page's own world. */
+/** API of Chromium or Firefox that opens closed roots; null in the MAIN world and elsewhere. */
 function findOpener(): Opener | null {
   const dom = (
     globalThis as { chrome?: { dom?: { openOrClosedShadowRoot?: (element: Element) => ShadowRoot | null } } }
   ).chrome?.dom;
   if (dom?.openOrClosedShadowRoot !== undefined) {
-    // It refuses elements that can have none.
+    // It throws for elements that cannot have a shadow root.
     return (element) => (element instanceof HTMLElement ? (dom.openOrClosedShadowRoot?.(element) ?? null) : null);
   }
   if (!('openOrClosedShadowRoot' in Element.prototype)) return null;
   return (element) => (element as Element & { openOrClosedShadowRoot: ShadowRoot | null }).openOrClosedShadowRoot;
 }
 
-/** The ISOLATED side. */
+/** Starts revealing closed roots. Call it in the ISOLATED world. */
 export function revealClosedRoots(): void {
   const open = findOpener();
   if (open === null) return;
@@ -42,7 +42,7 @@ export function revealClosedRoots(): void {
     if (root === null || root.mode !== 'closed' || done.has(root)) return;
     done.add(root);
     if (host.dispatchEvent(new Event(ROOT_KNOWN, { cancelable: true }))) reveal(host, root);
-    watch(root); // others may be inside
+    watch(root); // it may contain further roots
   };
 
   const watch = (target: EventTarget): void => {

@@ -1,11 +1,11 @@
 /**
- * Holds photos until the bridge gives a verdict on them. Everything that goes wrong ends as "nothing": the site gets a
- * photo only if it is protected, or if the person said so.
+ * Holds photos until the bridge returns a verdict. Any failure ends as "nothing": the site gets a photo only if it is
+ * protected, or if the user chose to send the original.
  */
 import type { PageToBridge, HeldPhoto, Notice, PageState, BridgeToPage, Verdict } from '../messages';
 import type { UploadSurface } from '../upload-surfaces';
 import { SNIFF_BYTES, sniffImage } from '../sniff-photo';
-import { withMetadataOf, isOtherImage } from './files';
+import { withMetadataOf, isOtherImage, mayBePhoto } from './files';
 import { fingerprint, type Fingerprint } from './fingerprint';
 import {
   bytesOf,
@@ -22,21 +22,23 @@ import {
 } from './primordials';
 import { AllowedBytes } from './allowed-bytes';
 
-/** How long a hold waits for a bridge that never came (the extension was updated, the browser forbids it here). */
+/**
+ * Milliseconds that a hold waits for a bridge that may never connect (after an update, or where browsers forbid it).
+ */
 const BRIDGE_TIMEOUT = 10_000;
-/** Single files that a site asks for one by one (entries of a directory, handles) within this time are one hold. */
+/** Milliseconds in which files that a site reads one by one (directory entries, handles) become one hold. */
 const BATCH_WINDOW = 30;
 
-/** What the site gets for one file: itself, its protected self, or null: nothing. */
+/** What the site gets for a file: the file, its protected copy, or null. */
 export type Outcome = Blob | null;
 
 export interface PendingOutcomes {
   outcomes: Promise<Outcome[]>;
-  /** Nobody waits any more. */
+  /** The outcomes are no longer needed. */
   drop: () => void;
 }
 
-/** A photo that the bridge was asked about. Several picks of the same one wait for the same verdict. */
+/** A photo that waits for its verdict. Several picks of the same photo share one. */
 interface PendingPhoto {
   verdict: Promise<Verdict>;
   give: (verdict: Verdict) => void;
@@ -48,7 +50,7 @@ interface OpenHold {
   id: string;
   photos: SafeMap<string, PendingPhoto>;
   waiting: number;
-  /** Made before the first state arrived: released where that says "off". */
+  /** Opened before the first state arrived; released if protection turns out to be off. */
   early: boolean;
 }
 
@@ -61,7 +63,7 @@ export class Engine {
   #bridgeGone = false;
   #unsent: PageToBridge[] = [];
   readonly #holds = new SafeMap<string, OpenHold>();
-  /** By content. */
+  /** Keyed by content. */
   readonly #pending = new SafeMap<string, PendingPhoto>();
   #count = 0;
   readonly #bridgeTimeout: number;
@@ -71,7 +73,7 @@ export class Engine {
     this.#bridgeTimeout = patience;
   }
 
-  /** Protection is off here: everything goes as if the extension were not there. */
+  /** Protection is off on this site. */
   get isOff(): boolean {
     return this.#state !== null && !this.#state.enabled;
   }
@@ -82,6 +84,12 @@ export class Engine {
 
   get refusesOtherImages(): boolean {
     return this.#state?.others === 'refuse';
+  }
+
+  /** Whether a file that the user brings in must be held, as far as its type and name tell. */
+  mustHold(file: File): boolean {
+    if (this.allowedBytes.allows(file)) return false;
+    return mayBePhoto(file) || (this.refusesOtherImages && isOtherImage(file));
   }
 
   // ------------------------------------------------------------- the bridge
@@ -135,7 +143,7 @@ export class Engine {
     }
   }
 
-  /** No bridge, or none any more: nothing goes out from here until the page is loaded anew. */
+  /** No bridge connected, or it is gone: every photo is withheld until the page is reloaded. */
   #onBridgeGone(): void {
     if (this.#bridgeGone) return;
     this.#bridgeGone = true;
@@ -143,13 +151,13 @@ export class Engine {
     for (const id of this.#holds.keys()) this.#closeHold(this.#holds.get(id) as OpenHold, () => NOTHING);
   }
 
-  // ------------------------------------------------------------- what a surface asks
+  // ------------------------------------------------------------- for the upload surfaces
 
   notice(notice: Notice, names: string[]): void {
     if (names.length > 0) this.#send({ kind: 'notice', notice, names });
   }
 
-  /** GIF and SVG that pass at once: told, where the person wants to know. */
+  /** Tells the user about GIF and SVG files that are sent unchanged, if the settings say so. */
   noticeOtherImages(files: readonly Blob[]): void {
     if (this.#state?.others !== 'tell') return;
     const vectors: string[] = [];
@@ -163,7 +171,7 @@ export class Engine {
     this.notice('animation', animations);
   }
 
-  /** What becomes of files that one act of the person brought. Never rejects. */
+  /** Decides about the files of one user action. `outcomes` never rejects. */
   settle(surface: UploadSurface, files: readonly Blob[]): PendingOutcomes {
     const joined: OpenHold[] = [];
     let dropped = false;
@@ -207,7 +215,7 @@ export class Engine {
           join(asked.hold);
         }
       } catch {
-        // Unreadable: the site could not read it either.
+        // Unreadable, for the site too.
       }
     }
     if (this.#state?.others !== 'pass') {
@@ -223,7 +231,9 @@ export class Engine {
     return outcomes;
   }
 
-  /** The file itself if it may leave as it is; its protected self if that is known; else what it is. */
+  /**
+   * Returns the file if it may be sent unchanged, its protected copy if that is known, else its fingerprint or kind.
+   */
   async #classify(surface: UploadSurface, file: Blob): Promise<Blob | Fingerprint | 'vector' | 'animation'> {
     if (this.isOff || this.allowedBytes.allows(file)) return file;
     const kind = sniffImage(await bytesOf(sliceOf(file, 0, SNIFF_BYTES)));
@@ -235,7 +245,7 @@ export class Engine {
     const print = fingerprint(await bytesOf(file));
     const passes = surface === 'network' ? this.allowedBytes.maySend(print) : this.allowedBytes.isProtected(print);
     if (await passes) return file;
-    // A part of a photo that nobody protected: protecting the part would make a broken file of it.
+    // A slice of an unprotected photo. Protecting the slice would produce a broken file.
     if (sizeOf(this.allowedBytes.sourceOf(file)) !== sizeOf(file)) throw new Error('part of an unprotected photo');
     const known = this.allowedBytes.protectedFor(print);
     return known === undefined ? print : this.#protectedCopy(file, known);
@@ -257,11 +267,11 @@ export class Engine {
   #openHold(hold: OpenHold, surface: UploadSurface, photos: HeldPhoto[]): void {
     this.#holds.set(hold.id, hold);
     if (hold.waiting === 0) {
-      this.#closeHold(hold, () => NOTHING); // dropped while its bytes were read
+      this.#closeHold(hold, () => NOTHING); // dropped while the bytes were read
       return;
     }
     if (hold.early && this.#state !== null) {
-      // It arrived while the bytes were read.
+      // The state arrived while the bytes were read.
       if (!this.#state.enabled) {
         this.#closeHold(hold, () => ({ kind: 'original' }));
         return;
@@ -275,7 +285,7 @@ export class Engine {
     try {
       this.#send({ kind: 'hold', hold: { id: hold.id, surface, photos } });
     } catch {
-      this.#closeHold(hold, () => NOTHING); // a file that does not clone
+      this.#closeHold(hold, () => NOTHING); // a file that cannot be cloned
     }
     if (this.#port === null) {
       setTimer(this.#bridgeTimeout, () => {
@@ -307,7 +317,7 @@ export class Engine {
     return dressed;
   }
 
-  /** One file that a site asks for by itself; those asked for at about the same time become one hold. */
+  /** Decides about one file. Files that are requested at about the same time become one hold. */
   async settleOne(surface: UploadSurface, file: Blob): Promise<Outcome> {
     const group = this.#batches.get(surface) ?? this.#startBatch(surface);
     const place = group.files.length;

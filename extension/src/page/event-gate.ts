@@ -1,18 +1,18 @@
 /**
- * Every event of the person's that may carry photos passes here before the site sees it: at the window, at each shadow
- * root, at inputs that are in no document, and, where a listener of the site's could come first, in front of that.
+ * Sees every trusted event that may carry photos before the site does: at the window, at each shadow root, at detached
+ * inputs, and in front of any listener of the site that could run first.
  */
 import { isTrusted, listen, preventDefault, stopImmediatePropagation, typeOfEvent, SafeWeakMap } from './primordials';
 import type { Engine } from './engine';
 
-/** Whether the event was taken: then no listener of the site sees it. */
-export type Interceptor = (event: Event) => boolean;
+/** Returns whether it took the event, so that no listener of the site may see it. */
+type Interceptor = (event: Event) => boolean;
 
 export class EventGate {
   readonly #decided = new SafeWeakMap<Event, 'taken' | 'passed'>();
-  /** Event type -> who looks at it. */
+  /** By event type. */
   readonly #interceptors: Record<string, Interceptor> = Object.create(null) as Record<string, Interceptor>;
-  /** Events that we dispatched in place of the person's. */
+  /** Events that we dispatched in place of the user's. */
   readonly #replays = new SafeWeakMap<Event, true>();
   readonly #engine: Engine;
 
@@ -28,7 +28,7 @@ export class EventGate {
     return Object.keys(this.#interceptors);
   }
 
-  /** Idempotent: whoever comes first decides, the others hear the same. */
+  /** Whether the event was taken. Idempotent: the first call decides. */
   readonly intercepts = (event: Event): boolean => {
     if (this.#engine.isOff || !isTrusted(event)) return false;
     const intercept = this.#interceptors[typeOfEvent(event)];
@@ -39,7 +39,7 @@ export class EventGate {
     try {
       taken = intercept(event);
     } catch {
-      taken = true; // closed
+      taken = true; // fail closed
       preventDefault(event);
     }
     this.#decided.set(event, taken ? 'taken' : 'passed');
@@ -51,7 +51,7 @@ export class EventGate {
     this.intercepts(event);
   };
 
-  /** Puts the gate in front of everything in `target`. Doing so again changes nothing. */
+  /** Listens at `target`, before its other listeners. Idempotent. */
   attachTo(target: EventTarget, types: readonly string[] = this.types): void {
     for (const type of types) listen(target, type, this.#listener);
   }

@@ -1,11 +1,13 @@
 /**
- * What a photo is known by: its content. An object is no key, as `FormData.append(key, file, name)` or `new File([file])`
- * make new ones, and `crypto.subtle` is missing on pages without TLS. 64 bits that are not cryptographic are enough: the
- * person's own photos are the only ones compared.
+ * Fingerprint of a photo's content. Object identity is no key: `FormData.append(key, file, name)` and `new
+ * File([file])` create new objects. `crypto.subtle` is missing on pages without TLS; 64 non-cryptographic bits are
+ * enough, because only the user's own photos are compared.
  */
 export interface Fingerprint {
   whole: string;
-  /** Of the first 4 KiB, 16 KiB, 64 KiB ... while they fit: a first chunk is recognised by the longest. */
+  /**
+   * Fingerprints of the first 4 KiB, 16 KiB, 64 KiB, ...: the first chunk of an upload is recognised by its longest.
+   */
   prefixes: string[];
 }
 

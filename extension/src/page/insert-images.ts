@@ -1,10 +1,10 @@
-/** What a browser does by itself when a photo is pasted or dropped where text is written. */
+/** Inserts photos into editable content, as the browser does for a paste or drop that no listener handles. */
 import { method } from './primordials';
 
 const execCommand = method(Document.prototype, 'execCommand');
 const readAsUrl = method(FileReader.prototype, 'readAsDataURL');
 
-/** The element whose content the person edits here, if any. */
+/** The editing host around a node, if any. */
 export function editableAround(node: Node): HTMLElement | null {
   const element = node.nodeType === 1 ? (node as HTMLElement) : node.parentElement;
   if (element?.isContentEditable !== true) return element?.ownerDocument.designMode === 'on' ? element : null;
@@ -26,7 +26,7 @@ function readDataUrl(file: Blob): Promise<string> {
   });
 }
 
-/** Where the caret is in this element now, for later. */
+/** A copy of the caret's range, if it is in the element. */
 export function caretIn(editable: HTMLElement | null): Range | null {
   const selection = editable?.ownerDocument.getSelection() ?? null;
   if (editable === null || selection === null || selection.rangeCount === 0) return null;
@@ -34,7 +34,7 @@ export function caretIn(editable: HTMLElement | null): Range | null {
   return editable.contains(range.startContainer) ? range.cloneRange() : null;
 }
 
-/** As pictures at the caret. A command where it works, so that it can be undone; it fires `beforeinput` and `input`. */
+/** Inserts images at the caret. Prefers `execCommand`, which fires events and can be undone. */
 export async function insertImages(editable: HTMLElement, files: readonly File[], caret: Range | null): Promise<void> {
   const owner = editable.ownerDocument;
   for (const file of files) {
@@ -63,14 +63,14 @@ function insertByHand(editable: HTMLElement, url: string, caret: Range | null): 
   editable.dispatchEvent(new InputEvent('input', { bubbles: true, composed: true, inputType: 'insertFromPaste' }));
 }
 
-/** A caret at this point, if that is in the element. */
+/** Caret range at a point, if it is in the element. */
 export function caretAt(editable: HTMLElement, point: { x: number; y: number }): Range | null {
   const range = rangeAt(editable.ownerDocument, point);
   return range !== null && editable.contains(range.startContainer) ? range : null;
 }
 
 function rangeAt(owner: Document, { x, y }: { x: number; y: number }): Range | null {
-  // The standard's way came late to Chromium, the other never to Firefox.
+  // The first is standard but new in Chromium; Firefox lacks the second.
   const position = (owner as Partial<Document>).caretPositionFromPoint?.call(owner, x, y);
   if (position == null) return (owner as Partial<Document>).caretRangeFromPoint?.call(owner, x, y) ?? null;
   const range = owner.createRange();

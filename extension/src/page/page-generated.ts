@@ -1,7 +1,6 @@
 /**
- * Photos that are not the person's: what the page drew on a canvas, and what it was served. They may leave. A response
- * counts as the page's own only if it came by http(s): `blob:` and `data:` give back what the page put in, and that is
- * judged by its content as everything else.
+ * Allows photos that are not the user's: canvases of the page and images from its server. Responses count only if they
+ * came by http(s): `blob:` and `data:` URLs return what the page put in, which is checked by content like the rest.
  */
 import { looksLikePhoto } from '../sniff-photo';
 import type { Engine } from './engine';
@@ -19,7 +18,7 @@ export function allowPageGenerated(engine: Engine, realm: Realm): void {
     registry.inherit(part, self);
     return part;
   });
-  // A copy is as good as what it was copied from; made of several parts, it is judged by its content.
+  // A copy inherits from its source. A Blob of several parts is checked by content.
   for (const name of ['Blob', 'File']) {
     shimConstructor(realm, name, (made, args) => {
       const parts = args[0];
@@ -79,7 +78,7 @@ function isServed(response: Response): boolean {
   try {
     return HTTP.test(response.url);
   } catch {
-    return false; // no response at all: the browser says so
+    return false; // not a Response: the browser throws
   }
 }
 

@@ -1,22 +1,21 @@
 /**
- * The browser's own functions, taken before any script of the site could replace them. The engine shares its world with
- * the site: whatever carries an original goes through these, and never through what the site may have patched since.
+ * Primordials: the browser's functions, captured before any script of the site can replace them. The engine shares its
+ * world with the site, so everything that handles an original photo must use these.
  */
 
 export const apply = Reflect.apply;
 export const defineProperty = Reflect.defineProperty;
 export const descriptorOf = Reflect.getOwnPropertyDescriptor;
 
-/** A window and the constructors in it: a frame has its own of each. */
+/** A window with its constructors: each frame has its own. */
 export type Realm = Window & typeof globalThis;
 
-// eslint-style `any`: only `any` accepts functions of every parameter list here.
-// eslint-disable-next-line @typescript-eslint/no-explicit-any
+// Only `any` accepts functions of every parameter list.
 type Callable = (...args: any[]) => any;
 
 type Free<Self, F> = F extends (...args: infer A) => infer R ? (self: Self, ...args: A) => R : never;
 
-/** `proto[name]` as a function that takes its `this` first. Missing ones throw when they are called, not when looked up. */
+/** `proto[name]` as a function that takes `this` as its first argument. A missing method throws when it is called. */
 export function method<Self extends object, Name extends keyof Self>(
   proto: Self | undefined,
   name: Name,
@@ -34,11 +33,11 @@ export function getter<Self extends object, Name extends keyof Self>(
   name: Name,
 ): (self: Self) => Self[Name] {
   const found = proto === undefined ? undefined : descriptorOf(proto, name)?.get;
-  // Without an accessor it is a plain property, or nothing at all.
+  // Without an accessor it is a plain property, or missing.
   return (self) => (found === undefined ? self[name] : (apply(found, self, []) as Self[Name]));
 }
 
-export function setter<Self extends object, Name extends keyof Self>(
+function setter<Self extends object, Name extends keyof Self>(
   proto: Self | undefined,
   name: Name,
 ): (self: Self, value: Self[Name]) => void {
@@ -50,7 +49,7 @@ export function setter<Self extends object, Name extends keyof Self>(
 }
 
 /** `undefined` where this browser lacks the interface. */
-export function prototypeOf<Name extends keyof Realm>(
+function prototypeOf<Name extends keyof Realm>(
   realm: Realm,
   name: Name,
 ): Realm[Name] extends { prototype: infer P } ? P | undefined : never {
@@ -58,7 +57,7 @@ export function prototypeOf<Name extends keyof Realm>(
   return found?.prototype as Realm[Name] extends { prototype: infer P } ? P | undefined : never;
 }
 
-// ---------------------------------------------------------------- collections whose methods no site can replace
+// ---------------------------------------------------------------- collections whose methods a site cannot replace
 
 const mapGet = Map.prototype.get;
 const mapSet = Map.prototype.set;
@@ -80,9 +79,6 @@ export class SafeMap<Key, Value> {
   }
   delete(key: Key): void {
     apply(mapDelete, this.#map, [key]);
-  }
-  get size(): number {
-    return this.keys().length;
   }
   /** Oldest first. */
   keys(): Key[] {
@@ -120,7 +116,7 @@ export class SafeWeakMap<Key extends object, Value> {
 // ---------------------------------------------------------------- bytes
 
 export const sliceOf = method(Blob.prototype, 'slice');
-export const readBuffer = method(Blob.prototype, 'arrayBuffer');
+const readBuffer = method(Blob.prototype, 'arrayBuffer');
 export const sizeOf = getter(Blob.prototype, 'size');
 export const typeOf = getter(Blob.prototype, 'type');
 const fileName = getter(File.prototype, 'name');
@@ -133,11 +129,11 @@ export function isBlob(value: unknown): value is Blob {
   try {
     return typeof sizeOf(value as Blob) === 'number';
   } catch {
-    return false; // not one, of any frame
+    return false; // not a Blob of any frame
   }
 }
 
-/** "" for a Blob that is no File. */
+/** Name of a File, "" for any other Blob. */
 export function nameOf(blob: Blob): string {
   try {
     return fileName(blob as File);
@@ -169,7 +165,7 @@ export function newFile(parts: BlobPart[], name: string, type: string, lastModif
 // ---------------------------------------------------------------- events and nodes
 
 export const isTrusted = ((): ((event: Event) => boolean) => {
-  // An own accessor of every event, the same function for all of a frame.
+  // Each event has its own accessor, but all of a frame share one getter function.
   const found = descriptorOf(new Event('x'), 'isTrusted')?.get;
   return (event) => {
     if (found === undefined) return event.isTrusted;
@@ -184,7 +180,7 @@ export const preventDefault = method(Event.prototype, 'preventDefault');
 export const dispatch = method(EventTarget.prototype, 'dispatchEvent');
 const nativeListen = EventTarget.prototype.addEventListener;
 
-/** A listener of ours, in the capture phase: adding it again changes nothing. */
+/** Adds a listener in the capture phase. Idempotent. */
 export function listen(target: EventTarget, type: string, listener: (event: Event) => void): void {
   apply(nativeListen, target, [type, listener, true]);
 }
@@ -192,7 +188,7 @@ export function listen(target: EventTarget, type: string, listener: (event: Even
 const nodeName = getter(Node.prototype, 'nodeName');
 const nodeType = getter(Node.prototype, 'nodeType');
 export const rootOf = method(Node.prototype, 'getRootNode');
-export const ownerOf = getter(Node.prototype, 'ownerDocument');
+const ownerOf = getter(Node.prototype, 'ownerDocument');
 export const isConnected = getter(Node.prototype, 'isConnected');
 const viewOf = getter(Document.prototype, 'defaultView');
 const hostOfRoot = getter(prototypeOf(window, 'ShadowRoot'), 'host');
@@ -244,7 +240,7 @@ export function isDocument(value: unknown): value is Document {
   return isNode(value) && nodeType(value) === 9;
 }
 
-/** The window whose constructors suit this node; ours for a document without a window. */
+/** Window that the node belongs to; ours for a document without a window. */
 export function realmOf(node: Node): Realm {
   const owner = isDocument(node) ? node : ownerOf(node);
   return ((owner === null ? null : viewOf(owner)) ?? window) as Realm;
@@ -285,7 +281,7 @@ const listenToPort = method(MessagePort.prototype, 'addEventListener') as (
   type: string,
   listener: () => void,
 ) => void;
-/** Not every browser tells when the other end is gone. */
+/** Not every browser reports that the other end is gone. */
 export function onPortClose(port: MessagePort, run: () => void): void {
   listenToPort(port, 'close', run);
 }

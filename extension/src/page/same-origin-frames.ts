@@ -1,7 +1,7 @@
 /**
- * Engines of other frames of this origin. A photo may be picked in one frame and sent by the `fetch` of another, which
- * would protect it anew. They are asked for the network alone: an answer can be forged by the page, and what the page
- * sends is in its hands already, but what the person brings in is not.
+ * Queries between engines of same-origin frames. A photo may be picked in one frame and sent by `fetch` of another,
+ * which would protect it again. Used only for the network surface: the page can forge an answer, but what it sends is
+ * under its control anyway, unlike what the user brings in.
  */
 import type { Fingerprint } from './fingerprint';
 import { dispatch, listen, type Realm } from './primordials';
@@ -31,7 +31,7 @@ export async function isAllowedByOtherFrame(print: Fingerprint): Promise<boolean
   const question: Question = { print, answers: [] };
   const ask = (frame: Window): void => {
     try {
-      // Ours is asked already, and an address of another origin throws here.
+      // This frame was checked before. Access to another origin throws.
       if (frame !== window && frame.document !== null) {
         dispatch(frame, new createEvent(QUERY_EVENT, { detail: question }));
       }

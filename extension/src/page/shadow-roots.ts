@@ -1,6 +1,6 @@
 /**
- * Shadow trees. At the window their events carry the host as target, and some (`change`, `submit`; in Firefox all of a
- * file input) never get there: each root has the gate at its own door.
+ * Attaches the event gate to shadow roots. At the window, events of a shadow tree have the host as their target, and
+ * some never arrive (`change`, `submit`; in Firefox all events of a file input).
  */
 import { APPROACH_EVENTS, COMMENT_INSIDE, ROOT_KNOWN, COMMENT_SHOWN } from './closed-shadow-roots';
 import type { EventGate } from './event-gate';
@@ -31,9 +31,9 @@ const hostOf = getter(ShadowRoot.prototype, 'host');
 
 export class ShadowRoots {
   readonly #gate: EventGate;
-  /** Host -> root, closed ones too. */
+  /** Host -> root, including closed roots. */
   readonly #roots = new SafeWeakMap<Element, ShadowRoot>();
-  /** Called with each element on the way of the person's approach. */
+  /** Called with each file input in the path of an approach event. */
   onApproach: (element: HTMLElement) => void = () => undefined;
 
   constructor(gate: EventGate) {
@@ -48,7 +48,7 @@ export class ShadowRoots {
     });
   }
 
-  /** At a window, or at the root of a tree. */
+  /** Attaches to a window or to a root. */
   attachTo(target: EventTarget): void {
     for (const type of APPROACH_EVENTS) listen(target, type, this.#approach);
     listen(target, ROOT_KNOWN, this.#isKnown);
@@ -84,7 +84,7 @@ export class ShadowRoots {
     });
   };
 
-  /** Guards all trees that this node is in, up to the document, or to the top of a tree that is in none. */
+  /** Attaches to all roots around a node, up to the document or to the top of a detached tree. */
   watchAround(node: Node): void {
     for (let at: Node = node; ;) {
       const root = rootOf(at);
@@ -98,14 +98,14 @@ export class ShadowRoots {
     }
   }
 
-  /** The root attached to this element, if any that we know of. */
+  /** Root of this element, if known. */
   shadowOf(element: Element): ShadowRoot | null {
     return this.#roots.get(element) ?? openRootOf(element);
   }
 
   /**
-   * Where an event really happened. A closed root hides that: then it is the first element inside that `fits`, or
-   * `locate` finds it (by the pointer, by the focus).
+   * Real target of an event. Inside a closed root, which hides it, this is what `locate` finds (by pointer or focus),
+   * or the first element that `fits`.
    */
   innermostTarget(
     event: Event,
@@ -135,7 +135,7 @@ export class ShadowRoots {
     return null;
   }
 
-  /** A node and everything that an event dispatched on it passes. */
+  /** Targets that an event dispatched on the node passes. */
   eventPathOf(node: Node): EventTarget[] {
     const line: EventTarget[] = [];
     for (let at: Node | null = node; at !== null; at = isShadowRoot(at) ? hostOf(at) : parentOf(at)) line.push(at);

@@ -1,6 +1,6 @@
 /**
- * How a function of the browser's is replaced: by a Proxy around it, which keeps its name, length, prototype and what
- * `toString` says, takes part in `instanceof` and `extends`, and throws what the original throws.
+ * Replaces functions of the browser by Proxies, which keep name, length, prototype, `toString` output, `instanceof` and
+ * `extends`, and throw what the original throws.
  */
 import { apply, defineProperty, descriptorOf, SafeWeakMap, type Realm } from './primordials';
 
@@ -10,7 +10,7 @@ type Constructor = new (...args: never[]) => object;
 
 const construct = Reflect.construct;
 
-/** Shim -> what it stands for, for `Function.prototype.toString`. */
+/** Shim -> original, for `Function.prototype.toString`. */
 const originals = new SafeWeakMap<object, object>();
 
 function maskedProxy<F extends object>(native: F, traps: ProxyHandler<F>): F {
@@ -19,7 +19,7 @@ function maskedProxy<F extends object>(native: F, traps: ProxyHandler<F>): F {
   return shim;
 }
 
-/** `run` gets the original, the caller's `this` and the arguments. */
+/** Replaces a method. `run` gets the original, `this` and the arguments. */
 export function shimMethod<Self = unknown>(
   owner: object | undefined,
   name: string,
@@ -59,7 +59,7 @@ export function shimSetter<Self = unknown>(
   defineProperty(owner, name, { ...descriptor, set });
 }
 
-/** `made` sees every object that `new` makes, and what it was made of. */
+/** Replaces a constructor. `made` gets every new object and the arguments. */
 export function shimConstructor(realm: Realm, name: string, made: (object: object, args: unknown[]) => void): void {
   const descriptor = descriptorOf(realm, name);
   if (typeof descriptor?.value !== 'function') return;

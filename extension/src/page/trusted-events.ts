@@ -1,6 +1,6 @@
 /**
- * What listeners of the site get to see of a replayed event. `isTrusted` is an own property that no script can set, so
- * a page that tests it gets a Proxy of the event. And listeners come behind the gate, wherever they were added.
+ * Wraps listeners of the site. They run after the event gate wherever they were added, and see a replayed event as a
+ * Proxy with `isTrusted: true`, because no script can set that property.
  */
 import type { EventGate } from './event-gate';
 import { apply, SafeWeakMap, type Realm } from './primordials';
@@ -9,17 +9,17 @@ import { shimGetter, shimMethod, shimSetter } from './shims';
 type Listener = ((this: unknown, event: Event) => unknown) | { handleEvent?: unknown };
 type Member = (...args: unknown[]) => unknown;
 
-/** Events that a page can learn of photos by. */
+/** Events that carry photos. */
 const TYPES = ['input', 'change', 'drop', 'paste'];
 const HANDLERS = TYPES.map((type) => `on${type}`);
 
 export class TrustedEvents {
   readonly #gate: EventGate;
   readonly #claims: () => boolean;
-  /** Proxies of replayed events, both ways. */
+  /** Event -> Proxy; `#raw` is the reverse. */
   readonly #shown = new SafeWeakMap<Event, Event>();
   readonly #raw = new SafeWeakMap<object, Event>();
-  /** Listener -> what is added in its place: the same one each time, so that the browser tells doubles and removes. */
+  /** Listener -> wrapper, always the same, so that duplicates and removals work. */
   readonly #wrapped = new SafeWeakMap<object, Member>();
   readonly #listeners = new SafeWeakMap<object, object>();
 
@@ -28,7 +28,7 @@ export class TrustedEvents {
     this.#claims = claims;
   }
 
-  /** The event as the site is to see it. */
+  /** The event as listeners of the site see it. */
   asTrusted<E extends Event | undefined>(event: E): E {
     if (event === undefined || !this.#gate.isReplay(event) || !this.#claims()) return event;
     let shown = this.#shown.get(event);
@@ -40,7 +40,7 @@ export class TrustedEvents {
     return shown as E;
   }
 
-  /** The event itself, for functions of the browser's that take no Proxy. */
+  /** The event behind a Proxy, for browser functions that reject Proxies. */
   rawEvent(value: unknown): unknown {
     return (typeof value === 'object' && value !== null ? this.#raw.get(value) : undefined) ?? value;
   }
@@ -55,7 +55,7 @@ export class TrustedEvents {
       if (takes(event)) return undefined;
       args[0] = shown(event);
       if (typeof listener === 'function') return apply(listener, this, args);
-      // As the standard says: looked up at each event, and called on the object.
+      // As the DOM standard requires: looked up for each event, called on the object.
       const { handleEvent } = listener;
       if (typeof handleEvent !== 'function') throw new TypeError("The listener's handleEvent is not a function.");
       return apply(handleEvent as Member, listener, args);
@@ -73,12 +73,12 @@ export class TrustedEvents {
   #unwrap = (listener: unknown): unknown =>
     (typeof listener === 'function' ? this.#listeners.get(listener) : undefined) ?? listener;
 
-  /** `added` hears of every listener for inputs, before it is there. */
+  /** `added` is called with the target before each listener is added. */
   install(realm: Realm, added: (target: EventTarget) => void): void {
     const target = realm.EventTarget.prototype;
     for (const name of ['addEventListener', 'removeEventListener']) {
       shimMethod<EventTarget>(target, name, (native, self, args) => {
-        // Only what is a string already: turning an object into one may be seen by the page, once is enough.
+        // Only strings: the page could observe a conversion of an object, which the browser does once itself.
         if (args.length < 2 || typeof args[0] !== 'string' || !TYPES.includes(args[0]))
           return apply(native, self, args);
         if (name === 'addEventListener') added(self);
@@ -101,8 +101,8 @@ export class TrustedEvents {
   }
 
   /**
-   * Handlers written as attributes (`onchange="..."`) were compiled by the browser, not set by a script: puts the
-   * wrapped function in their place, for the elements that a replay is about to pass.
+   * Wraps attribute handlers (`onchange="..."`) of the elements that a replay will pass. The browser compiled them, so
+   * they did not go through our setters.
    */
   wrapAttributes(path: readonly EventTarget[], type: string): void {
     const name = `on${type}`;
@@ -110,7 +110,7 @@ export class TrustedEvents {
       const element = path[index] as Element & Record<string, unknown>;
       if (typeof element.hasAttribute !== 'function' || !element.hasAttribute(name)) continue;
       const handler = element[name];
-      if (typeof handler === 'function') element[name] = handler; // through our own shims: wrapped
+      if (typeof handler === 'function') element[name] = handler; // our shim wraps it
     }
   }
 }
@@ -124,7 +124,7 @@ function trustedProxy(event: Event): Event {
       if (typeof value !== 'function' || key === 'constructor') return value;
       let member = members.get(value);
       if (member === undefined) {
-        // The browser's methods work on the event itself only.
+        // Browser methods reject Proxies as `this`.
         member = (...args) => apply(value as Member, target, args) as unknown;
         members.set(value, member);
       }

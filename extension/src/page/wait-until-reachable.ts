@@ -1,6 +1,7 @@
 /**
- * Our own overlay lies above the page and takes the focus while a photo is held. Sites look where a drop fell and where
- * the caret is, so a replay waits until the overlay is gone; not for long, as it may be the site's own doing.
+ * Waits until our overlay no longer covers the page. While a photo is held, the overlay covers the page and has the
+ * focus, but sites look at the place of a drop and at the caret, so a replay waits. The wait is short: the site itself
+ * may be what covers the place.
  */
 import { setTimer } from './primordials';
 

@@ -1,14 +1,14 @@
-/** For tests: an HTTP server of Node that speaks the shape of the server's API, and does what a test says. */
+/** For tests: an HTTP server with the paths of the real API and answers that a test can replace. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Receipt } from '../receipt';
 
 export const TOKEN = 'a-token-of-more-than-twenty-characters';
 export const CODE = 'ABCD-EFGH';
-/** Of a submission. */
+/** Idempotency key. */
 export const KEY = '0123456789abcdef0123456789abcdef';
 
-/** The least that is a JPEG by its first bytes. */
+/** Shortest bytes that are detected as JPEG. */
 export const JPEG = Uint8Array.of(0xff, 0xd8, 0xff, 0xe0, 1, 2, 3);
 export const PROTECTED = Uint8Array.of(0xff, 0xd8, 0xff, 0xe0, 9, 9, 9);
 
@@ -30,7 +30,7 @@ export const RECEIPT: Receipt = {
   seconds: {},
 };
 
-export interface SeenRequest {
+interface SeenRequest {
   method: string;
   path: string;
   query: string;
@@ -38,11 +38,11 @@ export interface SeenRequest {
   body: Buffer;
 }
 
-export type Handler = (seen: SeenRequest, respond: ServerResponse) => void;
+type Handler = (seen: SeenRequest, respond: ServerResponse) => void;
 
 export class FakeServer {
   readonly seen: SeenRequest[] = [];
-  /** "METHOD /path" -> what it does instead of the usual. */
+  /** "METHOD /path" -> handler that replaces the default answer. */
   readonly handlers = new Map<string, Handler>();
   private count = 0;
   private http: Server | null = null;
@@ -107,7 +107,7 @@ export function problem(respond: ServerResponse, status: number, name: string, d
   respond.writeHead(status).end(JSON.stringify({ type: `/problems/${name}`, title: '', status, detail }));
 }
 
-/** Numbered from 1; ends the stream unless `open`. */
+/** Sends events numbered from 1. Ends the stream unless `open`. */
 export function events(respond: ServerResponse, told: [string, object][], after = 0, open = false): void {
   respond.writeHead(200, { 'content-type': 'text/event-stream' });
   respond.write('retry: 1000\n\n');

@@ -1,9 +1,9 @@
-/** For tests: the browser's words, from the file that it would read, and receipts. */
+/** For tests: messages of _locales, and receipts. */
 import { fakeBrowser } from 'wxt/testing';
 import messages from '../../public/_locales/en/messages.json';
 import type { VersusRandom, Receipt } from '../receipt';
 
-/** Installs `browser.i18n.getMessage` as browsers do it. */
+/** Installs a `browser.i18n.getMessage` that reads _locales, as browsers do. */
 export function installMessages(): void {
   fakeBrowser.i18n.getMessage = ((key: string, values: string[] = []) => {
     const found = (messages as Record<string, { message: string }>)[key]?.message ?? '';
@@ -16,7 +16,7 @@ const pair = (protectedOne: number | null, random: number | null): VersusRandom 
   random,
 });
 
-/** As a server with two real encoders writes it. */
+/** Receipt of a server with two real encoders. */
 export function receiptWith(changes: Partial<Receipt> = {}): Receipt {
   return {
     recipe: 'balanced',

@@ -1,13 +1,15 @@
-/** Pictures drawn on canvases: an <img> of a data: or blob: URL is subject to the page's img-src, a canvas is not. */
+/**
+ * Pictures on canvases: the page's img-src policy applies to an <img> with a data: or blob: URL, but not to a canvas.
+ */
+import { unpackBlob } from '../blob-transfer';
 
-/** The bytes of a base64 data: URL, without `fetch` (which connect-src would govern). */
+/** Decodes a base64 data: URL without `fetch`, to which connect-src applies. */
 export function dataUrlToBlob(dataUrl: string): Blob {
   const [head = '', base64 = ''] = dataUrl.split(',', 2);
-  const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
-  return new Blob([bytes], { type: /^data:([^;,]*)/.exec(head)?.[1] ?? '' });
+  return unpackBlob({ base64, type: /^data:([^;,]*)/.exec(head)?.[1] ?? '' });
 }
 
-/** A canvas of the picture's own size, upright. Rejects where this browser cannot read the format. */
+/** A canvas of the picture's own size. Rejects if the browser cannot read the format. */
 export async function photoCanvas(picture: Blob): Promise<HTMLCanvasElement> {
   const bitmap = await createImageBitmap(picture);
   const canvas = document.createElement('canvas');
@@ -17,7 +19,7 @@ export async function photoCanvas(picture: Blob): Promise<HTMLCanvasElement> {
   return canvas;
 }
 
-/** Draws the middle square of a thumbnail; leaves the canvas empty where there is none. */
+/** Draws the middle square of a thumbnail; leaves the canvas empty if there is none. */
 export async function drawThumbnail(canvas: HTMLCanvasElement, dataUrl: string): Promise<void> {
   if (dataUrl === '') return;
   try {
@@ -27,6 +29,6 @@ export async function drawThumbnail(canvas: HTMLCanvasElement, dataUrl: string):
     canvas.getContext('2d')?.drawImage(bitmap, left, top, side, side, 0, 0, canvas.width, canvas.height);
     bitmap.close();
   } catch {
-    // an empty square, as for formats that the browser cannot draw
+    // stays empty, as for formats that the browser cannot draw
   }
 }

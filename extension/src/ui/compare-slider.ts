@@ -1,9 +1,9 @@
-/** Before and after in one frame, with a slider between them. */
+/** Before and after pictures with a slider between them. */
 import { el } from './dom';
 import { photoCanvas } from './canvas';
 import { text } from './i18n';
 
-/** Rejects where this browser cannot draw one of the two. */
+/** Compares two photos. Rejects if the browser cannot draw one of them. */
 export async function comparePhotos(before: Blob, after: Blob, name: string): Promise<HTMLElement> {
   const [left, right] = await Promise.all([photoCanvas(before), photoCanvas(after)]);
   return compareSlider(left, right, name);

@@ -1,6 +1,6 @@
-/** Elements without markup strings: they render where a page demands Trusted Types. */
+/** Creates elements without markup strings, so that they work on pages that require Trusted Types. */
 
-export type Child = Node | string | null | false;
+type Child = Node | string | null | false;
 
 type Listeners = { [Name in keyof HTMLElementEventMap as `on${Name}`]?: (event: HTMLElementEventMap[Name]) => void };
 type Attributes = Record<`aria-${string}` | `data-${string}`, string>;
@@ -10,7 +10,7 @@ type Properties<Tag extends keyof HTMLElementTagNameMap> = Partial<
   Listeners &
   Partial<Attributes>;
 
-/** An element with its properties (attributes, where they hold a hyphen), listeners (`onclick`) and children. */
+/** Creates an element. Names with a hyphen are attributes, `on...` are listeners, all others properties. */
 export function el<Tag extends keyof HTMLElementTagNameMap>(
   tag: Tag,
   properties: Properties<Tag> = {},
@@ -28,7 +28,7 @@ export function el<Tag extends keyof HTMLElementTagNameMap>(
 
 const SVG = 'http://www.w3.org/2000/svg';
 
-/** A drawing that says nothing of its own. `path`: of a 24 x 24 box, drawn in the colour of the text. */
+/** Decorative icon in the colour of the text. `path`: in a 24 x 24 box. */
 export function icon(path: string): SVGSVGElement {
   const svg = document.createElementNS(SVG, 'svg');
   for (const [name, value] of Object.entries({ viewBox: '0 0 24 24', class: 'icon', 'aria-hidden': 'true' })) {
@@ -48,7 +48,7 @@ export const ICONS = {
   info: 'M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18zM12 11v5.5M12 7.5v.4',
 } as const;
 
-/** Elements of a form need an id for their label. */
+/** Ids for labels of form elements. */
 let idCount = 0;
 export function uniqueId(): string {
   idCount += 1;

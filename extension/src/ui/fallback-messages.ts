@@ -1,6 +1,6 @@
 /**
- * Words that the overlay must be able to say after the extension was updated under a running page: the browser's own help
- * throws then ("Extension context invalidated"), and the person must still hear why nothing is sent. In English alone.
+ * English messages for the overlay after an update of the extension. In pages that were open before, the browser's i18n
+ * API then throws ("Extension context invalidated"), but the user must still be told why nothing is sent.
  */
 import {
   language,

@@ -1,4 +1,4 @@
-/** Times and sizes in words. */
+/** Formats durations, sizes and names. */
 import { formatNumber, text } from './i18n';
 
 /** "12 s", "1 min", "1 min 5 s". */
@@ -7,6 +7,11 @@ export function duration(seconds: number): string {
   const [minutes, rest] = [Math.floor(whole / 60), whole % 60];
   if (minutes === 0) return text('seconds', rest);
   return rest === 0 ? text('minutes_only', minutes) : text('minutes', minutes, rest);
+}
+
+/** Name of a photo; request bodies and clipboard items have none. */
+export function displayName(name: string): string {
+  return name === '' ? text('unnamed') : name;
 }
 
 /** "812 kB", "2.4 MB". */

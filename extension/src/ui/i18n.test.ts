@@ -4,7 +4,7 @@ import { fakeBrowser } from 'wxt/testing';
 import { beforeEach, expect, test } from 'vitest';
 import messages from '../../public/_locales/en/messages.json';
 import { installMessages } from '../testing/ui';
-import { plural, formatPercent, asSentence, text } from './i18n';
+import { plural, formatPercent, text } from './i18n';
 
 beforeEach(installMessages);
 
@@ -47,12 +47,4 @@ test('after an update of the extension, the overlay can still be read', () => {
   };
   expect(text('overlay_failed_lead', 'x.com')).toContain('x.com has got nothing');
   expect(text('see_how')).toBe('');
-});
-
-test('sentences begin large and end with one full stop', () => {
-  expect([asSentence('the file is empty'), asSentence('Stop!'), asSentence('')]).toEqual([
-    'The file is empty.',
-    'Stop!',
-    '',
-  ]);
 });

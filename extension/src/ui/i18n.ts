@@ -1,14 +1,14 @@
-/** Words for the person, from public/_locales: every key is checked by the type checker, and a test finds unused ones. */
+/** Messages of public/_locales. Keys are type-checked; a test finds unused ones. */
 import { browser } from 'wxt/browser';
 import type messages from '../../public/_locales/en/messages.json';
 import { FALLBACK_MESSAGES } from './fallback-messages';
 
 export type MessageKey = keyof typeof messages;
 
-/** The words of a key, with $1, $2, ... filled in. */
+/** Message of a key, with $1, $2, ... filled in. */
 export function text(key: MessageKey, ...values: (string | number)[]): string {
   try {
-    // WXT types this name by name, which no variable key fits.
+    // WXT types each key by itself, which does not fit a variable key.
     const say = browser.i18n.getMessage as (name: string, values: string[]) => string;
     return say(key, values.map(String));
   } catch {
@@ -17,7 +17,7 @@ export function text(key: MessageKey, ...values: (string | number)[]): string {
   }
 }
 
-/** The words for one, or for another number; the number is $1. */
+/** Singular or plural message. The number is $1. */
 export function plural(many: number, one: MessageKey, other: MessageKey, ...values: (string | number)[]): string {
   return text(pluralRules().select(many) === 'one' ? one : other, many, ...values);
 }
@@ -30,14 +30,9 @@ export function formatPercent(share: number): string {
   return text('percent', formatNumber(share * 100, 0));
 }
 
-/** Of the words, which is not always that of the browser. */
+/** Language of the messages, which may differ from that of the browser. */
 export function language(): string {
   return text('language') || 'en';
-}
-
-export function asSentence(words: string): string {
-  const began = words.charAt(0).toUpperCase() + words.slice(1);
-  return began === '' || /[.!?]$/.test(began) ? began : `${began}.`;
 }
 
 function pluralRules(): Intl.PluralRules {

@@ -1,4 +1,4 @@
-/** A photo that one of our own pages protects: progress, then before and after and the receipt, or what went wrong. */
+/** A photo that an extension page protects: progress, then previews and receipt, or the problem. */
 import type { PhotoStage, PhotoView } from '../messages';
 import { protect } from '../protect';
 import type { Receipt } from '../receipt';
@@ -15,11 +15,11 @@ export class JobCard {
   constructor(
     private readonly photo: Blob,
     private readonly name: string,
-    /** Drawn above the receipt once there is one. */
+    /** Returns an element to show above the receipt. */
     private readonly finish: (file: Blob) => HTMLElement | null = () => null,
   ) {}
 
-  /** Whether it ended well. */
+  /** Protects the photo. Returns whether that succeeded. */
   async run(): Promise<boolean> {
     const stopped = new AbortController();
     const leave = (): void => stopped.abort();

@@ -1,11 +1,11 @@
-/** What the extension's own pages have in common. */
+/** Layout shared by the extension's pages. */
 import './page.css';
 import type { Problem } from '../messages';
 import { el } from './dom';
 import { problemHelp, problemTitle } from './problem-text';
 import { type MessageKey, language, text } from './i18n';
 
-/** The page's <main>, with its title set and its language told. */
+/** Sets title and language of the page. Returns its <main>. */
 export function setUpPage(title: MessageKey): HTMLElement {
   document.documentElement.lang = language();
   document.title = text('page_title', text(title));
@@ -29,7 +29,7 @@ export function problemNotice(problem: Problem): HTMLElement {
   return el('div', { className: 'notice bad', role: 'alert' }, words, ' ', problemHelp(problem).join(' '));
 }
 
-/** A checkbox that looks like, and is told as, a switch. */
+/** A checkbox that looks and is announced as a switch. */
 export function toggleSwitch(words: string, on: boolean, turned: (on: boolean) => void): HTMLLabelElement {
   const box = el('input', { type: 'checkbox', role: 'switch', checked: on });
   box.addEventListener('change', () => turned(box.checked));

@@ -1,11 +1,11 @@
-/** The link that the server's terminal shows, as a person pastes it. */
+/** The pairing link that the server prints in its terminal. */
 
-export interface PairingLink {
+interface PairingLink {
   address: string;
   code: string;
 }
 
-/** "http://127.0.0.1:8765/#code=ABCD-EFGH" -> its parts; null for anything else. */
+/** "http://127.0.0.1:8765/#code=ABCD-EFGH" -> address and code; null for anything else. */
 export function parsePairingLink(pasted: string): PairingLink | null {
   try {
     const { origin, protocol, hash } = new URL(pasted.trim());

@@ -1,4 +1,4 @@
-/** Names of the server's presets: brands, said alike in every language. */
+/** Display names of presets. Brands are not translated. */
 import { text } from './i18n';
 
 const BRANDS: Record<string, string> = {

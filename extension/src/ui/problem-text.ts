@@ -1,10 +1,11 @@
-/** What went wrong, in words for the person: what it is, what the server said, what helps. */
+/** Text for problems: a title, the server's own sentence, and what the user can do. */
+import { asSentence } from '../as-sentence';
 import type { Problem } from '../messages';
-import { type MessageKey, plural, asSentence, text } from './i18n';
+import { type MessageKey, plural, text } from './i18n';
 
 interface ProblemKeys {
   title: MessageKey;
-  /** What the person can do. */
+  /** What the user can do. */
   help: MessageKey;
 }
 
@@ -21,14 +22,14 @@ const PROBLEM_KEYS: Record<Problem['code'], ProblemKeys> = {
   internal: { title: 'problem_internal', help: 'help_internal' },
 };
 
-/** Where the reason is plain, the extension's own words say it better than a technical sentence would. */
+/** Problems whose title says enough, so that the technical detail is left out. */
 const WITHOUT_DETAIL = new Set<Problem['code']>(['unpaired', 'unreachable', 'unauthorised', 'gone', 'reload']);
 
 export function problemTitle(problem: Problem): string {
   return text(PROBLEM_KEYS[problem.code].title);
 }
 
-/** Sentences below the title: the server's own, then what helps. */
+/** Sentences below the title: the detail, then what the user can do. */
 export function problemHelp(problem: Problem): string[] {
   const { code, detail, retryAfter } = problem;
   const help =
@@ -40,7 +41,7 @@ export function problemHelp(problem: Problem): string[] {
   return code === 'too-large' ? [said] : [said, help];
 }
 
-/** Whether the same attempt can end otherwise. */
+/** Whether a retry can succeed. */
 export function mayRetry(problem: Problem): boolean {
   return problem.code !== 'reload' && problem.code !== 'too-large';
 }

@@ -1,16 +1,16 @@
-/** A receipt in plain words: the SDK's tables (`anti_i2v.report`, a test holds them equal), shortened for the browser. */
+/** Text for a receipt. The tables equal those of the SDK, which a test checks. */
 import type { Effect, Measure, VersusRandom, Receipt, Survival } from '../receipt';
 import { presetName } from './preset-names';
 import { type MessageKey, plural, formatNumber, formatPercent, text } from './i18n';
 
-/** How much beyond the random change counts as more; below 0: lower is more damage. */
+/** Margin over the random perturbation that counts as more. Negative: lower is more damage. */
 export const MARGINS: Record<Measure, number> = {
   shift: 0.02,
   decodedPsnr: -0.5,
   decodedLpips: 0.01,
   decodedIdentity: -0.02,
 };
-/** Identity that photos of one person have at least. */
+/** Lowest identity similarity of photos of one person. */
 export const SAME_PERSON = 0.68;
 
 export const MEASURES: { field: Measure; title: MessageKey; meaning: MessageKey; decimals: number }[] = [
@@ -20,7 +20,7 @@ export const MEASURES: { field: Measure; title: MessageKey; meaning: MessageKey;
   { field: 'decodedIdentity', title: 'measure_identity', meaning: 'meaning_identity', decimals: 3 },
 ];
 
-/** [upper end, words]. */
+/** [upper bound, message]. */
 export const RELIEF: [number, MessageKey][] = [
   [0.4, 'relief_1'],
   [0.8, 'relief_2'],
@@ -35,19 +35,19 @@ export const DELTA_E: [number, MessageKey][] = [
   [Infinity, 'colour_4'],
 ];
 
-export interface Fact {
+interface Fact {
   title: string;
   sentences: string[];
 }
 
-/** Whether the protection did more than the random change, by the measure's margin. */
+/** Whether the protection beats the random perturbation by the measure's margin. */
 export function beatsRandom(field: Measure, pair: VersusRandom): boolean {
   const margin = MARGINS[field];
   const difference = (pair.protected ?? Infinity) - (pair.random ?? Infinity);
   return margin > 0 ? difference > margin : difference < margin;
 }
 
-/** Half of the checks or fewer beat the random change (or there were none): it must not be called protected. */
+/** Whether at most half of the checks beat the random perturbation: the photo must not be called protected. */
 export function isWeak(receipt: Receipt): boolean {
   return receipt.beatsRandom * 2 <= receipt.checks;
 }
@@ -64,7 +64,7 @@ export function shortHeadline({ beatsRandom, checks }: Receipt): string {
   return checks === 0 ? text('checks_none') : plural(checks, 'checks_one', 'checks_other', beatsRandom);
 }
 
-/** What must be read before anything else. */
+/** Warnings to show first. */
 export function warnings(receipt: Receipt): string[] {
   const faces = receipt.effects.flatMap((effect) => effect.decodedIdentity?.protected ?? []);
   const same = faces.length > 0 && Math.min(...faces) >= SAME_PERSON;
@@ -109,12 +109,12 @@ function encoderText(effect: Effect): string {
   return text('encoder_some', effect.surrogate, moved, random, won, made.length);
 }
 
-/** Of the encoding; null: as far as it goes. */
+/** null: infinite. */
 export function share(value: number | null): string {
   return value === null ? text('share_all') : formatPercent(value);
 }
 
-/** The shift that is left after a change. */
+/** Latent shift that remains after a change. */
 export function shiftAfter(receipt: Receipt, row: Survival): VersusRandom | null {
   const before = receipt.effects.find((effect) => effect.surrogate === row.surrogate)?.shift;
   if (before === undefined) return null;

@@ -1,8 +1,9 @@
-/** The receipt as elements: the count, what it means, every number. */
+/** Receipt as elements: the headline, its meaning, the facts, and tables of all numbers. */
+import { asSentence } from '../as-sentence';
 import type { Measure, VersusRandom, Receipt } from '../receipt';
 import { el } from './dom';
 import { duration } from './format';
-import { formatNumber, asSentence, text } from './i18n';
+import { formatNumber, text } from './i18n';
 import {
   MEASURES,
   changeName,

@@ -1,4 +1,4 @@
-/** The paired server: how it stands, pairing in one step, unpairing. */
+/** State of the paired server, with pairing and unpairing. */
 import { sendRequest } from '../send-request';
 import type { ServerState } from '../messages';
 import { el, uniqueId } from './dom';
@@ -6,13 +6,11 @@ import { parsePairingLink } from './pairing-link';
 import { problemHelp, problemTitle } from './problem-text';
 import { text } from './i18n';
 
-const LOCAL_SERVER = 'http://127.0.0.1:8765';
-
-/** `changed`: after pairing and unpairing, and once at first. */
+/** `changed` is called at first, and after pairing and unpairing. */
 export async function serverCard(changed: (state: ServerState) => void): Promise<HTMLElement> {
   const card = el('div', { className: 'stack' });
   const draw = (state: ServerState): void => {
-    card.replaceChildren(state.paired ? pairedView(state, draw) : pairingForm(state.address || LOCAL_SERVER, draw));
+    card.replaceChildren(state.paired ? pairedView(state, draw) : pairingForm(state.address, draw));
     changed(state);
   };
   const reply = await sendRequest('server', {});
@@ -21,7 +19,7 @@ export async function serverCard(changed: (state: ServerState) => void): Promise
   return card;
 }
 
-/** "Ready on CPU" or what is wrong; with a dot that is not the only sign. */
+/** "Your server is ready (CPU)", or the problem. */
 export function serverLine({ problem, provider }: ServerState): HTMLElement {
   const words = problem === null ? text('server_ready', provider.split(' ')[0] ?? '') : problemTitle(problem);
   return el('p', { className: problem === null ? 'server good' : 'server bad' }, words);
@@ -105,7 +103,7 @@ function pairingForm(known: string, draw: (state: ServerState) => void): HTMLEle
     }
     problem.textContent = `${problemTitle(reply.problem)}. ${reply.problem.detail}`;
     if (reply.problem.code === 'refused' || reply.problem.code === 'unauthorised') {
-      problem.textContent = reply.problem.detail; // of the code or the address: the server says it best
+      problem.textContent = reply.problem.detail; // about the code or the address: the server's sentence says enough
     }
     code.focus();
   };

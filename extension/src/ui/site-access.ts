@@ -1,15 +1,16 @@
-/** Firefox lets a person install without access to sites: without it, nothing is protected. */
+/** Notice for Firefox, which can install the extension without access to sites. Nothing is protected then. */
 import { browser } from 'wxt/browser';
 import { el } from './dom';
 import { text } from './i18n';
 
 const ALL = { origins: ['<all_urls>'] };
 
-/** A notice with a button, or null where access is given. */
+/** A notice with a button, or null if access is granted. */
 export async function accessNotice(): Promise<HTMLElement | null> {
   if (await browser.permissions.contains(ALL)) return null;
   const allow = async (): Promise<void> => {
-    if (await browser.permissions.request(ALL)) notice.remove(); // asked first: only within the click it may
+    // Browsers allow the request only within the click: nothing may be awaited before it.
+    if (await browser.permissions.request(ALL)) notice.remove();
   };
   const button = el('button', { type: 'button', className: 'main', onclick: () => void allow() }, text('access_allow'));
   const notice = el(

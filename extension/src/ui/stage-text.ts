@@ -1,11 +1,11 @@
-/** What is said of a held photo: its stage, how far it is, how long it takes. Unknown is said as unknown. */
+/** Text for a held photo: stage, progress and time. What is not known is shown as unknown. */
 import type { PhotoView } from '../messages';
 import { duration } from './format';
 import { plural, text } from './i18n';
 import { isWeak, shortHeadline } from './receipt-text';
 
-/** How far: a share of 1, 'unknown' while it runs uncounted, null where nothing runs. */
-export type Progress = number | 'unknown' | null;
+/** A share of 1; 'unknown' while steps are not counted; null if nothing runs. */
+type Progress = number | 'unknown' | null;
 
 export function isRunning({ stage }: PhotoView): boolean {
   return stage.at === 'sending' || stage.at === 'queued' || stage.at === 'running' || stage.at === 'fetching';
@@ -36,12 +36,12 @@ export function stageText({ stage }: PhotoView): string {
 export function progressOf(photo: PhotoView): Progress {
   if (!isRunning(photo)) return null;
   const { stage } = photo;
-  // Measuring tells nothing of itself: the bar moves without a value then.
+  // Measuring reports no progress.
   if (stage.at === 'running' && stage.steps !== null && stage.step < stage.steps) return stage.step / stage.steps;
   return 'unknown';
 }
 
-/** "12 s so far, at most 48 s left"; "" where nothing runs. `now`: milliseconds since the epoch. */
+/** "12 s so far, at most 48 s left"; "" if nothing runs. `now`: milliseconds since the epoch. */
 export function timeText(photo: PhotoView, now: number): string {
   if (!isRunning(photo)) return '';
   const elapsed = Math.max(0, (now - photo.since) / 1000);

@@ -1,13 +1,13 @@
-/** "See how": before and after and the receipt of photos that were protected, all of them in one list. */
+/** Dialog behind "See how": before and after previews and receipts of protected photos. */
 import type { PhotoStage, PhotoView } from '../../messages';
 import { comparePhotos } from '../../ui/compare-slider';
 import { ICONS, el, uniqueId, icon } from '../../ui/dom';
 import { dataUrlToBlob, drawThumbnail } from '../../ui/canvas';
 import { receiptView } from '../../ui/receipt-view';
+import { displayName } from '../../ui/format';
 import { plural, text } from '../../ui/i18n';
 import { shortHeadline } from '../../ui/receipt-text';
 import type { OverlayHost } from './overlay-host';
-import { displayName } from './photo-row';
 
 type Done = Extract<PhotoStage, { at: 'done' }>;
 export interface DonePhoto extends PhotoView {
@@ -44,17 +44,17 @@ export function showDetails(host: OverlayHost, photos: DonePhoto[]): void {
     close();
   });
   dialog.addEventListener('click', (event) => {
-    if (event.target === dialog) close(); // its backdrop
+    if (event.target === dialog) close(); // the backdrop
   });
   host.open(dialog, 'modal');
   title.focus();
 }
 
-/** A photo of several: its pictures are drawn when it is unfolded. */
+/** Collapsed details of one of several photos: previews are drawn when it is opened. */
 function collapsedDetails(photo: DonePhoto): HTMLElement {
   const thumb = el('canvas', { className: 'thumbnail', width: 112, height: 112, 'aria-hidden': 'true' });
   void drawThumbnail(thumb, photo.thumbnail);
-  const name = el('span', {}, displayName(photo), el('small', {}, shortHeadline(photo.stage.receipt)));
+  const name = el('span', {}, displayName(photo.name), el('small', {}, shortHeadline(photo.stage.receipt)));
   const fold = el('details', { className: 'collapsible' }, el('summary', {}, thumb, name));
   fold.addEventListener('toggle', () => {
     if (fold.open && fold.children.length === 1) fold.append(photoDetails(photo));
@@ -72,9 +72,9 @@ function photoDetails(photo: DonePhoto): HTMLElement {
     (compare) => pictures.replaceChildren(compare, el('p', { className: 'secondary' }, text('compare_small'))),
     () => pictures.replaceChildren(cannot()),
   );
-  return el('div', { className: 'body' }, pictures, receiptView(receipt, displayName(photo)));
+  return el('div', { className: 'body' }, pictures, receiptView(receipt, displayName(photo.name)));
 }
 
 async function compareDrawn(before: string, after: string, photo: PhotoView): Promise<HTMLElement> {
-  return comparePhotos(dataUrlToBlob(before), dataUrlToBlob(after), displayName(photo));
+  return comparePhotos(dataUrlToBlob(before), dataUrlToBlob(after), displayName(photo.name));
 }

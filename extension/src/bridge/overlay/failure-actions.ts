@@ -1,22 +1,22 @@
-/** What becomes of photos that could not be protected. The original needs a second, deliberate click. */
+/** Buttons for photos that could not be protected. Sending the original takes a second, deliberate click. */
 import { el } from '../../ui/dom';
 import { plural, text } from '../../ui/i18n';
 
-export type ChooseAction = (choice: 'retry' | 'nothing' | 'original') => void;
+type ChooseAction = (choice: 'retry' | 'nothing' | 'original') => void;
 
-/** Milliseconds in which a second click is taken for the end of a double click. */
+/** Milliseconds in which a second click counts as part of a double click and is ignored. */
 export const CONFIRM_DELAY = 700;
 
 interface FailureActionsOptions {
-  /** How many photos it is about. */
+  /** Number of photos. */
   photos: number;
   retry: boolean;
-  /** Their name, for those who do not see what the buttons stand beside. */
+  /** Name of the photos, for screen readers. */
   name: string;
   choose: ChooseAction;
 }
 
-/** Only the person decides: a script of the page can send events, but not trusted ones. */
+/** Ignores untrusted events: scripts of the page must not decide for the user. */
 export function ifTrusted(act: (event: Event) => void): (event: Event) => void {
   return (event) => {
     if (event.isTrusted) act(event);

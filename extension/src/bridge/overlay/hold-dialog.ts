@@ -1,11 +1,12 @@
-/** The dialog while photos are held: every photo of every hold in one list, progress, and what can be decided. */
+/** Dialog while photos are held: all photos of all holds, their progress, and the user's choices. */
 import type { Decision, HoldView, PhotoView, Problem } from '../../messages';
 import { ICONS, el, uniqueId, icon } from '../../ui/dom';
 import { mayRetry, problemHelp, problemTitle } from '../../ui/problem-text';
 import { plural, text } from '../../ui/i18n';
 import { ifTrusted, failureActions } from './failure-actions';
 import type { OverlayHost } from './overlay-host';
-import { PhotoRow, displayName } from './photo-row';
+import { displayName } from '../../ui/format';
+import { PhotoRow } from './photo-row';
 import { isRunning, stageText } from '../../ui/stage-text';
 
 export interface ShownHold {
@@ -13,7 +14,7 @@ export interface ShownHold {
   frame: number;
 }
 type Decide = (decision: Decision, frame: number) => void;
-/** A photo, and where decisions about it go. */
+/** A photo, and the frame that its decisions go to. */
 interface Item {
   photo: PhotoView;
   hold: string;
@@ -63,13 +64,13 @@ export class HoldDialog {
       event.preventDefault();
       this.toggleStopQuestion();
     });
-    // A browser may close it over all objections: photos are still held, so it comes back.
+    // Browsers may force a dialog to close. Photos are still held, so it is opened again.
     this.dialog.addEventListener('close', () => {
       if (!this.dialog.open && this.host.has(this.dialog)) this.host.open(this.dialog, 'modal');
     });
   }
 
-  /** Draws what is held now; closes where that is nothing. */
+  /** Draws the current holds; closes the dialog if there are none. */
   update(held: ShownHold[]): void {
     this.items = held.flatMap(({ view, frame }) => view.photos.map((photo) => ({ photo, hold: view.hold, frame })));
     if (this.items.length === 0) {
@@ -90,7 +91,7 @@ export class HoldDialog {
       return;
     }
     this.host.open(this.dialog, 'modal');
-    this.title.focus(); // not on a button: a key that is still down must decide nothing
+    this.title.focus(); // not a button: a key that is still pressed must not decide anything
     this.clock = window.setInterval(() => this.tick(), 1000);
   }
 
@@ -146,7 +147,7 @@ export class HoldDialog {
     }
   }
 
-  /** Failed photos, those with the same problem together. */
+  /** Failed photos, grouped by problem. */
   private failureGroups(): { problem: Problem; items: Item[] }[] {
     const groups = new Map<string, { problem: Problem; items: Item[] }>();
     for (const item of this.items) {
@@ -206,7 +207,7 @@ export class HoldDialog {
     );
   }
 
-  /** Escape asks: it is too easily pressed to throw photos away, and too expected to do nothing. */
+  /** Escape asks for confirmation: it is pressed too easily to discard photos, and users expect it to do something. */
   private drawStopQuestion(): void {
     const stop = ifTrusted(() => this.choose(this.undecided(), 'nothing'));
     const stay = el('button', { type: 'button', onclick: () => this.toggleStopQuestion() }, text('stop_back'));
@@ -223,7 +224,7 @@ export class HoldDialog {
     if (!this.confirmingStop) this.refocus();
   }
 
-  /** Where what was focused is gone: to the first thing that helps, which is never the original. */
+  /** Moves the focus if it was lost: to the first action, which is never the original. */
   private refocus(): void {
     const focused = this.host.focused;
     const lost = focused === null || focused === this.dialog || !focused.checkVisibility();
@@ -243,7 +244,7 @@ export class HoldDialog {
     this.drawFooter();
   }
 
-  /** Tells stages to those who do not see them; not every step of one. */
+  /** Announces new stages to screen readers, but not every step. */
   private announce(): void {
     const news: string[] = [];
     for (const item of this.items) {
@@ -251,7 +252,7 @@ export class HoldDialog {
       const { at } = item.photo.stage;
       if (this.announced.get(key) === at) continue;
       this.announced.set(key, at);
-      news.push(text('live', displayName(item.photo), stageText(item.photo)));
+      news.push(text('live', displayName(item.photo.name), stageText(item.photo)));
     }
     if (news.length > 0) this.live.textContent = news.join(' ');
   }
@@ -261,7 +262,7 @@ function keyOf({ frame, hold, photo }: Item): string {
   return `${frame} ${hold} ${photo.id}`;
 }
 
-/** Only where it changed: screen readers read again what is written again. */
+/** Writes only changed text: screen readers repeat whatever is written. */
 function setText(element: HTMLElement, words: string): void {
   if (element.textContent !== words) element.textContent = words;
 }

@@ -1,4 +1,4 @@
-/** What the person sees of held photos, in the top frame of a tab. */
+/** Overlay in the top frame of a tab: the dialog for held photos, toasts, and details of protected photos. */
 import type { Decision, HoldView, Notice } from '../../messages';
 import { type MessageKey, plural, text } from '../../ui/i18n';
 import { isWeak } from '../../ui/receipt-text';
@@ -8,9 +8,9 @@ import { OverlayHost } from './overlay-host';
 import { type ToastMessage, Toasts } from './toasts';
 
 export interface Overlay {
-  /** Draws how a hold stands. `frame`: where decisions about it go. */
+  /** Draws the state of a hold. `frame`: the frame that decisions go to. */
   show(view: HoldView, frame: number): void;
-  /** The hold is over, or its frame is gone. What was protected can still be looked at. */
+  /** The hold is over, or its frame is gone. Protected photos can still be viewed. */
   remove(hold: string): void;
 }
 
@@ -24,7 +24,7 @@ const NOTICES: Record<Notice, { tone: ToastMessage['tone']; words: MessageKey; m
 export function createOverlay(decide: (decision: Decision, frame: number) => void): Overlay {
   const held = new Map<string, ShownHold>();
   const ended = new Set<string>();
-  let parts: OverlayParts | null = null; // most pages never need one
+  let parts: OverlayParts | null = null; // created on first use: most pages never need it
 
   return {
     show(view, frame) {
@@ -51,7 +51,7 @@ class OverlayParts {
   readonly holding: HoldDialog;
   private readonly host = new OverlayHost();
   private readonly toasts = new Toasts(this.host);
-  /** Protected since the toast came up. */
+  /** Photos protected since the toast appeared. */
   private done: DonePhoto[] = [];
 
   constructor(decide: (decision: Decision, frame: number) => void) {
@@ -63,7 +63,7 @@ class OverlayParts {
     this.toasts.show(`notice ${notice}`, { ...how, words: text(words), more: text(more, view.site) });
   }
 
-  /** The verdict is given: what became of the photos, in one short word each. */
+  /** Shows the outcome of a hold as toasts. */
   showOutcome(view: HoldView): void {
     const done = view.photos.filter(isDone);
     const original = view.photos.filter(({ stage }) => stage.at === 'original').length;

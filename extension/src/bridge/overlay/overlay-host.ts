@@ -1,16 +1,16 @@
 /**
- * The element that carries the overlay in a page that did not ask for it: out of reach of its scripts (closed shadow
- * root) and of its styles (`all: initial`), put back where the page removes it, raised where the page covers it.
+ * Host element of the overlay in a page. A closed shadow root keeps the page's scripts out, `all: initial` its styles.
+ * The host is restored if the page removes it and raised if the page covers it.
  */
 import css from './overlay.css?inline';
 
-/** Events of the overlay are none of the page's business: its shortcuts and "click outside" must not see them. */
+/** Events that stay in the overlay: shortcuts and "click outside" handlers of the page must not see them. */
 const CONTAINED_EVENTS = [
   ...['click', 'dblclick', 'auxclick', 'contextmenu', 'mousedown', 'mouseup', 'pointerdown', 'pointerup', 'wheel'],
   ...['keydown', 'keyup', 'keypress', 'beforeinput', 'input', 'change', 'focusin', 'focusout', 'copy', 'paste'],
   ...['touchstart', 'touchend', 'drop', 'dragover', 'cancel', 'close', 'toggle'],
 ];
-/** Milliseconds between two tries, so that a page that fights back costs nothing. */
+/** Milliseconds between two restores, so that a page that keeps removing the host costs little. */
 const RESTORE_DELAY = 300;
 
 export class OverlayHost {
@@ -52,7 +52,7 @@ export class OverlayHost {
     return this.root.activeElement;
   }
 
-  /** Puts a dialog back on top where something of the page's lies over its middle. */
+  /** Puts a dialog back on top if an element of the page covers its centre. */
   raise(layer: HTMLElement): void {
     if (this.layers.get(layer) !== 'modal' || !this.element.isConnected) return;
     const box = layer.getBoundingClientRect();
@@ -111,7 +111,7 @@ function applyStyles(root: ShadowRoot): void {
     sheet.replaceSync(css);
     root.adoptedStyleSheets = [sheet];
   } catch {
-    // Firefox denied content scripts adopted sheets for long; it lets their <style> elements pass the page's policy.
+    // Older Firefox versions deny adopted style sheets to content scripts, but exempt their <style> elements from CSP.
     const style = document.createElement('style');
     style.textContent = css;
     root.append(style);

@@ -1,9 +1,9 @@
-/** One held photo in the list. It is kept over updates, so that the focus stays where it is. */
+/** One held photo in the list. Updates reuse the row so that it keeps the focus. */
 import type { Decision, PhotoView } from '../../messages';
 import { el, uniqueId } from '../../ui/dom';
 import { drawThumbnail } from '../../ui/canvas';
 import { problemHelp, problemTitle, mayRetry } from '../../ui/problem-text';
-import { fileSize } from '../../ui/format';
+import { displayName, fileSize } from '../../ui/format';
 import { text } from '../../ui/i18n';
 import { isWeak } from '../../ui/receipt-text';
 import { ifTrusted, failureActions } from './failure-actions';
@@ -26,7 +26,7 @@ export class PhotoRow {
     private readonly decide: (choice: Decision['choice']) => void,
   ) {
     const id = uniqueId();
-    this.name = displayName(photo);
+    this.name = displayName(photo.name);
     this.bar = el('progress', { max: 1, 'aria-label': text('progress_label', this.name) });
     this.cancel = el(
       'button',
@@ -46,7 +46,7 @@ export class PhotoRow {
     );
   }
 
-  /** `alone`: the only photo, whose cancel button the footer has. `together`: its choices are offered with others'. */
+  /** `alone`: the only photo; the footer has its cancel button. `together`: its group has the actions. */
   update(photo: PhotoView, { alone, together }: { alone: boolean; together: boolean }): void {
     this.photo = photo;
     this.updateThumbnail(photo.thumbnail);
@@ -61,7 +61,7 @@ export class PhotoRow {
     this.tick();
   }
 
-  /** It may come after the photo. */
+  /** The thumbnail may arrive after the photo. */
   private updateThumbnail(thumbnail: string): void {
     if (thumbnail === this.drawnThumbnail) return;
     this.drawnThumbnail = thumbnail;
@@ -74,7 +74,7 @@ export class PhotoRow {
     this.time.textContent = timeText(this.photo, Date.now());
   }
 
-  /** Draws the problem once: what the person is about to click must not be drawn anew under the hand. */
+  /** Draws a problem once: a button must not be replaced while the user is about to click it. */
   private updateProblem(together: boolean): void {
     const { stage } = this.photo;
     const state = stage.at === 'failed' && !together ? JSON.stringify(stage.problem) : '';
@@ -89,8 +89,4 @@ export class PhotoRow {
     const help = problemHelp(problem).map((words) => el('p', { className: 'secondary' }, words));
     this.problemArea.replaceChildren(...help, failureActions(choice));
   }
-}
-
-export function displayName(photo: PhotoView): string {
-  return photo.name === '' ? text('unnamed') : photo.name;
 }

@@ -1,19 +1,19 @@
-/** A short word in a corner that is in nobody's way: it leaves by itself, but never from under a hand or the focus. */
+/** Toasts in a corner of the page. They close after a while, but not while hovered or focused. */
 import { ICONS, el, icon } from '../../ui/dom';
 import { text } from '../../ui/i18n';
 import type { OverlayHost } from './overlay-host';
 
-/** Seconds that it stays. */
+/** Seconds that a toast stays. */
 const SHOW_SECONDS = 12;
 
 export interface ToastMessage {
   tone: 'good' | 'warn' | 'info';
   words: string;
-  /** Further words, smaller. */
+  /** Smaller text below. */
   more?: string;
-  /** A button that opens more of it. */
+  /** A button below the text. */
   action?: { words: string; act: () => void };
-  /** It stays until it is dismissed. */
+  /** Whether the toast stays until dismissed. */
   sticky?: boolean;
 }
 
@@ -29,7 +29,7 @@ export class Toasts {
     this.box.append(this.live);
   }
 
-  /** `key`: what it is about; the same again replaces it. */
+  /** Shows a toast. One with the same `key` is replaced. */
   show(key: string, message: ToastMessage): void {
     this.remove(key);
     const close = el(
@@ -52,7 +52,7 @@ export class Toasts {
       this.clock = window.setInterval(() => this.tick(), 1000);
     }
     this.shown.set(key, { element, left: SHOW_SECONDS, stays: message.sticky ?? false });
-    this.live.append(element); // after the region is there: only then is it read out
+    this.live.append(element); // only after the live region is in the page: otherwise screen readers skip it
   }
 
   has(key: string): boolean {

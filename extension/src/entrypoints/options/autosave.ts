@@ -1,10 +1,10 @@
-/** Saves at once what was changed, and says beside the heading that it did, or why not. */
+/** Saves changed settings immediately, and shows the result beside the heading of their section. */
 import { sendRequest } from '../../send-request';
 import type { Settings } from '../../settings';
 import { el } from '../../ui/dom';
 import { text } from '../../ui/i18n';
 
-/** Milliseconds that "Saved" stays. */
+/** Milliseconds that "Saved" is shown. */
 const SAVED_DURATION = 4000;
 
 export class Autosave {

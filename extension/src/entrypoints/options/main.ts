@@ -1,4 +1,4 @@
-/** The options: everything saves itself, and says so. */
+/** Options page. Every change is saved immediately. */
 import { sendRequest } from '../../send-request';
 import type { Choices } from '../../messages';
 import type { OtherImagePolicy, Settings } from '../../settings';

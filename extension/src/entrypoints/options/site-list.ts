@@ -1,4 +1,4 @@
-/** A list of sites that the person adds to and takes from. */
+/** An editable list of sites. */
 import type { Settings } from '../../settings';
 import { parseHost } from '../../sites';
 import { el, uniqueId } from '../../ui/dom';
@@ -41,7 +41,7 @@ export function siteList(
   return saver.section(text(words.title), el('p', { className: 'secondary' }, text(words.why)), list, form);
 }
 
-/** A field for a site, with its error beside it. `more`: a further field before the button. */
+/** Form that adds a site. `more`: a further field before the button. */
 export function addForm(add: (host: string) => Promise<void>, more?: HTMLElement): HTMLFormElement {
   const [id, problemId] = [uniqueId(), uniqueId()];
   const input = el('input', {

@@ -1,4 +1,4 @@
-/** Which preset of the server a site's photos get. */
+/** Table of sites and their presets. */
 import type { Choices } from '../../messages';
 import type { Settings } from '../../settings';
 import { BUILT_IN_SITES, sitePresets } from '../../sites';
@@ -10,7 +10,7 @@ import type { Autosave } from './autosave';
 
 type Presets = Settings['presets'];
 
-/** `known`: the server's presets, empty while it does not answer. */
+/** `known`: the server's presets; empty if it does not answer. */
 export function sitesTable(settings: Settings, known: Choices['presets'], saver: Autosave): HTMLElement {
   let changed: Presets = settings.presets;
   const names = [...new Set([...known.map(({ name }) => name), ...Object.values(BUILT_IN_SITES)])];

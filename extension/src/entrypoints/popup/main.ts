@@ -1,10 +1,11 @@
-/** The popup: whether photos of this tab are protected, what became of the last ones, and how the server stands. */
+/** Popup: whether photos of this tab are protected, outcomes of the latest ones, and the state of the server. */
 import { browser } from 'wxt/browser';
 import { sendRequest } from '../../send-request';
 import type { Overview, UploadRecord } from '../../messages';
 import type { Settings } from '../../settings';
 import { accessNotice } from '../../ui/site-access';
 import { ICONS, el, icon } from '../../ui/dom';
+import { displayName } from '../../ui/format';
 import { setUpPage, problemNotice, toggleSwitch } from '../../ui/page-layout';
 import { serverLine } from '../../ui/server-card';
 import { plural, text } from '../../ui/i18n';
@@ -110,7 +111,7 @@ function upload({ name, outcome, checks, when }: UploadRecord): HTMLElement {
     'li',
     { className: outcome },
     icon(mark),
-    el('b', {}, name === '' ? text('unnamed') : name),
+    el('b', {}, displayName(name)),
     el('p', { className: 'secondary' }, [became, checks, time].filter((words) => words !== '').join(' · ')),
   );
 }

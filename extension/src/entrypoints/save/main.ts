@@ -1,7 +1,9 @@
-/** "Protect and save", from the context menu: one image, protected, to be saved under a new name. */
+/** "Protect and save" of the context menu: protects one image, to be saved under a new name. */
 import { sendRequest } from '../../send-request';
 import { supportsBlobMessages, unpackBlob } from '../../blob-transfer';
+import { PHOTO_FORMATS } from '../../photo-formats';
 import { el } from '../../ui/dom';
+import { displayName } from '../../ui/format';
 import { JobCard } from '../../ui/job-card';
 import { brand, setUpPage } from '../../ui/page-layout';
 import { savedName } from '../../ui/saved-name';
@@ -22,17 +24,17 @@ async function draw(main: HTMLElement): Promise<void> {
 }
 
 async function protect(place: HTMLElement, photo: Blob, name: string): Promise<void> {
-  const job = new JobCard(photo, name === '' ? text('unnamed') : name, (result) => link(result, name));
-  place.replaceChildren(el('h2', {}, name === '' ? text('unnamed') : name), job.element);
+  const job = new JobCard(photo, displayName(name), (result) => link(result, name));
+  place.replaceChildren(el('h2', {}, displayName(name)), job.element);
   await job.run();
 }
 
-/** Where the image cannot be had from its page, the person may have it as a file. */
+/** Lets the user choose a file if the image could not be fetched. */
 function choose(place: HTMLElement, why: string): void {
   const input = el('input', {
     type: 'file',
     id: 'file',
-    accept: 'image/jpeg,image/png,image/webp,image/avif,image/heic',
+    accept: Object.keys(PHOTO_FORMATS).join(),
   });
   input.addEventListener('change', () => {
     const [file] = input.files ?? [];
@@ -42,7 +44,7 @@ function choose(place: HTMLElement, why: string): void {
   place.replaceChildren(...(why === '' ? [] : [el('p', { className: 'notice bad', role: 'alert' }, why)]), field);
 }
 
-/** A link that saves it: the person's click is the permission, so that the extension needs none. */
+/** Link that saves the photo. The user's click makes the "downloads" permission unnecessary. */
 function link(file: Blob, name: string): HTMLElement {
   const saved = savedName(name, file.type);
   const anchor = el('a', { className: 'button main', href: URL.createObjectURL(file), download: saved }, text('save'));

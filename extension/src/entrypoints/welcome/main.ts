@@ -1,4 +1,4 @@
-/** The first run: start the server, pair, try it on a photo; and what this can and cannot promise. */
+/** Welcome page: start the server, pair, protect a sample photo; and what to expect. */
 import { accessNotice } from '../../ui/site-access';
 import { ICONS, el, icon } from '../../ui/dom';
 import { JobCard } from '../../ui/job-card';
@@ -9,7 +9,7 @@ import './welcome.css';
 
 const INSTALL = 'pip install "anti-i2v-sdk[server,cpu]"';
 const START = 'anti-i2v serve';
-/** A portrait of Eileen Collins by NASA, in the public domain: see self-test.txt beside it. */
+/** Portrait of Eileen Collins by NASA, in the public domain: see self-test.txt. */
 const PHOTO = '/self-test.jpg';
 
 void draw(setUpPage('welcome_title'));

@@ -1,4 +1,4 @@
-/** `navigator.clipboard.read()`: what its items give out. Items that the page made itself pass. */
+/** `navigator.clipboard.read()`: protects images of the items it returns. Items that the page made itself pass. */
 import type { Engine } from '../engine';
 import { mayBePhoto } from '../files';
 import { apply, isBlob, SafeWeakMap, type Realm } from '../primordials';

@@ -1,9 +1,9 @@
 /**
- * Drag and drop: the drop is taken back, and dropped again with protected photos. What hangs on the items beside files
- * (entries, handles) is kept for the second drop; the photos inside of those are protected where they are read.
+ * Drag and drop: stops the drop and replays it with protected photos. Entries and handles of the items are kept for the
+ * replay; photos in directories are protected when they are read.
  */
 import type { Engine, Outcome } from '../engine';
-import { addItem, dataTransferWith, isOtherImage, mayBePhoto } from '../files';
+import { addItem, dataTransferWith } from '../files';
 import type { EventGate } from '../event-gate';
 import {
   apply,
@@ -41,7 +41,7 @@ const itemEntry = method(DataTransferItem.prototype, 'webkitGetAsEntry');
 type HandleGetter = (this: DataTransferItem) => Promise<unknown>;
 const nativeHandle = (DataTransferItem.prototype as { getAsFileSystemHandle?: HandleGetter }).getAsFileSystemHandle;
 
-/** What an item was besides its file. */
+/** Entry and handle of a dropped item. */
 interface ItemSources {
   entry: FileSystemEntry | null;
   handle: Promise<unknown> | null;
@@ -58,7 +58,7 @@ export class DragAndDrop {
   readonly #trust: TrustedEvents;
   readonly #roots: ShadowRoots;
   readonly #entries: FileSystemEntries;
-  /** By the file in it: each look at an item makes a new object. */
+  /** Keyed by file: each access to an item returns a new object. */
   readonly #sources = new SafeWeakMap<File, ItemSources>();
 
   constructor(engine: Engine, gate: EventGate, trust: TrustedEvents, roots: ShadowRoots) {
@@ -95,24 +95,19 @@ export class DragAndDrop {
     const files = filesInList(transferFiles(transfer));
     if (files.length === 0) return false;
     const dropped = this.#readItems(transfer, files);
-    if (!dropped.some((each) => each.sources.entry?.isDirectory !== true && this.#mustHold(each.file))) {
+    if (!dropped.some((each) => each.sources.entry?.isDirectory !== true && this.#engine.mustHold(each.file))) {
       this.#engine.noticeOtherImages(files);
       return false;
     }
     const target = this.#roots.innermostTarget(event, null, (root) =>
       root.elementFromPoint(event.clientX, event.clientY),
     );
-    preventDefault(event); // the browser would open the photo in place of the page
+    preventDefault(event); // otherwise the browser opens the photo
     void this.#replay(event, target, transfer, dropped);
     return true;
   }
 
-  #mustHold(file: File): boolean {
-    if (this.#engine.allowedBytes.allows(file)) return false;
-    return mayBePhoto(file) || (this.#engine.refusesOtherImages && isOtherImage(file));
-  }
-
-  /** Now or never: an item says nothing after its event. */
+  /** Reads the items. They are empty after the event. */
   #readItems(transfer: DataTransfer, files: File[]): Dropped[] {
     const sources: ItemSources[] = [];
     const items = transferItems(transfer);
@@ -120,7 +115,7 @@ export class DragAndDrop {
       const item = items[index] as DataTransferItem;
       if (item.kind !== 'file') continue;
       const handle = nativeHandle === undefined ? null : (apply(nativeHandle, item, []) as Promise<unknown>);
-      handle?.catch(() => undefined); // not ours to report
+      handle?.catch(() => undefined); // the site sees the rejection
       sources[sources.length] = { entry: itemEntry(item), handle };
     }
     return files.map((file, index) => ({ file, sources: sources[index] ?? { entry: null, handle: null } }));
@@ -136,7 +131,7 @@ export class DragAndDrop {
     for (const type of typesOf(transfer)) if (type !== 'Files') texts.push([type, readText(transfer, type)]);
     const effect = { effectAllowed: transfer.effectAllowed, dropEffect: transfer.dropEffect };
     const like = mouseInitOf(event);
-    // A directory is no file: what is in it is asked about when it is read.
+    // Files in a directory are held when the site reads them.
     const files = dropped.filter((each) => each.sources.entry?.isDirectory !== true);
     const outcomes = await this.#engine
       .settle(
@@ -165,7 +160,7 @@ export class DragAndDrop {
     if (dispatch(at, replay)) this.#doDefaultAction(at, given, event);
   }
 
-  /** Whether the place is not covered by something else. */
+  /** Whether the drop target is not covered. */
   #isOver(target: EventTarget | null, event: DragEvent): boolean {
     if (!isElement(target) || !isConnected(target)) return true;
     const top = target.ownerDocument.elementFromPoint(event.clientX, event.clientY);
@@ -178,13 +173,13 @@ export class DragAndDrop {
     );
   }
 
-  /** Where it was dropped; what lies there now if that element is gone. */
+  /** The drop target, or what is at that point if it is gone. */
   #placeOf(target: EventTarget | null, event: DragEvent): Node {
     if (isElement(target) && isConnected(target)) return target;
     return document.elementFromPoint(event.clientX, event.clientY) ?? document.body;
   }
 
-  /** What the browser does with a drop that no listener took. */
+  /** The browser's action for a drop that no listener handled. */
   #doDefaultAction(at: Node, given: File[], event: DragEvent): void {
     if (isFileInput(at)) {
       if (at.disabled) return;
@@ -197,7 +192,7 @@ export class DragAndDrop {
     void insertImages(editable, given, caretAt(editable, { x: event.clientX, y: event.clientY }));
   }
 
-  /** An input got files by a drop: its events are due. */
+  /** Called when a drop filled a file input, whose events must be fired. */
   onInputFilled: (input: HTMLInputElement) => void = () => undefined;
 }
 

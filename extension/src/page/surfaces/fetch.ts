@@ -22,7 +22,7 @@ const INIT = [
 ] as const;
 
 export function guardFetch(bodies: RequestBodies, realm: Realm): void {
-  /** What a Request was made of: its own body can be read but once. */
+  /** Body that a Request was created with: `request.body` can be read only once. */
   const bodyOfRequest = new SafeWeakMap<object, object>();
   const remember = (request: object, from: unknown, init: unknown): void => {
     const body = bodyGiven(init) ?? (isObject(from) ? bodyOfRequest.get(from) : undefined);
@@ -75,7 +75,7 @@ export function guardFetch(bodies: RequestBodies, realm: Realm): void {
       if (value !== undefined) next[name] = value;
     }
     if (isObject(input) && bodyOfRequest.has(input) && next['headers'] === undefined) {
-      // The type that the first body gave it names the boundary of that body.
+      // Its content type names the multipart boundary of the first body.
       const headers = new realm.Headers((input as Request).headers);
       if (/^multipart\/form-data/i.test(headers.get('content-type') ?? '')) headers.delete('content-type');
       next['headers'] = headers;

@@ -1,22 +1,17 @@
 /**
- * Files behind a handle: `showOpenFilePicker`, `launchQueue`, directories, dropped handles, handles kept in IndexedDB.
- * They all end in `getFile`. A file in the site's own storage (OPFS) was written by the site: it may read it as it likes,
- * and the network judges what of it may leave.
+ * File handles (`showOpenFilePicker`, `launchQueue`, directories, drops, IndexedDB): `getFile` returns protected
+ * photos. Files in the site's own storage (OPFS) were written by the site and may be read; the network surface checks
+ * what of them may be sent.
  */
 import type { Engine } from '../engine';
-import { isOtherImage, mayBePhoto } from '../files';
 import { apply, isFile, type Realm } from '../primordials';
 import { shimMethod } from '../shims';
 
-function mustHold(engine: Engine, file: File): boolean {
-  if (engine.isOff || engine.allowedBytes.allows(file)) return false;
-  return mayBePhoto(file) || (engine.refusesOtherImages && isOtherImage(file));
-}
-
-/** What a site gets for a file that it asks for by itself; rejects as if the person had not allowed it. */
+/** Resolves to what a site gets for a file. Rejects as if the user had denied access. */
 export async function settleFile(engine: Engine, file: File): Promise<File> {
-  if (!mustHold(engine, file)) {
-    if (!engine.isOff) engine.noticeOtherImages([file]);
+  if (engine.isOff) return file;
+  if (!engine.mustHold(file)) {
+    engine.noticeOtherImages([file]);
     return file;
   }
   const outcome = await engine.settleOne('handle', file);
@@ -37,13 +32,13 @@ export function guardFileHandles(engine: Engine, realm: Realm): void {
       const root = await (apply(ownStorage, realm.navigator.storage, []) as Promise<FileSystemDirectoryHandle>);
       return (await (apply(resolve, root, [handle]) as Promise<string[] | null>)) !== null;
     } catch {
-      return false; // no storage here: then the handle is the person's
+      return false; // no storage: the handle is the user's
     }
   }
 
   async function opened(handle: FileSystemFileHandle, asked: Promise<File>): Promise<File> {
     const file = await asked;
-    if (mustHold(engine, file) && (await isOwn(handle))) return file;
+    if (!engine.isOff && engine.mustHold(file) && (await isOwn(handle))) return file;
     return settleFile(engine, file);
   }
 

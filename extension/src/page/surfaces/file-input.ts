@@ -1,10 +1,9 @@
 /**
- * `<input type=file>`: the pick is taken back before any listener runs, and given again with protected photos. Inputs in
- * no document, in fragments or removed while the picker is open are watched from the moment they are clicked or listened
- * to.
+ * `<input type=file>`: clears a pick before any listener runs, and replays it with protected photos. Inputs that are
+ * detached, in fragments, or removed while the picker is open are watched from their first click or listener.
  */
 import type { Engine, Outcome, PendingOutcomes } from '../engine';
-import { dataTransferWith, isOtherImage, mayBePhoto } from '../files';
+import { dataTransferWith, mayBePhoto } from '../files';
 import type { EventGate } from '../event-gate';
 import {
   dispatch,
@@ -43,13 +42,13 @@ export class FileInputs {
   readonly #trust: TrustedEvents;
   readonly #roots: ShadowRoots;
   readonly #held = new SafeWeakMap<HTMLInputElement, HeldPick>();
-  /** Their `change` that belongs to an `input` we took is still to come. */
+  /** Inputs whose `input` event was taken and whose `change` event is still to come. */
   readonly #expectingChange = new SafeWeakMap<HTMLInputElement, true>();
-  /** Files that were kept from the site: what a form that goes out now lacks. */
+  /** Names of withheld files: a form that is submitted now lacks them. */
   readonly #withheld = new SafeWeakMap<HTMLInputElement, string[]>();
-  /** Keeps the objects alive on which `webkitRelativePath` is redefined. */
+  /** Keeps the File objects with a redefined `webkitRelativePath` alive. */
   readonly #given = new SafeWeakMap<HTMLInputElement, File[]>();
-  /** Called when an input is no longer held; `forms` waits for it. */
+  /** Called with the form of an input that is no longer held. */
   onReleased: (form: HTMLFormElement) => void = () => undefined;
 
   constructor(engine: Engine, gate: EventGate, trust: TrustedEvents, roots: ShadowRoots) {
@@ -68,7 +67,7 @@ export class FileInputs {
     return filesInList(filesOf(input)).length > 0 ? [] : (this.#withheld.get(input) ?? []);
   }
 
-  /** Whether its files may hold photos that no pick of ours brought: restored by the browser, or set by a script. */
+  /** Whether it has photos that came by no event: restored by the browser, or set by a script. */
   hasUnknownPhoto(input: HTMLInputElement): boolean {
     const files = filesInList(filesOf(input));
     return files.some((file) => mayBePhoto(file) && !this.#engine.allowedBytes.allows(file));
@@ -93,7 +92,7 @@ export class FileInputs {
     });
   }
 
-  /** Makes sure that a pick in this element, or in what it labels, meets the gate first. */
+  /** Attaches the gate to this element, to the input it labels, and to their roots. */
   watch(element: HTMLElement): void {
     this.#roots.watchAround(element);
     this.watchInput(element);
@@ -120,7 +119,7 @@ export class FileInputs {
     }
     const files = filesInList(filesOf(input));
     this.#withheld.delete(input);
-    if (!this.#mustHold(files)) {
+    if (!files.some((file) => this.#engine.mustHold(file))) {
       this.#engine.noticeOtherImages(files);
       this.#dropHeld(input);
       return false;
@@ -135,15 +134,7 @@ export class FileInputs {
     return true;
   }
 
-  #mustHold(files: readonly File[]): boolean {
-    return files.some(
-      (file) =>
-        !this.#engine.allowedBytes.allows(file) &&
-        (mayBePhoto(file) || (this.#engine.refusesOtherImages && isOtherImage(file))),
-    );
-  }
-
-  /** The person picked anew: the earlier pick is nobody's any more. */
+  /** Drops an earlier pick: the user picked again. */
   #dropHeld(input: HTMLInputElement): void {
     const held = this.#held.get(input);
     if (held === undefined) return;
@@ -152,17 +143,17 @@ export class FileInputs {
     if (held.required) setRequired(input, true);
   }
 
-  /** `told`: whether the site is to hear of it by `input` and `change`, as it would have without us. */
+  /** Holds the files of an input. `told`: whether the site expects `input` and `change` events. */
   hold(input: HTMLInputElement, files: File[], told: boolean): void {
     this.#dropHeld(input);
     setValue(input, '');
     const held: HeldPick = {
-      // What no act of the person brought was set by the page, which may send what it made.
+      // Files that came by no event were set by the page, which may send what it made.
       pending: this.#engine.settle(told ? 'input' : 'network', files),
       required: isRequired(input),
     };
     this.#held.set(input, held);
-    // An empty required input stops its form before `submit`, and tells the person to pick what they have picked.
+    // An empty required input would block its form and ask the user to pick again.
     if (held.required) setRequired(input, false);
     void this.#giveBack(input, files, held, told);
   }
@@ -207,6 +198,6 @@ function isClick(value: unknown): boolean {
   try {
     return typeOfEvent(value as Event) === 'click' && !isTrusted(value as Event);
   } catch {
-    return false; // no event: the browser says so
+    return false; // not an Event: the browser throws
   }
 }

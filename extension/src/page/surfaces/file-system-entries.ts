@@ -1,6 +1,6 @@
 /**
- * Entries of a drop: `file()` gives protected photos. Chromium names no constructor for them, so each prototype is met
- * with its first object: an entry of an item, or of a directory that is read.
+ * FileSystemEntry of a drop: `file()` returns protected photos. Chromium exposes no constructors, so each prototype is
+ * patched when its first object appears: the entry of an item or of a directory that is read.
  */
 import type { Realm } from '../primordials';
 import { apply, SafeWeakMap } from '../primordials';
@@ -11,7 +11,7 @@ type Failure = ((error: DOMException) => void) | null | undefined;
 
 export class FileSystemEntries {
   readonly #shimmed = new SafeWeakMap<object, true>();
-  /** What the site gets for a file, or why not. */
+  /** Resolves to what the site gets for a file. */
   readonly #settle: (file: File) => Promise<File>;
 
   constructor(settled: (file: File) => Promise<File>) {
@@ -52,7 +52,7 @@ export class FileSystemEntries {
     }
   }
 
-  /** Calls `see` before the callback at `place`. */
+  /** Calls `see` before the success callback, which is argument number `place`. */
   #observeResult(
     native: Native,
     self: unknown,

@@ -1,4 +1,4 @@
-/** Forms wait for their inputs: a submit while a photo is held happens when the verdict is there. */
+/** Form submission: a form whose input is held is submitted after the verdict. */
 import type { Engine } from '../engine';
 import type { EventGate } from '../event-gate';
 import {
@@ -23,7 +23,7 @@ const lengthOf = getter(HTMLCollection.prototype as { length: number }, 'length'
 const nativeSubmit = method(HTMLFormElement.prototype, 'submit');
 const nativeRequest = method(HTMLFormElement.prototype, 'requestSubmit');
 
-/** What the site or the person wanted: with the checks and the `submit` event, or without. */
+/** `validates`: with validation and the `submit` event (requestSubmit), or without (submit). */
 interface PendingSubmit {
   validates: boolean;
   submitter: HTMLElement | null;
@@ -52,7 +52,7 @@ export class FormSubmits {
     });
     shimMethod<HTMLFormElement>(prototype, 'requestSubmit', (native, self, args) => {
       const submitter = (args[0] as HTMLElement | null | undefined) ?? null;
-      // A submitter that does not belong to the form is an error: the browser's to throw.
+      // The browser throws for a submitter of another form.
       const proper = submitter === null || (submitter as HTMLButtonElement).form === self;
       if (proper && this.#holdIfPending(self, { validates: true, submitter })) return undefined;
       return apply(native, self, args) as unknown;
@@ -68,7 +68,7 @@ export class FormSubmits {
     }
     const lacking = this.#withheldNames(form);
     if (lacking.length > 0) {
-      // Once its listeners ran: a form that a script sends is no form that lacks something.
+      // After its listeners: a form that a script sends itself lacks nothing.
       setTimer(0, () => {
         if (!event.defaultPrevented) this.#engine.notice('posted-without', lacking);
       });
@@ -76,7 +76,7 @@ export class FormSubmits {
     return false;
   }
 
-  /** Whether something in it is held; then the wish is kept, the last one if there are several. */
+  /** Returns whether an input of the form is held. If so, keeps the (latest) submit for later. */
   #holdIfPending(form: HTMLFormElement, wish: PendingSubmit): boolean {
     if (this.#engine.isOff || !isForm(form)) return false;
     const inputs = this.#inputsOf(form);
@@ -86,7 +86,7 @@ export class FormSubmits {
       }
     }
     if (!inputs.some((input) => this.#inputs.isHeld(input))) {
-      this.#waiting.delete(form); // it goes out now, with what it has
+      this.#waiting.delete(form); // submitted now, with what it has
       return false;
     }
     this.#waiting.set(form, wish);
@@ -115,7 +115,7 @@ export class FormSubmits {
     try {
       nativeRequest(form, wish.submitter);
     } catch {
-      nativeRequest(form); // the button is gone
+      nativeRequest(form); // the submitter is gone
     }
   }
 

@@ -1,6 +1,6 @@
-/** Paste: taken back, and pasted again with protected photos. Text alone passes untouched. */
+/** Paste: stops the event and replays it with protected photos. Text passes unchanged. */
 import type { Engine, Outcome } from '../engine';
-import { addItem, dataTransferWith, isOtherImage, mayBePhoto } from '../files';
+import { addItem, dataTransferWith } from '../files';
 import type { EventGate } from '../event-gate';
 import {
   defineProperty,
@@ -42,14 +42,14 @@ export class PasteEvents {
   #intercept(event: ClipboardEvent): boolean {
     const clipboard = clipboardOf(event);
     const files = clipboard === null ? [] : filesInList(transferFiles(clipboard));
-    if (clipboard === null || !files.some((file) => this.#mustHold(file))) {
+    if (clipboard === null || !files.some((file) => this.#engine.mustHold(file))) {
       this.#engine.noticeOtherImages(files);
       return false;
     }
     const texts: [string, string][] = [];
     for (const type of typesOf(clipboard)) {
       const text = type === 'Files' ? '' : readText(clipboard, type);
-      // HTML may bring the very photo along, as a data: URL or as nothing but a picture.
+      // HTML may contain the photo itself, as a data: URL or as a lone <img>.
       if (text !== '' && !(type === 'text/html' && containsPicture(text))) texts.push([type, text]);
     }
     const target = this.#roots.innermostTarget(event, null, (root) => root.activeElement);
@@ -57,10 +57,6 @@ export class PasteEvents {
     const caret = isElement(target) ? caretIn(editableAround(target)) : null;
     void this.#replay(target, files, texts, caret);
     return true;
-  }
-
-  #mustHold(file: File): boolean {
-    return mayBePhoto(file) || (this.#engine.refusesOtherImages && isOtherImage(file));
   }
 
   async #replay(
@@ -89,7 +85,7 @@ export class PasteEvents {
     if (dispatch(at, replay)) this.#doDefaultAction(at, given, new Map(texts), caret);
   }
 
-  /** What the browser does with a paste that no listener took. */
+  /** The browser's action for a paste that no listener handled. */
   #doDefaultAction(at: HTMLElement | Element, given: File[], texts: Map<string, string>, caret: Range | null): void {
     const owner = at.ownerDocument;
     const editable = editableAround(at);
@@ -112,7 +108,7 @@ function containsPicture(html: string): boolean {
   );
 }
 
-/** False where Trusted Types forbid it. */
+/** Returns false where Trusted Types forbid it. */
 function insertHtml(owner: Document, html: string): boolean {
   try {
     return execCommand(owner, 'insertHTML', false, html);

@@ -1,24 +1,24 @@
 /**
- * A file handle that is posted to a worker is read there, where no script of ours runs. So a handle of a photo that the
- * person gave to this page stays in this page: posting it fails as posting what cannot be cloned does, and the person
- * is told. Handles of the site's own storage, and those that it kept from an earlier visit, are not known here.
+ * `postMessage` of a file handle: a worker could read the photo, and no script of ours runs there. Posting the handle
+ * of a photo that the user gave to this page throws a DataCloneError, and the user is told. Not covered: handles of the
+ * site's own storage and handles it kept from an earlier visit.
  */
 import { looksLikePhoto } from '../../sniff-photo';
 import type { Engine } from '../engine';
 import { SafeWeakMap, type Realm } from '../primordials';
 import { shimMethod } from '../shims';
 
-/** Parts of a message that are looked at: handles are not hidden deeper. */
+/** Parts of a message that are searched. */
 const MAX_PARTS = 500;
 const TARGETS = ['Worker', 'MessagePort', 'BroadcastChannel', 'ServiceWorker'] as const;
 
 const givenHandles = new SafeWeakMap<object, true>();
 let anyGiven = false;
 
-/** The person gave it to the page: picked or dropped it. */
+/** Marks a handle that the user picked or dropped. */
 export function rememberHandle(handle: unknown): void {
   if (typeof handle !== 'object' || handle === null) return;
-  anyGiven = true; // until then messages are not looked at
+  anyGiven = true; // messages are searched only after this
   givenHandles.set(handle, true);
 }
 
@@ -49,7 +49,7 @@ export function guardPostMessage(engine: Engine, realm: Realm): void {
   }
 }
 
-/** The name of a photo whose handle is in a message. */
+/** Name of a photo whose handle is in a message. */
 export function photoHandleIn(message: unknown): string | undefined {
   const queue: unknown[] = [message];
   const seen = new SafeWeakMap<object, true>();
@@ -75,6 +75,6 @@ function partsOf(value: object): unknown[] {
   try {
     return Object.values(value);
   } catch {
-    return []; // a getter that throws: posting it will fail as well
+    return []; // a throwing getter: posting it fails too
   }
 }

@@ -16,7 +16,7 @@ const appendFile = method(FormData.prototype, 'append') as (form: FormData, ...a
 const isView = ArrayBuffer.isView.bind(ArrayBuffer);
 const bufferLength = Object.getOwnPropertyDescriptor(ArrayBuffer.prototype, 'byteLength')?.get;
 
-/** A body that may leave, or null: it may not. */
+/** A body that may be sent; null: nothing may be sent. */
 type SettledBody = { body: unknown } | null;
 
 export class RequestBodies {
@@ -26,7 +26,7 @@ export class RequestBodies {
     this.#engine = engine;
   }
 
-  /** Whether it may leave as it is, told at once; most bodies may. */
+  /** Whether the body may be sent unchanged. Synchronous, as most bodies may. */
   isClear(body: unknown): boolean {
     if (this.#engine.isOff || typeof body !== 'object' || body === null) return true;
     if (isBlob(body)) return this.#isClearBlob(body);
@@ -38,7 +38,7 @@ export class RequestBodies {
 
   #isClearBlob(blob: Blob): boolean {
     if (this.#engine.allowedBytes.allows(blob)) return true;
-    // A request that goes out late is a change for the site: only for what can be a photo at all.
+    // Delays only what may be a photo: a site can notice that a request is late.
     return (
       !mayBePhoto(blob) &&
       !/octet-stream$/i.test(typeOf(blob)) &&
@@ -53,12 +53,12 @@ export class RequestBodies {
     );
   }
 
-  /** The body with protected photos in it. `drop` is how to say that nobody waits any more. */
+  /** Replaces photos in the body by protected ones. Call `drop` if the result is no longer needed. */
   settle(body: unknown): { settled: Promise<SettledBody>; drop: () => void } {
     if (isBlob(body)) return this.#settleAll([body], ([outcome]) => ({ body: outcome }));
     const bytes = asBytes(body);
     if (bytes !== null) {
-      // A copy: the site may write into its buffer while we wait.
+      // Copied, because the site may change its buffer while we wait.
       return this.#settleAll([newBlob([bytes.slice()], '')], ([outcome]) => ({ body: outcome }));
     }
     const entries = asEntries(body) ?? [];
@@ -93,7 +93,7 @@ function asBytes(body: unknown): Uint8Array | null {
       return new Uint8Array(body as ArrayBuffer);
     }
   } catch {
-    // no buffer
+    // not a buffer
   }
   return null;
 }
@@ -102,7 +102,7 @@ function asEntries(body: unknown): FormEntry[] | null {
   try {
     return [...entriesOf(body as FormData)];
   } catch {
-    return null; // no form data
+    return null; // not FormData
   }
 }
 

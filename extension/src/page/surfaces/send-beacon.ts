@@ -1,6 +1,6 @@
 /**
- * `navigator.sendBeacon`: returns at once whether the data was queued. A body with an unknown photo is queued here until
- * the photo is protected, and is lost if the page goes away first.
+ * `navigator.sendBeacon`: returns at once whether the data was queued. A body with an unknown photo is queued here
+ * until the photo is protected, and is lost if the page goes away first.
  */
 import { apply, type Realm } from '../primordials';
 import { shimMethod } from '../shims';

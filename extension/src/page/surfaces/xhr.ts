@@ -1,4 +1,4 @@
-/** XMLHttpRequest: `send` waits for the verdict. One that cannot wait, as it is synchronous, does not send unknown photos. */
+/** XMLHttpRequest: `send` waits for the verdict. A synchronous request cannot wait, so it fails on an unknown photo. */
 import { apply, SafeWeakMap, type Realm } from '../primordials';
 import { shimMethod } from '../shims';
 import type { RequestBodies } from './request-bodies';
@@ -13,7 +13,7 @@ export function guardXhr(bodies: RequestBodies, realm: Realm): void {
   const nativeOpen = prototype.open as (...args: unknown[]) => void;
   const nativeSend = prototype.send as (...args: unknown[]) => void;
   const opened = new SafeWeakMap<XMLHttpRequest, Opened>();
-  /** Sent, as far as the site knows. */
+  /** Requests that the site has sent and that wait for a verdict. */
   const waiting = new SafeWeakMap<XMLHttpRequest, { drop: () => void }>();
 
   const forget = (request: XMLHttpRequest): void => {
@@ -33,7 +33,7 @@ export function guardXhr(bodies: RequestBodies, realm: Realm): void {
       throw new realm.DOMException("The object's state must be OPENED.", 'InvalidStateError');
     };
     if (waiting.has(self)) invalid();
-    // Not opened: the browser says so.
+    // If it is not opened, the browser throws.
     if (bodies.isClear(body) || self.readyState !== 1) return apply(native, self, args);
     if (opened.get(self)?.asynchronous === false) {
       throw new realm.DOMException('Failed to send: the photo is not protected.', 'NetworkError');
@@ -50,7 +50,7 @@ export function guardXhr(bodies: RequestBodies, realm: Realm): void {
     return undefined;
   });
 
-  /** As a request that never reached its server: with all the events of that, in the browser's own order. */
+  /** Fails like a request that never reached its server, with the browser's own events. */
   function fail(request: XMLHttpRequest): void {
     apply(nativeOpen, request, [opened.get(request)?.method ?? 'POST', 'about:invalid', true]);
     apply(nativeSend, request, []);
@@ -65,7 +65,7 @@ export function guardXhr(bodies: RequestBodies, realm: Realm): void {
     const pending = waiting.has(self);
     forget(self);
     if (!pending) return apply(native, self, args);
-    // The browser does not know that it was sent, and would fire nothing.
+    // The browser sent nothing, so it fires no events.
     apply(native, self, args);
     for (const type of ['abort', 'loadend']) self.dispatchEvent(new realm.ProgressEvent(type));
     return undefined;
