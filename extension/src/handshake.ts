@@ -10,15 +10,15 @@ const REQUEST = 'anti-i2v:ask';
 
 /** Page engine's side. Calls `connected` once, with its end of the port. */
 export function offerPort(connected: (port: MessagePort) => void): void {
-  const hand = (): void => {
+  const offer = (): void => {
     const channel = new MessageChannel();
-    const taken = !document.dispatchEvent(new MessageEvent(OFFER, { ports: [channel.port2], cancelable: true }));
-    if (!taken) return;
-    document.removeEventListener(REQUEST, hand);
+    const accepted = !document.dispatchEvent(new MessageEvent(OFFER, { ports: [channel.port2], cancelable: true }));
+    if (!accepted) return;
+    document.removeEventListener(REQUEST, offer);
     connected(channel.port1);
   };
-  document.addEventListener(REQUEST, hand);
-  hand();
+  document.addEventListener(REQUEST, offer);
+  offer();
 }
 
 /** Bridge's side. Calls `connected` once, with its end of the port. */

@@ -33,9 +33,9 @@ export class ProblemError extends Error {
 export const problemError = (code: Problem['code'], detail: string, retryAfter?: number): ProblemError =>
   new ProblemError(problem(code, detail, retryAfter));
 
-/** Converts problem details (RFC 9457) of the server. `told`: JSON of the response body, of any shape. */
-export function problemFromResponse(status: number, told: unknown, retryAfter?: number): Problem {
-  const details = isRecord(told) ? told : {};
+/** Converts problem details (RFC 9457) of the server. `body`: JSON of the response body, of any shape. */
+export function problemFromResponse(status: number, body: unknown, retryAfter?: number): Problem {
+  const details = isRecord(body) ? body : {};
   const kind = typeof details['type'] === 'string' ? details['type'] : '';
   const detail = typeof details['detail'] === 'string' ? asSentence(details['detail'].slice(0, 500).trim()) : '';
   if (!kind.startsWith('/problems/') && status < 500) {

@@ -103,10 +103,10 @@ async function fetchResult(
 async function waitForEnd(job: string, report: ProgressReporter, signal: AbortSignal): Promise<Problem | null> {
   for (let after = 0; ;) {
     if (signal.aborted) return STOPPED.problem;
-    const asked = Date.now();
-    const news = await withRetries(() => sendRequest('follow', { job, after }), signal);
-    if (!news.ok) return news.problem;
-    for (const event of news.value.events) {
+    const startedAt = Date.now();
+    const reply = await withRetries(() => sendRequest('follow', { job, after }), signal);
+    if (!reply.ok) return reply.problem;
+    for (const event of reply.value.events) {
       after = Math.max(after, event.id);
       const stage = stageOf(event);
       if (stage !== null) report.stage(stage);
@@ -114,18 +114,18 @@ async function waitForEnd(job: string, report: ProgressReporter, signal: AbortSi
       if (event.event === 'failed') return problemOfJob(event.data);
       if (event.event === 'cancelled') return problem('failed', 'The job was cancelled at the server.');
     }
-    if (news.value.events.length === 0 && Date.now() - asked < MIN_POLL_INTERVAL) await sleep(MIN_POLL_INTERVAL);
+    if (reply.value.events.length === 0 && Date.now() - startedAt < MIN_POLL_INTERVAL) await sleep(MIN_POLL_INTERVAL);
   }
 }
 
 /** Repeats a request while the server is unreachable or busy. */
-async function withRetries<Value>(asking: () => Promise<Reply<Value>>, signal: AbortSignal): Promise<Reply<Value>> {
+async function withRetries<Value>(request: () => Promise<Reply<Value>>, signal: AbortSignal): Promise<Reply<Value>> {
   for (const wait of RETRY_DELAYS) {
-    const reply = await asking();
+    const reply = await request();
     if (reply.ok || signal.aborted || !['unreachable', 'busy'].includes(reply.problem.code)) return reply;
     await sleep(wait);
   }
-  return asking();
+  return request();
 }
 
 export function stageOf({ event, data }: JobEvent): PhotoStage | null {

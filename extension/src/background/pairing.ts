@@ -41,12 +41,12 @@ export async function serverState(): Promise<ServerState> {
   }
 }
 
-export async function pair(wish: { address: string; code: string } | null): Promise<ServerState> {
-  if (wish === null) {
+export async function pair(given: { address: string; code: string } | null): Promise<ServerState> {
+  if (given === null) {
     await pairing.change(({ address }) => ({ address, token: '' }));
   } else {
-    const address = parseAddress(wish.address);
-    const token = await api.pair(address, wish.code.trim());
+    const address = parseAddress(given.address);
+    const token = await api.pair(address, given.code.trim());
     await pairing.change(() => ({ address, token }));
   }
   return serverState();

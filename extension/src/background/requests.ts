@@ -122,14 +122,14 @@ const HANDLERS: Handlers = {
     return readSettings();
   },
 
-  async change(asked) {
-    const { changes, bad } = parseChanges(asked);
+  async change(given) {
+    const { changes, bad } = parseChanges(given);
     if (bad.length > 0) throw problemError('refused', `These settings are not valid: ${bad.join(', ')}.`);
     return changeSettings(changes);
   },
 
-  async pair(wish) {
-    return pair(wish);
+  async pair(pairing) {
+    return pair(pairing);
   },
 
   async server() {

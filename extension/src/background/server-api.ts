@@ -71,10 +71,10 @@ export async function choices(server: Server): Promise<Choices> {
 }
 
 /** Queues a photo, once per key. Returns the job's id. */
-export async function submit(server: Server, photo: Blob, key: string, wishes: JobOptions): Promise<string> {
-  const query = new URLSearchParams({ recipe: wishes.recipe });
-  if (wishes.preset !== null) query.set('preset', wishes.preset);
-  if (wishes.deadline !== null) query.set('deadline', String(wishes.deadline));
+export async function submit(server: Server, photo: Blob, key: string, options: JobOptions): Promise<string> {
+  const query = new URLSearchParams({ recipe: options.recipe });
+  if (options.preset !== null) query.set('preset', options.preset);
+  if (options.deadline !== null) query.set('deadline', String(options.deadline));
   const type = photoMediaType(new Uint8Array(await photo.slice(0, 12).arrayBuffer()));
   const more = { body: photo, headers: { 'content-type': type, 'idempotency-key': key } };
   return (
@@ -169,17 +169,17 @@ async function call(
   server: Server,
   method: string,
   at: string,
-  wait: number,
+  milliseconds: number,
   more: CallOptions = {},
 ): Promise<Response> {
   let answer: Response;
-  const patience = AbortSignal.timeout(wait);
+  const timeout = AbortSignal.timeout(milliseconds);
   try {
     answer = await fetch(server.address + at, {
       method,
       body: more.body ?? null,
       headers: { ...more.headers, ...(server.token === '' ? {} : { authorization: `Bearer ${server.token}` }) },
-      signal: more.signal === undefined ? patience : AbortSignal.any([patience, more.signal]),
+      signal: more.signal === undefined ? timeout : AbortSignal.any([timeout, more.signal]),
       credentials: 'omit',
       referrerPolicy: 'no-referrer',
       cache: 'no-store',

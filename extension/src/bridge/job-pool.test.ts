@@ -11,16 +11,16 @@ interface Run {
   end(reply: Reply<Protected>): void;
 }
 
-function works(most = 3): { works: JobPool; runs: Run[] } {
+function newPool(most = 3): { newPool: JobPool; runs: Run[] } {
   const runs: Run[] = [];
   const run: typeof protect = (photo, report, signal) =>
     new Promise((end) => {
       runs.push({ photo, report, signal, end });
     });
-  return { works: new JobPool(run, most), runs };
+  return { newPool: new JobPool(run, most), runs };
 }
 
-function waiting(): JobListener & { stages: PhotoStage[]; replies: Reply<Protected>[] } {
+function newListener(): JobListener & { stages: PhotoStage[]; replies: Reply<Protected>[] } {
   const stages: PhotoStage[] = [];
   const replies: Reply<Protected>[] = [];
   return {
@@ -36,9 +36,9 @@ const done: Reply<Protected> = { ok: true, value: { file: new Blob(['p']), recei
 const settle = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));
 
 test('at most three run at once, and the next follows when one has ended', async () => {
-  const { works: pool, runs } = works();
+  const { newPool: pool, runs } = newPool();
   const all = ['a', 'b', 'c', 'd', 'e'].map((name) => {
-    const one = waiting();
+    const one = newListener();
     pool.join(new Blob([name]), one);
     return one;
   });
@@ -51,13 +51,13 @@ test('at most three run at once, and the next follows when one has ended', async
 });
 
 test('the same photo is protected once, and all who wait for it get the answer', async () => {
-  const { works: pool, runs } = works();
-  const [one, other] = [waiting(), waiting()];
+  const { newPool: pool, runs } = newPool();
+  const [one, other] = [newListener(), newListener()];
   pool.join(new Blob(['same']), one);
   await settle();
   runs[0]?.report.stage({ at: 'running', step: 1, steps: 2 });
   pool.join(new Blob(['same']), other);
-  pool.join(new Blob(['diff']), waiting()); // as long, and another
+  pool.join(new Blob(['diff']), newListener()); // as long, and another
   await settle();
   expect(runs).toHaveLength(2);
   expect(other.stages).toEqual([{ at: 'running', step: 1, steps: 2 }]);
@@ -67,8 +67,8 @@ test('the same photo is protected once, and all who wait for it get the answer',
 });
 
 test('a job is stopped when the last who waits has left', async () => {
-  const { works: pool, runs } = works();
-  const leave = [pool.join(new Blob(['x']), waiting()), pool.join(new Blob(['x']), waiting())];
+  const { newPool: pool, runs } = newPool();
+  const leave = [pool.join(new Blob(['x']), newListener()), pool.join(new Blob(['x']), newListener())];
   await settle();
   leave[0]?.();
   expect(runs[0]?.signal.aborted).toBe(false);
@@ -77,8 +77,8 @@ test('a job is stopped when the last who waits has left', async () => {
 });
 
 test('who left before it began starts nothing, and hears nothing', async () => {
-  const { works: pool, runs } = works();
-  const one = waiting();
+  const { newPool: pool, runs } = newPool();
+  const one = newListener();
   pool.join(new Blob(['x']), one)();
   await settle();
   expect(runs).toEqual([]);
@@ -86,8 +86,8 @@ test('who left before it began starts nothing, and hears nothing', async () => {
 });
 
 test('who left is not told any more', async () => {
-  const { works: pool, runs } = works();
-  const one = waiting();
+  const { newPool: pool, runs } = newPool();
+  const one = newListener();
   const leave = pool.join(new Blob(['x']), one);
   await settle();
   leave();
@@ -97,11 +97,11 @@ test('who left is not told any more', async () => {
 });
 
 test('a photo that failed may be tried again', async () => {
-  const { works: pool, runs } = works();
-  pool.join(new Blob(['x']), waiting());
+  const { newPool: pool, runs } = newPool();
+  pool.join(new Blob(['x']), newListener());
   await settle();
   runs[0]?.end({ ok: false, problem: { code: 'busy', detail: '' } });
   await settle();
-  pool.join(new Blob(['x']), waiting());
+  pool.join(new Blob(['x']), newListener());
   await vi.waitFor(() => expect(runs).toHaveLength(2));
 });

@@ -28,27 +28,27 @@ export class JobPool {
   ) {}
 
   /** Protects a photo. Returns a function that leaves the job; the last listener that leaves stops it. */
-  join(photo: Blob, waiting: JobListener): () => void {
-    let work: PoolJob | null = null;
+  join(photo: Blob, listener: JobListener): () => void {
+    let job: PoolJob | null = null;
     let left = false;
     this.queue = this.queue.then(async () => {
-      const same = left ? null : await this.findSame(photo);
+      const found = left ? null : await this.findSame(photo);
       if (left) return;
-      work = same ?? this.createJob(photo);
-      work.listeners.add(waiting);
-      waiting.stage(work.stage);
-      if (work.started) waiting.deadline(work.deadline);
+      job = found ?? this.createJob(photo);
+      job.listeners.add(listener);
+      listener.stage(job.stage);
+      if (job.started) listener.deadline(job.deadline);
       this.startNext();
     });
     return () => {
       left = true;
-      if (work !== null) this.leave(work, waiting);
+      if (job !== null) this.leave(job, listener);
     };
   }
 
   private createJob(photo: Blob): PoolJob {
     const stage: PhotoStage = { at: 'sending' };
-    const work = {
+    const job = {
       photo,
       listeners: new Set<JobListener>(),
       controller: new AbortController(),
@@ -56,22 +56,21 @@ export class JobPool {
       stage,
       deadline: null,
     };
-    this.jobs.add(work);
-    return work;
+    this.jobs.add(job);
+    return job;
   }
 
-  private leave(work: PoolJob, waiting: JobListener): void {
-    if (!work.listeners.delete(waiting) || work.listeners.size > 0) return;
-    this.jobs.delete(work);
-    work.controller.abort();
+  private leave(job: PoolJob, listener: JobListener): void {
+    if (!job.listeners.delete(listener) || job.listeners.size > 0) return;
+    this.jobs.delete(job);
+    job.controller.abort();
     this.startNext();
   }
 
   /** Finds a running or queued job of a photo with the same bytes. */
   private async findSame(photo: Blob): Promise<PoolJob | null> {
-    for (const work of [...this.jobs]) {
-      if (work.photo.size === photo.size && (await haveSameBytes(work.photo, photo)) && this.jobs.has(work))
-        return work;
+    for (const job of [...this.jobs]) {
+      if (job.photo.size === photo.size && (await haveSameBytes(job.photo, photo)) && this.jobs.has(job)) return job;
     }
     return null;
   }
@@ -79,22 +78,22 @@ export class JobPool {
   private startNext(): void {
     const all = [...this.jobs];
     const free = this.maxRunning - all.filter(({ started }) => started).length;
-    for (const work of all.filter(({ started }) => !started).slice(0, Math.max(0, free))) void this.start(work);
+    for (const job of all.filter(({ started }) => !started).slice(0, Math.max(0, free))) void this.start(job);
   }
 
-  private async start(work: PoolJob): Promise<void> {
-    work.started = true;
+  private async start(job: PoolJob): Promise<void> {
+    job.started = true;
     const stage = (stage: PhotoStage): void => {
-      work.stage = stage;
-      for (const each of work.listeners) each.stage(stage);
+      job.stage = stage;
+      for (const each of job.listeners) each.stage(stage);
     };
     const deadline = (seconds: number | null): void => {
-      work.deadline = seconds;
-      for (const each of work.listeners) each.deadline(seconds);
+      job.deadline = seconds;
+      for (const each of job.listeners) each.deadline(seconds);
     };
-    const reply = await this.run(work.photo, { stage, deadline }, work.controller.signal);
-    this.jobs.delete(work);
-    for (const each of work.listeners) each.done(reply);
+    const reply = await this.run(job.photo, { stage, deadline }, job.controller.signal);
+    this.jobs.delete(job);
+    for (const each of job.listeners) each.done(reply);
     this.startNext();
   }
 }

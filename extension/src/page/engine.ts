@@ -137,9 +137,9 @@ export class Engine {
   #closeHold(hold: OpenHold, verdictOf: (photo: string) => Verdict): void {
     this.#holds.delete(hold.id);
     for (const id of hold.photos.keys()) {
-      const asked = hold.photos.get(id) as PendingPhoto;
-      this.#pending.delete(asked.print.whole);
-      asked.give(verdictOf(id));
+      const entry = hold.photos.get(id) as PendingPhoto;
+      this.#pending.delete(entry.print.whole);
+      entry.give(verdictOf(id));
     }
   }
 
@@ -203,16 +203,16 @@ export class Engine {
       const file = files[index] as Blob;
       outcomes[index] = null;
       try {
-        const judged = await this.#classify(surface, file);
-        if (judged === 'vector' || judged === 'animation') {
-          others[judged].push(nameOf(file));
+        const classified = await this.#classify(surface, file);
+        if (classified === 'vector' || classified === 'animation') {
+          others[classified].push(nameOf(file));
           outcomes[index] = this.refusesOtherImages ? null : file;
-        } else if ('size' in judged) {
-          outcomes[index] = judged;
+        } else if ('size' in classified) {
+          outcomes[index] = classified;
         } else {
-          const asked = this.#pending.get(judged.whole) ?? this.#addPhoto(hold, photos, file, judged);
-          pending[index] = asked;
-          join(asked.hold);
+          const entry = this.#pending.get(classified.whole) ?? this.#addPhoto(hold, photos, file, classified);
+          pending[index] = entry;
+          join(entry.hold);
         }
       } catch {
         // Unreadable, for the site too.
@@ -224,9 +224,9 @@ export class Engine {
     }
     if (photos.length > 0) this.#openHold(hold, surface, photos);
     for (let index = 0; index < files.length; index += 1) {
-      const asked = pending[index];
-      if (asked !== undefined)
-        outcomes[index] = this.#applyVerdict(files[index] as Blob, await asked.verdict, asked.print);
+      const entry = pending[index];
+      if (entry !== undefined)
+        outcomes[index] = this.#applyVerdict(files[index] as Blob, await entry.verdict, entry.print);
     }
     return outcomes;
   }
@@ -257,11 +257,11 @@ export class Engine {
     const verdict = new Promise<Verdict>((resolve) => {
       give = resolve;
     });
-    const asked: PendingPhoto = { verdict, give, print, hold };
-    hold.photos.set(id, asked);
-    this.#pending.set(print.whole, asked);
+    const entry: PendingPhoto = { verdict, give, print, hold };
+    hold.photos.set(id, entry);
+    this.#pending.set(print.whole, entry);
     photos[photos.length] = { id, name: nameOf(file), file };
-    return asked;
+    return entry;
   }
 
   #openHold(hold: OpenHold, surface: UploadSurface, photos: HeldPhoto[]): void {

@@ -11,18 +11,18 @@ import { shimConstructor, shimGetter, shimMethod } from './shims';
 const HTTP = /^https?:/i;
 
 export function allowPageGenerated(engine: Engine, realm: Realm): void {
-  const { allowedBytes: registry } = engine;
+  const { allowedBytes: allowedBytes } = engine;
 
   shimMethod<Blob>(realm.Blob.prototype, 'slice', (native, self, args) => {
     const part = apply(native, self, args) as Blob;
-    registry.inherit(part, self);
+    allowedBytes.inherit(part, self);
     return part;
   });
   // A copy inherits from its source. A Blob of several parts is checked by content.
   for (const name of ['Blob', 'File']) {
     shimConstructor(realm, name, (made, args) => {
       const parts = args[0];
-      if (Array.isArray(parts) && parts.length === 1 && isBlob(parts[0])) registry.inherit(made as Blob, parts[0]);
+      if (Array.isArray(parts) && parts.length === 1 && isBlob(parts[0])) allowedBytes.inherit(made as Blob, parts[0]);
     });
   }
 
@@ -30,45 +30,51 @@ export function allowPageGenerated(engine: Engine, realm: Realm): void {
     const [callback, ...rest] = args;
     if (engine.isOff || typeof callback !== 'function') return apply(native, self, args);
     const give = (drawn: Blob | null): void => {
-      if (drawn !== null) registry.addPageMade(drawn);
+      if (drawn !== null) allowedBytes.addPageMade(drawn);
       apply(callback as (blob: Blob | null) => void, undefined, [drawn]);
     };
     return apply(native, self, [give, ...rest]);
   });
   shimMethod(realm.HTMLCanvasElement.prototype, 'toDataURL', (native, self, args) => {
     const url = apply(native, self, args) as string;
-    if (!engine.isOff) registry.addDrawing(url);
+    if (!engine.isOff) allowedBytes.addDrawing(url);
     return url;
   });
   shimMethod(realm.OffscreenCanvas?.prototype, 'convertToBlob', async (native, self, args) => {
     const drawn = (await apply(native, self, args)) as Blob;
-    registry.addPageMade(drawn);
+    allowedBytes.addPageMade(drawn);
     return drawn;
   });
 
   shimMethod<Response>(realm.Response.prototype, 'blob', (native, self, args) => {
-    const asked = apply(native, self, args) as Promise<Blob>;
-    if (engine.isOff || !isServed(self)) return asked;
+    const result = apply(native, self, args) as Promise<Blob>;
+    if (engine.isOff || !isServed(self)) return result;
     return (async () => {
-      const blob = await asked;
-      registry.addPageMade(blob);
+      const blob = await result;
+      allowedBytes.addPageMade(blob);
       return blob;
     })();
   });
   for (const name of ['arrayBuffer', 'bytes']) {
     shimMethod<Response>(realm.Response.prototype, name, (native, self, args) => {
-      const asked = apply(native, self, args) as Promise<ArrayBuffer | Uint8Array>;
-      if (engine.isOff || !isServed(self) || !looksLikePhoto(typeOfResponse(self), '')) return asked;
+      const result = apply(native, self, args) as Promise<ArrayBuffer | Uint8Array>;
+      if (engine.isOff || !isServed(self) || !looksLikePhoto(typeOfResponse(self), '')) return result;
       return (async () => {
-        const bytes = await asked;
-        registry.allowPrint(fingerprint(bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes)));
+        const bytes = await result;
+        allowedBytes.allowPrint(fingerprint(bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes)));
         return bytes;
       })();
     });
   }
   shimGetter<XMLHttpRequest>(realm.XMLHttpRequest.prototype, 'response', (value, self) => {
-    if (!engine.isOff && isBlob(value) && sizeOf(value) > 0 && HTTP.test(self.responseURL) && !registry.allows(value)) {
-      if (looksLikePhoto(typeOf(value), '')) registry.addPageMade(value);
+    if (
+      !engine.isOff &&
+      isBlob(value) &&
+      sizeOf(value) > 0 &&
+      HTTP.test(self.responseURL) &&
+      !allowedBytes.allows(value)
+    ) {
+      if (looksLikePhoto(typeOf(value), '')) allowedBytes.addPageMade(value);
     }
     return value;
   });

@@ -17,10 +17,10 @@ interface Question {
 const createEvent = CustomEvent;
 const allOf = Promise.all.bind(Promise) as (answers: Promise<boolean>[]) => Promise<boolean[]>;
 
-export function answerOtherFrames(registry: AllowedBytes): (realm: Realm) => void {
+export function answerOtherFrames(allowedBytes: AllowedBytes): (realm: Realm) => void {
   const answer = (event: Event): void => {
     const question = (event as CustomEvent<Question | null>).detail;
-    if (question !== null) question.answers[question.answers.length] = registry.maySendHere(question.print);
+    if (question !== null) question.answers[question.answers.length] = allowedBytes.maySendHere(question.print);
   };
   return (realm) => {
     listen(realm, QUERY_EVENT, answer);
@@ -29,7 +29,7 @@ export function answerOtherFrames(registry: AllowedBytes): (realm: Realm) => voi
 
 export async function isAllowedByOtherFrame(print: Fingerprint): Promise<boolean> {
   const question: Question = { print, answers: [] };
-  const ask = (frame: Window): void => {
+  const query = (frame: Window): void => {
     try {
       // This frame was checked before. Access to another origin throws.
       if (frame !== window && frame.document !== null) {
@@ -38,8 +38,8 @@ export async function isAllowedByOtherFrame(print: Fingerprint): Promise<boolean
     } catch {
       // another origin
     }
-    for (let index = 0; index < frame.length; index += 1) ask(frame[index] as Window);
+    for (let index = 0; index < frame.length; index += 1) query(frame[index] as Window);
   };
-  ask(window.top ?? window);
+  query(window.top ?? window);
   return (await allOf(question.answers)).some((answer) => answer === true);
 }

@@ -38,7 +38,7 @@ interface SeenRequest {
   body: Buffer;
 }
 
-type Handler = (seen: SeenRequest, respond: ServerResponse) => void;
+type Handler = (seen: SeenRequest, response: ServerResponse) => void;
 
 export class FakeServer {
   readonly seen: SeenRequest[] = [];
@@ -48,7 +48,7 @@ export class FakeServer {
   private http: Server | null = null;
 
   async start(port = 0): Promise<string> {
-    this.http = createServer((request, respond) => void this.serve(request, respond));
+    this.http = createServer((request, response) => void this.serve(request, response));
     await new Promise<void>((resolve) => this.http?.listen(port, '127.0.0.1', resolve));
     return `http://127.0.0.1:${(this.http.address() as AddressInfo).port}`;
   }
@@ -63,56 +63,56 @@ export class FakeServer {
     return this.seen.map(({ method, path }) => `${method} ${path}`);
   }
 
-  private async serve(request: IncomingMessage, respond: ServerResponse): Promise<void> {
+  private async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const [path = '', query = ''] = (request.url ?? '').split('?');
     const { method = '', headers } = request;
     const seen = { method, path, query, headers, body: Buffer.concat(chunks) };
     this.seen.push(seen);
-    const act = this.handlers.get(`${method} ${path}`);
-    if (act !== undefined) act(seen, respond);
-    else this.answer(seen, respond);
+    const handler = this.handlers.get(`${method} ${path}`);
+    if (handler !== undefined) handler(seen, response);
+    else this.answer(seen, response);
   }
 
-  private answer({ method, path, headers, body }: SeenRequest, respond: ServerResponse): void {
+  private answer({ method, path, headers, body }: SeenRequest, response: ServerResponse): void {
     if (`${method} ${path}` === 'POST /v1/pair') {
-      if ((JSON.parse(body.toString()) as { code: string }).code === CODE) return json(respond, { token: TOKEN });
-      return problem(respond, 403, 'pairing', "this is not the code in the server's terminal");
+      if ((JSON.parse(body.toString()) as { code: string }).code === CODE) return json(response, { token: TOKEN });
+      return problem(response, 403, 'pairing', "this is not the code in the server's terminal");
     }
-    if (headers.authorization !== `Bearer ${TOKEN}`) return problem(respond, 401, 'unauthorised', 'pair again');
+    if (headers.authorization !== `Bearer ${TOKEN}`) return problem(response, 401, 'unauthorised', 'pair again');
     const [, , , job, part] = path.split('/');
-    if (path === '/ready') return json(respond, { workers: [{ provider: 'CPUExecutionProvider' }] });
+    if (path === '/ready') return json(response, { workers: [{ provider: 'CPUExecutionProvider' }] });
     if (path === '/v1/recipes') {
-      return json(respond, [{ name: 'draft', summary: 'fast', budget: 8, steps: 0, deadline: null }]);
+      return json(response, [{ name: 'draft', summary: 'fast', budget: 8, steps: 0, deadline: null }]);
     }
-    if (path === '/v1/presets') return json(respond, [{ name: 'any', label: 'a robust default', quality: 80 }]);
-    if (method === 'POST' && path === '/v1/jobs') return json(respond, { id: `job${++this.count}`, state: 'queued' });
-    if (job === undefined) return problem(respond, 404, 'route', 'not found');
-    if (method === 'DELETE') return void respond.writeHead(204).end();
-    if (part === 'events') return events(respond, [['done', {}]], Number(headers['last-event-id']));
-    if (part === 'receipt') return json(respond, RECEIPT);
-    if (part === 'result') return void respond.writeHead(200, { 'content-type': 'image/jpeg' }).end(PROTECTED);
-    return problem(respond, 404, 'route', 'not found');
+    if (path === '/v1/presets') return json(response, [{ name: 'any', label: 'a robust default', quality: 80 }]);
+    if (method === 'POST' && path === '/v1/jobs') return json(response, { id: `job${++this.count}`, state: 'queued' });
+    if (job === undefined) return problem(response, 404, 'route', 'not found');
+    if (method === 'DELETE') return void response.writeHead(204).end();
+    if (part === 'events') return events(response, [['done', {}]], Number(headers['last-event-id']));
+    if (part === 'receipt') return json(response, RECEIPT);
+    if (part === 'result') return void response.writeHead(200, { 'content-type': 'image/jpeg' }).end(PROTECTED);
+    return problem(response, 404, 'route', 'not found');
   }
 }
 
-export function json(respond: ServerResponse, value: unknown): void {
-  respond.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(value));
+export function json(response: ServerResponse, value: unknown): void {
+  response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(value));
 }
 
-export function problem(respond: ServerResponse, status: number, name: string, detail: string, wait?: number): void {
-  if (wait !== undefined) respond.setHeader('retry-after', wait);
-  respond.setHeader('content-type', 'application/problem+json');
-  respond.writeHead(status).end(JSON.stringify({ type: `/problems/${name}`, title: '', status, detail }));
+export function problem(response: ServerResponse, status: number, name: string, detail: string, wait?: number): void {
+  if (wait !== undefined) response.setHeader('retry-after', wait);
+  response.setHeader('content-type', 'application/problem+json');
+  response.writeHead(status).end(JSON.stringify({ type: `/problems/${name}`, title: '', status, detail }));
 }
 
 /** Sends events numbered from 1. Ends the stream unless `open`. */
-export function events(respond: ServerResponse, told: [string, object][], after = 0, open = false): void {
-  respond.writeHead(200, { 'content-type': 'text/event-stream' });
-  respond.write('retry: 1000\n\n');
-  told.forEach(([name, data], at) => {
-    if (at + 1 > after) respond.write(`id: ${at + 1}\nevent: ${name}\ndata: ${JSON.stringify(data)}\n\n`);
+export function events(response: ServerResponse, all: [string, object][], after = 0, open = false): void {
+  response.writeHead(200, { 'content-type': 'text/event-stream' });
+  response.write('retry: 1000\n\n');
+  all.forEach(([name, data], at) => {
+    if (at + 1 > after) response.write(`id: ${at + 1}\nevent: ${name}\ndata: ${JSON.stringify(data)}\n\n`);
   });
-  if (!open) respond.end();
+  if (!open) response.end();
 }

@@ -22,14 +22,14 @@ export class JobCard {
   /** Protects the photo. Returns whether that succeeded. */
   async run(): Promise<boolean> {
     const stopped = new AbortController();
-    const leave = (): void => stopped.abort();
-    addEventListener('pagehide', leave, { once: true });
+    const abort = (): void => stopped.abort();
+    addEventListener('pagehide', abort, { once: true });
     const status = el('p', { className: 'status' });
     const live = el('p', { className: 'visually-hidden', role: 'status' });
     const bar = el('progress', { max: 1, 'aria-label': text('progress_label', this.name) });
     const cancel = el('button', { type: 'button', onclick: () => stopped.abort() }, text('cancel'));
     this.element.replaceChildren(el('div', { className: 'running' }, status, cancel), bar, live);
-    let view = begun();
+    let view = initialView();
     const draw = (): void => {
       status.textContent = [stageText(view), timeText(view, Date.now())].join('. ');
       const progress = progressOf(view);
@@ -49,7 +49,7 @@ export class JobCard {
     };
     const reply = await protect(this.photo, report, stopped.signal);
     clearInterval(clock);
-    removeEventListener('pagehide', leave);
+    removeEventListener('pagehide', abort);
     if (stopped.signal.aborted) this.ended(text('cancelled'), []);
     else if (!reply.ok) this.ended(problemTitle(reply.problem), problemHelp(reply.problem));
     else await this.show(reply.value.file, reply.value.receipt);
@@ -71,6 +71,6 @@ export class JobCard {
   }
 }
 
-function begun(): PhotoView {
+function initialView(): PhotoView {
   return { id: '', name: '', bytes: 0, thumbnail: '', stage: { at: 'sending' }, since: Date.now(), deadline: null };
 }

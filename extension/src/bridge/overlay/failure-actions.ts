@@ -26,7 +26,7 @@ export function ifTrusted(act: (event: Event) => void): (event: Event) => void {
 export function failureActions({ photos, retry, name, choose }: FailureActionsOptions): HTMLElement {
   const box = el('div', { className: 'failure-actions' });
   const label = (words: string): string => `${words}: ${name}`;
-  const ask = (): void => {
+  const showChoices = (): void => {
     const retryButton = button(text(photos > 1 ? 'retry_all' : 'retry'), 'main', label, () => choose('retry'));
     box.replaceChildren(
       el(
@@ -40,11 +40,11 @@ export function failureActions({ photos, retry, name, choose }: FailureActionsOp
   };
   const confirm = (): void => {
     const since = performance.now();
-    const sure = (): void => {
+    const sendOriginal = (): void => {
       if (performance.now() - since >= CONFIRM_DELAY) choose('original');
     };
-    const back = button(text('original_back'), '', label, () => {
-      ask();
+    const goBack = button(text('original_back'), '', label, () => {
+      showChoices();
       box.querySelector('button')?.focus();
     });
     box.replaceChildren(
@@ -53,11 +53,11 @@ export function failureActions({ photos, retry, name, choose }: FailureActionsOp
         { className: 'notice bad', role: 'alert' },
         plural(photos, 'original_question_one', 'original_question_other'),
       ),
-      el('div', { className: 'buttons' }, back, button(text('original_confirm'), 'danger', label, sure)),
+      el('div', { className: 'buttons' }, goBack, button(text('original_confirm'), 'danger', label, sendOriginal)),
     );
-    back.focus();
+    goBack.focus();
   };
-  ask();
+  showChoices();
   return box;
 }
 

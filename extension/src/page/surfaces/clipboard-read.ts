@@ -14,12 +14,12 @@ export function guardClipboardRead(engine: Engine, realm: Realm): void {
   });
   const item = (realm as { ClipboardItem?: { prototype: object } }).ClipboardItem;
   shimMethod<object>(item?.prototype, 'getType', (native, self, args) => {
-    const asked = apply(native, self, args) as Promise<unknown>;
-    return engine.isOff || !read.has(self) ? asked : protectedOf(asked);
+    const result = apply(native, self, args) as Promise<unknown>;
+    return engine.isOff || !read.has(self) ? result : protect(result);
   });
 
-  async function protectedOf(asked: Promise<unknown>): Promise<unknown> {
-    const blob = await asked;
+  async function protect(result: Promise<unknown>): Promise<unknown> {
+    const blob = await result;
     if (!isBlob(blob) || !mayBePhoto(blob)) return blob;
     const outcome = await engine.settleOne('clipboard', blob);
     if (outcome === null) throw new realm.DOMException('The type was not found', 'NotFoundError');

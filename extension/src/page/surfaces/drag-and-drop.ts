@@ -73,17 +73,17 @@ export class DragAndDrop {
   install(realm: Realm): void {
     this.#entries.install(realm);
     const prototype = realm.DataTransferItem.prototype;
-    const behindOf = (item: DataTransferItem): ItemSources | undefined => {
+    const sourcesOf = (item: DataTransferItem): ItemSources | undefined => {
       const file = itemFile(item);
       return file === null ? undefined : this.#sources.get(file);
     };
     shimMethod<DataTransferItem>(prototype, 'webkitGetAsEntry', (native, self, args) => {
-      const entry = (apply(native, self, args) ?? behindOf(self)?.entry ?? null) as FileSystemEntry | null;
+      const entry = (apply(native, self, args) ?? sourcesOf(self)?.entry ?? null) as FileSystemEntry | null;
       this.#entries.guard(entry);
       return entry;
     });
     shimMethod<DataTransferItem>(prototype, 'getAsFileSystemHandle', (native, self, args) => {
-      const handle = (behindOf(self)?.handle ?? apply(native, self, args)) as Promise<FileSystemHandle | null>;
+      const handle = (sourcesOf(self)?.handle ?? apply(native, self, args)) as Promise<FileSystemHandle | null>;
       void handle.then(rememberHandle, () => undefined);
       return handle;
     });
@@ -142,22 +142,22 @@ export class DragAndDrop {
     if (files.length === dropped.length && outcomes.every((outcome) => outcome === null)) return;
     await waitUntilReachable(() => this.#isOver(target, event));
     const at = this.#placeOf(target, event);
-    const given: File[] = [];
-    for (let index = 0, asked = 0; index < dropped.length; index += 1) {
-      const { file, sources: behind } = dropped[index] as Dropped;
-      const outcome = behind.entry?.isDirectory === true ? file : (outcomes[asked++] ?? null);
+    const protectedFiles: File[] = [];
+    for (let index = 0, next = 0; index < dropped.length; index += 1) {
+      const { file, sources: sources } = dropped[index] as Dropped;
+      const outcome = sources.entry?.isDirectory === true ? file : (outcomes[next++] ?? null);
       if (outcome === null || !isFile(outcome)) continue;
-      given.push(outcome);
-      this.#sources.set(outcome, behind);
+      protectedFiles.push(outcome);
+      this.#sources.set(outcome, sources);
     }
-    if (given.length === 0) return;
-    const second = dataTransferWith(at, given);
+    if (protectedFiles.length === 0) return;
+    const second = dataTransferWith(at, protectedFiles);
     for (const [type, text] of texts) addItem(second.items, text, type);
     Object.assign(second, effect);
     const replay = new (realmOf(at).DragEvent)('drop', { ...like, dataTransfer: second });
     this.#gate.markReplay(replay);
     this.#trust.wrapAttributes(this.#roots.eventPathOf(at), 'drop');
-    if (dispatch(at, replay)) this.#doDefaultAction(at, given, event);
+    if (dispatch(at, replay)) this.#doDefaultAction(at, protectedFiles, event);
   }
 
   /** Whether the drop target is not covered. */
@@ -180,16 +180,19 @@ export class DragAndDrop {
   }
 
   /** The browser's action for a drop that no listener handled. */
-  #doDefaultAction(at: Node, given: File[], event: DragEvent): void {
+  #doDefaultAction(at: Node, protectedFiles: File[], event: DragEvent): void {
     if (isFileInput(at)) {
       if (at.disabled) return;
-      setFiles(at, dataTransferWith(at, at.multiple || at.webkitdirectory ? given : given.slice(0, 1)).files);
+      setFiles(
+        at,
+        dataTransferWith(at, at.multiple || at.webkitdirectory ? protectedFiles : protectedFiles.slice(0, 1)).files,
+      );
       this.onInputFilled(at);
       return;
     }
     const editable = editableAround(at);
     if (editable === null) return;
-    void insertImages(editable, given, caretAt(editable, { x: event.clientX, y: event.clientY }));
+    void insertImages(editable, protectedFiles, caretAt(editable, { x: event.clientX, y: event.clientY }));
   }
 
   /** Called when a drop filled a file input, whose events must be fired. */

@@ -36,14 +36,14 @@ export function guardFileHandles(engine: Engine, realm: Realm): void {
     }
   }
 
-  async function opened(handle: FileSystemFileHandle, asked: Promise<File>): Promise<File> {
-    const file = await asked;
+  async function opened(handle: FileSystemFileHandle, result: Promise<File>): Promise<File> {
+    const file = await result;
     if (!engine.isOff && engine.mustHold(file) && (await isOwn(handle))) return file;
     return settleFile(engine, file);
   }
 
   shimMethod<FileSystemFileHandle>(realm.FileSystemFileHandle?.prototype, 'getFile', (native, self, args) => {
-    const asked = apply(native, self, args) as Promise<File>;
-    return engine.isOff ? asked : opened(self, asked);
+    const result = apply(native, self, args) as Promise<File>;
+    return engine.isOff ? result : opened(self, result);
   });
 }

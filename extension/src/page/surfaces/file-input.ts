@@ -143,41 +143,41 @@ export class FileInputs {
     if (held.required) setRequired(input, true);
   }
 
-  /** Holds the files of an input. `told`: whether the site expects `input` and `change` events. */
-  hold(input: HTMLInputElement, files: File[], told: boolean): void {
+  /** Holds the files of an input. `fireEvents`: whether the site expects `input` and `change` events. */
+  hold(input: HTMLInputElement, files: File[], fireEvents: boolean): void {
     this.#dropHeld(input);
     setValue(input, '');
     const held: HeldPick = {
       // Files that came by no event were set by the page, which may send what it made.
-      pending: this.#engine.settle(told ? 'input' : 'network', files),
+      pending: this.#engine.settle(fireEvents ? 'input' : 'network', files),
       required: isRequired(input),
     };
     this.#held.set(input, held);
     // An empty required input would block its form and ask the user to pick again.
     if (held.required) setRequired(input, false);
-    void this.#giveBack(input, files, held, told);
+    void this.#giveBack(input, files, held, fireEvents);
   }
 
-  async #giveBack(input: HTMLInputElement, files: File[], held: HeldPick, told: boolean): Promise<void> {
+  async #giveBack(input: HTMLInputElement, files: File[], held: HeldPick, fireEvents: boolean): Promise<void> {
     const outcomes = await held.pending.outcomes.catch((): Outcome[] => []);
     if (this.#held.get(input) !== held) return;
     this.#held.delete(input);
     if (held.required) setRequired(input, true);
     const given: File[] = [];
-    const lacking: string[] = [];
+    const withheld: string[] = [];
     for (let index = 0; index < files.length; index += 1) {
       const outcome = outcomes[index] ?? null;
       if (outcome !== null && isFile(outcome)) given.push(outcome);
-      else lacking.push(nameOf(files[index] as File));
+      else withheld.push(nameOf(files[index] as File));
     }
-    if (lacking.length > 0) this.#withheld.set(input, lacking);
+    if (withheld.length > 0) this.#withheld.set(input, withheld);
     const form = formOf(input);
     try {
       if (given.length > 0) {
         this.#given.set(input, given);
         setFiles(input, dataTransferWith(input, given).files);
       }
-      if (told) this.replay(input, given.length > 0 ? PICK_EVENTS : ['cancel']);
+      if (fireEvents) this.replay(input, given.length > 0 ? PICK_EVENTS : ['cancel']);
     } finally {
       if (form !== null) this.onReleased(form);
     }

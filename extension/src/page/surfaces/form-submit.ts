@@ -66,18 +66,18 @@ export class FormSubmits {
       preventDefault(event);
       return true;
     }
-    const lacking = this.#withheldNames(form);
-    if (lacking.length > 0) {
+    const withheld = this.#withheldNames(form);
+    if (withheld.length > 0) {
       // After its listeners: a form that a script sends itself lacks nothing.
       setTimer(0, () => {
-        if (!event.defaultPrevented) this.#engine.notice('posted-without', lacking);
+        if (!event.defaultPrevented) this.#engine.notice('posted-without', withheld);
       });
     }
     return false;
   }
 
   /** Returns whether an input of the form is held. If so, keeps the (latest) submit for later. */
-  #holdIfPending(form: HTMLFormElement, wish: PendingSubmit): boolean {
+  #holdIfPending(form: HTMLFormElement, pendingSubmit: PendingSubmit): boolean {
     if (this.#engine.isOff || !isForm(form)) return false;
     const inputs = this.#inputsOf(form);
     for (const input of inputs) {
@@ -89,7 +89,7 @@ export class FormSubmits {
       this.#waiting.delete(form); // submitted now, with what it has
       return false;
     }
-    this.#waiting.set(form, wish);
+    this.#waiting.set(form, pendingSubmit);
     return true;
   }
 
@@ -104,16 +104,16 @@ export class FormSubmits {
   }
 
   #release(form: HTMLFormElement): void {
-    const wish = this.#waiting.get(form);
-    if (wish === undefined || this.#inputsOf(form).some((input) => this.#inputs.isHeld(input))) return;
+    const pendingSubmit = this.#waiting.get(form);
+    if (pendingSubmit === undefined || this.#inputsOf(form).some((input) => this.#inputs.isHeld(input))) return;
     this.#waiting.delete(form);
-    if (!wish.validates) {
+    if (!pendingSubmit.validates) {
       this.#engine.notice('posted-without', this.#withheldNames(form));
       nativeSubmit(form);
       return;
     }
     try {
-      nativeRequest(form, wish.submitter);
+      nativeRequest(form, pendingSubmit.submitter);
     } catch {
       nativeRequest(form); // the submitter is gone
     }

@@ -66,12 +66,12 @@ export class PasteEvents {
     caret: Range | null,
   ): Promise<void> {
     const outcomes = await this.#engine.settle('paste', files).outcomes.catch((): Outcome[] => []);
-    const given: File[] = [];
-    for (const outcome of outcomes) if (outcome !== null && isFile(outcome)) given.push(outcome);
-    if (given.length === 0 && texts.length === 0) return;
+    const protectedFiles: File[] = [];
+    for (const outcome of outcomes) if (outcome !== null && isFile(outcome)) protectedFiles.push(outcome);
+    if (protectedFiles.length === 0 && texts.length === 0) return;
     const at = isElement(target) && isConnected(target) ? target : (document.activeElement ?? document.body);
     await waitUntilReachable(() => at === document.body || at.contains(document.activeElement));
-    const clipboard = dataTransferWith(at, given);
+    const clipboard = dataTransferWith(at, protectedFiles);
     for (const [type, text] of texts) addItem(clipboard.items, text, type);
     const replay = new (realmOf(at).ClipboardEvent)('paste', {
       bubbles: true,
@@ -82,11 +82,16 @@ export class PasteEvents {
     if (replay.clipboardData !== clipboard) defineProperty(replay, 'clipboardData', { value: clipboard });
     this.#gate.markReplay(replay);
     this.#trust.wrapAttributes(this.#roots.eventPathOf(at), 'paste');
-    if (dispatch(at, replay)) this.#doDefaultAction(at, given, new Map(texts), caret);
+    if (dispatch(at, replay)) this.#doDefaultAction(at, protectedFiles, new Map(texts), caret);
   }
 
   /** The browser's action for a paste that no listener handled. */
-  #doDefaultAction(at: HTMLElement | Element, given: File[], texts: Map<string, string>, caret: Range | null): void {
+  #doDefaultAction(
+    at: HTMLElement | Element,
+    protectedFiles: File[],
+    texts: Map<string, string>,
+    caret: Range | null,
+  ): void {
     const owner = at.ownerDocument;
     const editable = editableAround(at);
     const plain = texts.get('text/plain');
@@ -96,7 +101,7 @@ export class PasteEvents {
     }
     const html = texts.get('text/html');
     if (html !== undefined && insertHtml(owner, html)) return;
-    if (given.length > 0) void insertImages(editable, given, caret);
+    if (protectedFiles.length > 0) void insertImages(editable, protectedFiles, caret);
     else if (plain !== undefined) execCommand(owner, 'insertText', false, plain);
   }
 }

@@ -24,14 +24,14 @@ export function rememberHandle(handle: unknown): void {
 
 export function guardPostMessage(engine: Engine, realm: Realm): void {
   shimMethod(realm, 'showOpenFilePicker', (native, self, args) => {
-    const asked = Reflect.apply(native, self, args) as Promise<unknown[]>;
-    void asked.then(
+    const result = Reflect.apply(native, self, args) as Promise<unknown[]>;
+    void result.then(
       (handles) => {
         for (let index = 0; index < handles.length; index += 1) rememberHandle(handles[index]);
       },
       () => undefined,
     );
-    return asked;
+    return result;
   });
   for (let index = 0; index < TARGETS.length; index += 1) {
     const kind = realm[TARGETS[index] as 'Worker'] as typeof Worker | undefined;
