@@ -13,18 +13,14 @@ from __future__ import annotations
 import argparse
 import gzip
 import io
-import json
 import os
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from statistics import median, quantiles
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -34,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # for the tests' own site an
 
 from tests.extension.browsers import build_extension, launch_browser
 from tests.extension.extension import Extension
+from tests.extension.fake_server import CODE, run_fake_server
 from tests.extension.upload_receiver import Page as SitePage
 from tests.extension.upload_receiver import Site, run_receiver
 
@@ -43,79 +40,6 @@ LOADS = {
     "one document": SitePage("<p>Nothing here"),
     "with 10 frames": SitePage("<iframe src={{near}}/inner/{{run}}></iframe>" * 10),
 }
-RECEIPT = {
-    "recipe": "draft",
-    "preset": None,
-    "budgetSpent": 8,
-    "steps": 0,
-    "stepsAsked": 0,
-    "stopped": "steps",
-    "beatsRandom": 0,
-    "checks": 0,
-    "imperceptibility": {"psnr": 34.0, "ssim": 0.95, "de2000Mean": 1.0, "de2000P95": 2.0, "relief": 1.1},
-    "effects": [],
-    "survival": [],
-    "notes": [],
-    "seconds": {},
-}
-"""As far as the extension reads it."""
-
-
-@contextmanager
-def echoing() -> Iterator[str]:
-    """The address of a server that protects nothing, at once."""
-    photos: dict[str, bytes] = {}
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            _, _, *place = self.path.partition("?")[0].split("/")
-            match self.command, place:
-                case "POST", ["pair"]:
-                    self.say(201, {"token": "a-token-of-the-benchmark-only", "origin": self.headers["origin"]})
-                case "POST", ["jobs"]:
-                    photos[str(len(photos))] = body
-                    self.say(202, {"id": str(len(photos) - 1)})
-                case "GET", ["jobs", _, "events"]:
-                    frames = [("queued", {"position": 0}), ("started", {"attempt": 1}), ("done", {})]
-                    text = "".join(
-                        f"id: {number}\nevent: {event}\ndata: {json.dumps(data)}\n\n"
-                        for number, (event, data) in enumerate(frames, 1)
-                    )
-                    self.say(200, text.encode(), "text/event-stream")
-                case "GET", ["jobs", job, "result"]:
-                    self.say(200, photos[job], "image/jpeg")
-                case "GET", ["jobs", _, "receipt"]:
-                    self.say(200, RECEIPT)
-                case "DELETE", ["jobs", job]:
-                    photos[job] = b""
-                    self.say(204, b"")
-                case _:
-                    self.say(200, {"workers": [], "waiting": 0, "restarts": 0})
-
-        do_POST = do_DELETE = do_GET
-
-        def say(self, status: int, answer: Any, kind: str = "application/json") -> None:
-            body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-            self.send_response(status)
-            if status != 204:
-                self.send_header("content-type", kind)
-                self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def photo(megabytes: int, folder: Path) -> Path:
@@ -224,14 +148,14 @@ def sizes() -> None:
 def browsers(playwright: Playwright) -> Iterator[tuple[BrowserContext, BrowserContext]]:
     """(with the extension, without it)."""
     with (
-        echoing() as echo,
+        run_fake_server(bytes) as echo,
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as one,
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as other,
         launch_browser(playwright, Path(one), build_extension("chrome")) as with_it,
         launch_browser(playwright, Path(other), None) as without,
     ):
         extension = Extension(with_it)
-        extension.ask("pair", {"address": echo, "code": "ECHO-ECHO"})
+        extension.ask("pair", {"address": echo, "code": CODE})
         extension.change(recipe="draft")
         yield with_it, without
 

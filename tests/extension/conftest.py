@@ -1,4 +1,4 @@
-"""Shared by the extension's tests: the receiving site, a protection server, Chromium with and without the extension."""
+"""Shared by the extension's tests: the receiving site, protection servers, Chromium with and without the extension."""
 
 from __future__ import annotations
 
@@ -45,55 +45,63 @@ def playwright() -> Iterator[Playwright]:
 
 @dataclass
 class Visit:
-    """A person at a page of the site, with files in hand."""
+    """A user at a page of the site, with files to upload."""
 
     user: User
     run: Run
     files: list[UploadFile] = field(default_factory=list)
 
 
-def leave(tab: Tab) -> None:
-    """A tab that is closed in mid-navigation hangs: it comes to rest first."""
-    for _ in range(5):
-        with suppress(Error):
-            tab.goto("about:blank")
-            break
-        tab.wait_for_timeout(100)
-    tab.close()
-
-
 class Visits:
-    """Opens pages of the site in one browser; closes them after the test."""
+    """Opens pages of the site in one browser. Tabs are used again, each visit starts with a new document."""
 
     def __init__(self, context: BrowserContext, site: Site, folder: Path) -> None:
         self.context, self.site, self.folder = context, site, folder
         self.helper = clipboard_page(context, site.address(site.open(SitePage())))
+        self.free: list[Tab] = []
 
     @contextmanager
     def open(self, page: SitePage, case: str, paths: tuple[str, ...], given: bool = False) -> Iterator[Visit]:
         files = write_files(case, paths, self.folder / case)
         run = self.site.open(page, files[0].data if given else b"")
-        tab = self.context.new_page()
+        tab = self.free.pop() if self.free else self.context.new_page()
+        tab.bring_to_front()
+        tab.goto(self.site.address(run))
         try:
-            tab.goto(self.site.address(run))
             yield Visit(User(tab, self.helper), run, files)
-        finally:
+        except BaseException:
             leave(tab)
+            tab.close()
+            raise
+        leave(tab)
+        if not tab.is_closed():
+            self.free.append(tab)
 
     def surface(self, surface: Surface) -> Any:
         return self.open(surface.page, surface.id, surface.paths, surface.given)
 
 
+def leave(tab: Tab) -> None:
+    """Go to an empty page, although the tab may be in the middle of a navigation."""
+    for _ in range(5):
+        if tab.is_closed():
+            return
+        with suppress(Error):
+            tab.goto("about:blank")
+            return
+        tab.wait_for_timeout(100)
+
+
 @pytest.fixture(scope="package")
 def without_extension(playwright: Playwright, site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visits]:
     """A browser without the extension."""
-    with launch_browser(playwright, tmp_path_factory.mktemp("bare"), None) as context:
-        yield Visits(context, site, tmp_path_factory.mktemp("brought"))
+    with launch_browser(playwright, tmp_path_factory.mktemp("profile"), None) as context:
+        yield Visits(context, site, tmp_path_factory.mktemp("files"))
 
 
 @pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """Left running by all tests that use it."""
+    """A real server, which all tests that use it leave running."""
     pytest.importorskip("onnxruntime", reason="needs the server: pip install 'anti-i2v-sdk[server,cpu]'")
     server = ServerProcess(tmp_path_factory.mktemp("server") / "home")
     try:
@@ -111,23 +119,27 @@ def chrome_build() -> Path:
 def context(
     playwright: Playwright, chrome_build: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[BrowserContext]:
-    """A browser with the extension, not paired."""
+    """A browser with the extension."""
     with launch_browser(playwright, tmp_path_factory.mktemp("profile"), chrome_build) as context:
         yield context
 
 
 @pytest.fixture(scope="package")
-def extension(context: BrowserContext, server: ServerProcess) -> Extension:
-    """Paired, with a fast recipe."""
+def extension(context: BrowserContext) -> Extension:
+    """With a fast recipe. Each file of tests pairs it with the server that it needs."""
     extension = Extension(context)
-    extension.pair(server)
     extension.change(**FAST)
     return extension
 
 
+@pytest.fixture(scope="module")
+def paired(extension: Extension, server: ServerProcess) -> Extension:
+    """Paired with the real server."""
+    extension.pair(server.address, server.code())
+    return extension
+
+
 @pytest.fixture(scope="package")
-def with_extension(
-    context: BrowserContext, extension: Extension, site: Site, tmp_path_factory: pytest.TempPathFactory
-) -> Visits:
-    """The browser with the paired extension."""
-    return Visits(context, site, tmp_path_factory.mktemp("brought"))
+def with_extension(context: BrowserContext, site: Site, tmp_path_factory: pytest.TempPathFactory) -> Visits:
+    """The browser with the extension."""
+    return Visits(context, site, tmp_path_factory.mktemp("files"))

@@ -6,8 +6,6 @@ from typing import Any
 
 from playwright.sync_api import BrowserContext, Page
 
-from .server_process import ServerProcess
-
 FAST = {"recipe": "draft", "deadline": 5}
 
 
@@ -29,8 +27,8 @@ class Extension:
         assert reply["ok"], reply
         return reply["value"]
 
-    def pair(self, server: ServerProcess) -> None:
-        state = self.ask("pair", {"address": server.address, "code": server.code()})
+    def pair(self, address: str, code: str) -> None:
+        state = self.ask("pair", {"address": address, "code": code})
         assert state["paired"], state
         assert state["problem"] is None, state
 

@@ -127,12 +127,12 @@ class Firefox:
     def wait(self, milliseconds: float) -> None:
         time.sleep(milliseconds / 1000)
 
-    def wait_for_title(self, title: str) -> None:
+    def wait_until(self, expression: str) -> None:
         for _ in range(150):
-            if self.evaluate("document.title") == title:
+            if self.evaluate(f"Boolean({expression})"):
                 return
             self.wait(100)
-        raise TimeoutError(title)
+        raise TimeoutError(expression)
 
 
 @contextmanager

@@ -43,14 +43,14 @@ class Overlay:
         until = time.monotonic() + seconds
         while text not in (said := self.text()):
             assert time.monotonic() < until, f"the overlay says {said!r}, not {text!r}"
-            self.page.wait_for_timeout(100)
+            self.page.wait_for_timeout(40)
 
     def wait_gone(self, seconds: float = 20.0) -> None:
         """Until no dialog is open."""
         until = time.monotonic() + seconds
         while any(node["nodeName"] == "DIALOG" for root in self._roots() for node in walk(root)):
             assert time.monotonic() < until, f"the overlay still says {self.text()!r}"
-            self.page.wait_for_timeout(100)
+            self.page.wait_for_timeout(40)
 
     def has(self, button: str) -> bool:
         return self._button(button) is not None

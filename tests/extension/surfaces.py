@@ -52,8 +52,14 @@ def form(attributes: str = "", inside: str = "", input: str = "") -> str:
 
 def twice(user: User, files: list[UploadFile]) -> None:
     pick()(user, files[:1])
-    user.wait_for_title("again")
+    user.wait_until("document.title === 'again'")
     pick()(user, files[1:])
+
+
+def pick_wait_press(user: User, files: list[UploadFile]) -> None:
+    pick()(user, files)
+    user.wait_until("find('#pick').files.length")
+    user.press("#go")
 
 
 INPUTS = [
@@ -88,7 +94,7 @@ INPUTS = [
         "input-read-later",
         INPUT + "<button id=go></button>",
         "find('#go').onclick = () => post(find('#pick').files)",
-        act=lambda user, files: (pick()(user, files), user.wait(1500), user.press("#go")),
+        act=pick_wait_press,
     ),
     Surface(
         "input-trusted-only",

@@ -100,17 +100,13 @@ def test_a_photo_of_the_open_file_picker(
     with launch_browser(playwright, tmp_path / "profile", extension, display=display) as context:
         if extended:
             paired = Extension(context)
-            paired.pair(server)
+            paired.pair(server.address, server.code())
             paired.change(**FAST)
         tab = context.new_page()
         tab.goto(site.address(run))
         tab.click("#go")
         choose(display, files[0].place)
-        for _ in range(100):
-            tab.wait_for_timeout(100)
-            if run.arrivals():
-                break
-        tab.wait_for_timeout(200)
+        run.wait(1)
     if extended:
         assert_protected(run, files)
     else:

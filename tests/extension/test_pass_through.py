@@ -14,7 +14,11 @@ from .server_process import ServerProcess
 from .upload_receiver import Page
 from .user_actions import pick, press
 
-POSTS = Page("<input id=pick type=file multiple>", "find('#pick').onchange = (e) => post(e.target.files)")
+POSTS = Page(
+    "<input id=pick type=file multiple>",
+    """find('#pick').onchange = (e) => post(e.target.files);
+    find('#pick').oncancel = () => { document.title = 'cancelled'; };""",
+)
 DRAWN = Page(
     "<button id=go></button>",
     """find('#go').onclick = () => {
@@ -33,15 +37,16 @@ COUNTS = Page(
         addEventListener(name, (e) => seen.push([e.type, e.isTrusted, e.bubbles, e.target.files.length]), true);
     find('#pick').onchange = async (e) => {
         await post(e.target.files);
-        navigator.sendBeacon(up.replace('/up/', '/told/'), JSON.stringify(seen));
+        await fetch(up.replace('/up/', '/told/'), { method: 'POST', body: JSON.stringify(seen) });
+        document.title = 'reported';
     };""",
 )
 
 
 @pytest.fixture(autouse=True)
-def restore_settings(extension: Extension) -> Iterator[None]:
+def restore_settings(paired: Extension) -> Iterator[None]:
     yield
-    extension.change(**FAST, enabled=True, off=[], others="tell", presets={}, untrusted=[])
+    paired.change(**FAST, enabled=True, off=[], others="tell", presets={}, untrusted=[])
 
 
 def submitted(server: ServerProcess) -> float:
@@ -68,7 +73,8 @@ def test_what_is_no_photo_can_be_refused(with_extension: Visits, extension: Exte
     extension.change(others="refuse")
     with with_extension.open(POSTS, f"refused-{file}", (file,)) as visit:
         pick()(visit.user, visit.files)
-        visit.user.page.wait_for_timeout(1000)
+        visit.user.wait_until("document.title === 'cancelled'")
+        visit.user.settle()
         assert visit.run.arrivals() == []
 
 
@@ -157,7 +163,7 @@ def test_a_page_sees_one_trusted_input_and_one_change(with_extension: Visits) ->
     with with_extension.open(COUNTS, "counts", ("face.png",)) as visit:
         pick()(visit.user, visit.files)
         visit.run.wait(1)
-        visit.user.page.wait_for_timeout(300)
+        visit.user.wait_until("document.title === 'reported'")
         assert_protected(visit.run, visit.files)
         assert visit.run.told() == [[["input", True, True, 1], ["change", True, True, 1]]]
 
@@ -167,6 +173,21 @@ def test_events_can_be_left_untrusted_for_a_site(with_extension: Visits, extensi
     with with_extension.open(COUNTS, "untrusted", ("face.png",)) as visit:
         pick()(visit.user, visit.files)
         visit.run.wait(1)
-        visit.user.page.wait_for_timeout(300)
+        visit.user.wait_until("document.title === 'reported'")
         assert_protected(visit.run, visit.files)
         assert [event[1] for event in visit.run.told()[0]] == [False, False]
+
+
+def test_two_tabs_at_once_get_their_own_photos(with_extension: Visits) -> None:
+    with (
+        with_extension.open(POSTS, "tab-one", ("face.png",)) as one,
+        with_extension.open(POSTS, "tab-two", ("a.png", "b.png")) as two,
+    ):
+        two.user.page.bring_to_front()
+        pick()(two.user, two.files)
+        one.user.page.bring_to_front()
+        pick()(one.user, one.files)
+        one.run.wait(1)
+        assert_protected(one.run, one.files)
+        two.run.wait(2)
+        assert_protected(two.run, two.files)

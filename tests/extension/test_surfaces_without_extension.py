@@ -1,4 +1,4 @@
-"""The same cases without the extension: the original arrives, so that a case that cannot fail is seen."""
+"""The same surfaces without the extension: the originals arrive, which proves that each case can fail."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .received_checks import assert_originals_arrived
 from .surfaces import SURFACES, Surface
 
 FEW = 3.0
-"""Seconds until an upload without a detour has arrived."""
+"""Seconds in which an upload arrives."""
 
 
 @pytest.mark.usefixtures("framework_bundles")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,16 +27,17 @@ RULES = {"region": {"enabled": False}, "page-has-heading-one": {"enabled": False
 
 
 class Screen:
-    """A page with the overlay in it, seen from the extension's own world: the page's sees nothing."""
+    """A tab with the overlay, seen from the extension's own world, as the page's world cannot see it."""
 
     def __init__(self, context: BrowserContext, address: str) -> None:
         workers = context.service_workers
         self.worker = workers[0] if workers else context.wait_for_event("serviceworker")
+        self.address = address
         self.page = context.new_page()
         self.errors = listen(self.page)
         self.session = context.new_cdp_session(self.page)
         self.worlds: list[Any] = []
-        self.session.on("Runtime.executionContextCreated", lambda told: self.worlds.append(told["context"]))
+        self.session.on("Runtime.executionContextCreated", lambda event: self.worlds.append(event["context"]))
         self.session.send("Runtime.enable")
         self.page.goto(address)
         self.page.bring_to_front()
@@ -44,8 +46,17 @@ class Screen:
             """() => { if (globalThis.heard) return; globalThis.heard = [];
             chrome.runtime.onMessage.addListener(({ name, body }) => { if (name === 'decide') heard.push(body); }) }"""
         )
+
+    def reset(self) -> None:
+        """Load the page again, without any overlay."""
+        self.page.bring_to_front()
+        self.page.emulate_media(color_scheme="light", reduced_motion="no-preference")
+        self.page.set_viewport_size({"width": 900, "height": 700})
+        self.worlds.clear()
+        self.page.goto(self.address)
+        self.errors.clear()
         self.worker.evaluate("() => { heard.length = 0 }")
-        # In the extension's world alone, closed roots look open: axe can read them.
+        # In the extension's world, closed roots look open, so that axe can read them.
         self.inside(
             """Object.defineProperty(Element.prototype, 'shadowRoot', { configurable: true,
             get() { return this instanceof HTMLElement ? chrome.dom.openOrClosedShadowRoot(this) : null } });
@@ -53,6 +64,7 @@ class Screen:
         )
 
     def inside(self, expression: str) -> Any:
+        """Evaluate in the extension's world."""
         world = next(
             each
             for each in reversed(self.worlds)
@@ -63,17 +75,26 @@ class Screen:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
+    def wait_until(self, expression: str, seconds: float = 15.0) -> None:
+        until = time.monotonic() + seconds
+        while not self.inside(expression):
+            assert time.monotonic() < until, f"never true: {expression}"
+            self.page.wait_for_timeout(20)
+
+    def resize(self, width: int) -> None:
+        self.page.set_viewport_size({"width": width, "height": 780})
+        self.page.evaluate(NEXT_FRAME)
+
     def show(self, *views: View) -> None:
-        """As the background relays it for a frame of the tab."""
+        """Show views as the background relays them for a frame of the tab. They are drawn when this returns."""
         for view in views:
             message = {"kind": "show", "frame": 7, "hold": view["hold"], "view": view}
             self.worker.evaluate(
                 "([tab, message]) => chrome.tabs.sendMessage(tab, message, { frameId: 0 })", [self.tab, message]
             )
-        self.page.wait_for_timeout(400)
 
     def decisions(self) -> list[tuple[str | None, str]]:
-        self.page.wait_for_timeout(150)
+        self.inside("chrome.runtime.sendMessage({ name: 'clones', body: {} })")  # answered after earlier messages
         heard = self.worker.evaluate("() => heard")
         return [(each["decision"]["photo"], each["decision"]["choice"]) for each in heard]
 
@@ -91,6 +112,25 @@ class Screen:
 
     def words(self) -> str:
         return str(self.inside("overlay()?.textContent ?? ''"))
+
+
+NEXT_FRAME = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+AT_REST = """async () => {
+  let [before, same] = ['', 0];
+  while (same < 3) {
+    await new Promise(requestAnimationFrame);
+    const now = document.body.innerHTML;
+    [before, same] = [now, now === before ? same + 1 : 0];
+  }
+}"""
+"""Until a page has not changed for some frames."""
+PICTURES = "overlay().querySelector('.pictures')?.children.length > 0"
+DRAWN = "overlay()?.querySelectorAll('.frame canvas').length === 2"
+ON_TOP = """(() => {
+  const box = overlay()?.querySelector('dialog')?.getBoundingClientRect();
+  if (!box?.width) return false;
+  const top = document.elementFromPoint(box.left + box.width / 2, box.top + box.height / 2);
+  return top === document.documentElement.lastElementChild })()"""
 
 
 def listen(page: Page) -> list[str]:
@@ -129,20 +169,29 @@ def address() -> Iterator[str]:
         yield address
 
 
-@pytest.fixture
-def screen(context: BrowserContext, address: str) -> Iterator[Screen]:
+@pytest.fixture(scope="module")
+def screen_tab(context: BrowserContext, address: str) -> Iterator[Screen]:
     screen = Screen(context, address)
     yield screen
     screen.page.close()
 
 
 @pytest.fixture
-def keep(tmp_path: Path) -> Callable[[Page, str], None]:
-    folder = Path(os.environ.get("ANTI_I2V_SCREENS", tmp_path))
+def screen(screen_tab: Screen) -> Screen:
+    screen_tab.reset()
+    return screen_tab
+
+
+@pytest.fixture
+def keep() -> Callable[[Page, str], None]:
+    """Takes a screenshot, if they are wanted."""
+    name = os.environ.get("ANTI_I2V_SCREENS")
+    folder = Path(name or ".")
     folder.mkdir(parents=True, exist_ok=True)
 
-    def shot(page: Page, name: str) -> None:
-        page.screenshot(path=folder / f"{name}.png")
+    def shot(page: Page, name_of_shot: str) -> None:
+        if name:
+            page.screenshot(path=folder / f"{name_of_shot}.png")
 
     return shot
 
@@ -156,8 +205,7 @@ def test_the_overlay_is_whole_and_readable(
     for scheme in SCHEMES:
         screen.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         for width in WIDTHS:
-            screen.page.set_viewport_size({"width": width, "height": 780})
-            screen.page.wait_for_timeout(150)
+            screen.resize(width)
             keep(screen.page, f"overlay-{state}-{scheme}-{width}")
             widest = screen.inside(
                 "Math.max(...[...overlay().querySelectorAll('*')].map((each) => each.getBoundingClientRect().right))"
@@ -166,9 +214,9 @@ def test_the_overlay_is_whole_and_readable(
         assert complaints(screen.inside(AUDIT)) == []
     if state.startswith("done"):
         screen.press("See how")
+        screen.wait_until(PICTURES)
         for width in WIDTHS:
-            screen.page.set_viewport_size({"width": width, "height": 780})
-            screen.page.wait_for_timeout(300)
+            screen.resize(width)
             keep(screen.page, f"overlay-{state}-how-{width}")
         assert complaints(screen.inside(AUDIT)) == []
         assert "checks beat a random change of the same size" in screen.words()
@@ -178,7 +226,7 @@ def test_the_overlay_is_whole_and_readable(
 def test_pictures_are_drawn_under_the_strictest_policy(screen: Screen) -> None:
     screen.show(*overlay_states()["done"])
     screen.press("See how")
-    screen.page.wait_for_timeout(500)
+    screen.wait_until(DRAWN)
     drawn = screen.inside(
         """[...overlay().querySelectorAll('.frame canvas')].map((canvas) => {
         const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
@@ -202,7 +250,7 @@ def test_the_original_needs_a_second_click_after_a_moment(screen: Screen) -> Non
     assert screen.focused() == "No, go back"
     screen.press("Yes, send unprotected")  # as the end of a double click
     assert screen.decisions() == []
-    screen.page.wait_for_timeout(800)
+    screen.page.wait_for_timeout(750)  # the extension ignores a second click for 700 ms
     screen.press("Yes, send unprotected")
     assert screen.decisions() == [("beach.jpg", "original")]
 
@@ -217,8 +265,8 @@ def test_scripts_of_the_page_neither_see_nor_decide(screen: Screen) -> None:
         return [host.shadowRoot, document.activeElement === host || document.activeElement === document.body] }"""
     )
     assert seen == [None, True]
-    screen.page.wait_for_timeout(500)
-    assert screen.inside("overlay().querySelector('dialog').checkVisibility({ opacityProperty: true })") is True
+    screen.wait_until("overlay().querySelector('dialog').checkVisibility({ opacityProperty: true })")
+    screen.wait_until(ON_TOP)
     screen.press("Send nothing")
     assert screen.decisions() == [("beach.jpg", "nothing")]
 
@@ -258,11 +306,11 @@ def test_escape_asks_and_keys_do_not_reach_the_page(screen: Screen) -> None:
 def test_a_page_that_removes_or_covers_it_has_it_back(screen: Screen) -> None:
     fail(screen)
     screen.page.evaluate("document.documentElement.lastElementChild.remove()")
-    screen.page.wait_for_timeout(800)
+    screen.wait_until(ON_TOP)
     screen.press("Try again")
     assert screen.decisions() == [("beach.jpg", "retry")]
     screen.page.evaluate("document.querySelector('#theirs').showModal()")
-    screen.page.wait_for_timeout(1500)
+    screen.wait_until(ON_TOP)
     screen.press("Send nothing")
     assert screen.decisions()[1:] == [("beach.jpg", "nothing")]
 
@@ -294,7 +342,7 @@ def test_a_page_is_whole_and_readable(
     page.add_init_script(f"({ANSWER})({json.dumps(answers)})")
     page.goto(f"chrome-extension://{extension}/{name}.html")
     page.locator("main > *").first.wait_for()
-    page.wait_for_timeout(300)
+    page.evaluate(AT_REST)
     page.evaluate(axe)
     for scheme in SCHEMES:
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
@@ -337,14 +385,17 @@ def test_options_save_themselves_and_say_so(context: BrowserContext) -> None:
     assert (stored["others"], stored["untrusted"]) == ("refuse", ["photos.example.org"])
     section.get_by_role("button", name="Remove photos.example.org").click()
     page.get_by_role("radio", name="Pass it, and tell me").check()
-    page.wait_for_timeout(300)
+    until = time.monotonic() + 15
+    while (stored["others"], stored["untrusted"]) != ("tell", []):
+        assert time.monotonic() < until, stored
+        stored = worker.evaluate("async () => (await chrome.storage.local.get('settings')).settings")
     page.close()
 
 
 @pytest.mark.slow
-def test_the_first_run_protects_its_sample(extension: Extension, keep: Callable[[Page, str], None]) -> None:
-    page = extension.context.new_page()
-    page.goto(extension.address("welcome.html"))
+def test_the_first_run_protects_its_sample(paired: Extension, keep: Callable[[Page, str], None]) -> None:
+    page = paired.context.new_page()
+    page.goto(paired.address("welcome.html"))
     page.get_by_role("button", name="Protect the sample").click()
     page.locator(".verdict").wait_for(timeout=120_000)
     page.set_viewport_size({"width": 1000, "height": 1400})

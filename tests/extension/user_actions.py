@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from playwright.sync_api import BrowserContext, FileChooser, Locator, Page
+from playwright.sync_api import BrowserContext, Error, FileChooser, Locator, Page
 
 from .upload_fixtures import UploadFile
 
@@ -34,11 +35,14 @@ class User:
             self.press(selector, *frames)
         choose(opened.value, files)
 
-    def wait(self, milliseconds: float) -> None:
-        self.page.wait_for_timeout(milliseconds)
+    def wait_until(self, expression: str) -> None:
+        """Wait until a JavaScript expression of the page is true."""
+        self.page.wait_for_function(expression)
 
-    def wait_for_title(self, title: str) -> None:
-        self.page.wait_for_function("(title) => document.title === title", arg=title)
+    def settle(self) -> None:
+        """Wait for a round trip from the page to the site: what the page sent before has arrived then."""
+        with suppress(Error):  # the page is navigating: it sends nothing more
+            self.page.evaluate("() => new Promise((done) => setTimeout(done)).then(() => fetch(location.origin))")
 
     def drop(self, files: Sequence[Path], selector: str) -> None:
         box = self.page.locator(selector).bounding_box()
