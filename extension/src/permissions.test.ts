@@ -23,7 +23,7 @@ function named(heading: string): string[] {
 }
 
 test.each(['chrome', 'firefox'])(
-  'every permission of the manifest for %s has its reason, and no other has',
+  'every permission of the manifest for %s has a reason, and no other permission does',
   (browser) => {
     const manifest = manifestOf(browser);
     expect(named('Permissions').toSorted()).toEqual(manifest.permissions.toSorted());
@@ -31,17 +31,20 @@ test.each(['chrome', 'firefox'])(
   },
 );
 
-test.each(['chrome', 'firefox'])('the manifest for %s has none of what is said not to be asked for', (browser) => {
-  const manifest = manifestOf(browser);
-  const told = [...refused.matchAll(/`([A-Za-z_]+)`/g)].map(([, name]) => name ?? '');
-  expect(told.length).toBeGreaterThan(8);
-  for (const name of told) expect(manifest.permissions).not.toContain(name);
-  for (const key of ['optional_permissions', 'externally_connectable', 'web_accessible_resources']) {
-    expect(manifest).not.toHaveProperty(key);
-  }
-});
+test.each(['chrome', 'firefox'])(
+  'the manifest for %s has none of the permissions that are not requested',
+  (browser) => {
+    const manifest = manifestOf(browser);
+    const told = [...refused.matchAll(/`([A-Za-z_]+)`/g)].map(([, name]) => name ?? '');
+    expect(told.length).toBeGreaterThan(8);
+    for (const name of told) expect(manifest.permissions).not.toContain(name);
+    for (const key of ['optional_permissions', 'externally_connectable', 'web_accessible_resources']) {
+      expect(manifest).not.toHaveProperty(key);
+    }
+  },
+);
 
-test('pages of the extension run no code from elsewhere, and nothing that was text', () => {
+test('extension pages run no remote code and no strings', () => {
   const { extension_pages: policy } = manifestOf('chrome')['content_security_policy'] as { extension_pages: string };
   expect(policy).toContain("default-src 'none'");
   expect(policy).toContain("script-src 'self';");

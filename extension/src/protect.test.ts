@@ -57,7 +57,7 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-test('a photo is submitted, followed, fetched, and then forgotten by the server', async () => {
+test('a photo is submitted, followed, fetched, and then deleted at the server', async () => {
   const { stages, reply } = run();
   const found = await settled(reply);
   expect(found.ok && found.value.receipt).toEqual(RECEIPT);
@@ -65,7 +65,7 @@ test('a photo is submitted, followed, fetched, and then forgotten by the server'
   expect(stages.map(({ at }) => at)).toEqual(['sending', 'fetching']);
 });
 
-test('events are asked for from where they were left', async () => {
+test('events are requested from the last one on', async () => {
   const news = [
     [event(1, 'queued', { position: 2 }), event(2, 'started')],
     [],
@@ -90,8 +90,8 @@ test('events are asked for from where they were left', async () => {
   ]);
 });
 
-describe('what dies meanwhile is asked again', () => {
-  test('an evicted background', async () => {
+describe('interrupted requests are repeated', () => {
+  test('after an eviction of the background', async () => {
     let evicted = 2;
     background({
       follow: () => {
@@ -102,13 +102,13 @@ describe('what dies meanwhile is asked again', () => {
     expect((await settled(run().reply)).ok).toBe(true);
     expect(names().filter((name) => name === 'submit')).toHaveLength(1);
   });
-  test('a server that is away for a moment', async () => {
+  test('while the server is unreachable for a moment', async () => {
     background({
       follow: (_, count) => (count < 3 ? fail('unreachable', '') : ok({ events: [event(1, 'done')] })),
     });
     expect((await settled(run().reply)).ok).toBe(true);
   });
-  test('a server that was restarted and forgot the job: submitted again, once', async () => {
+  test('after a restart of the server, the photo is submitted once more', async () => {
     background({
       follow: ({ job }: { job: string }) => (job === 'job1' ? fail('gone', '') : ok({ events: [event(1, 'done')] })),
     });
@@ -123,13 +123,13 @@ describe('what dies meanwhile is asked again', () => {
   });
 });
 
-describe('it fails with the problem that it met', () => {
+describe('failures are returned as problems', () => {
   test('a server that stays away', async () => {
     background({ follow: () => fail('unreachable', 'Nothing answers.') });
     expect(await settled(run().reply)).toEqual(fail('unreachable', 'Nothing answers.'));
     expect(names().at(-1)).toBe('cancel');
   });
-  test('a full server is not pressed: the person sees it, and when to try again', async () => {
+  test('a full server is not asked again: the user sees when to retry', async () => {
     background({ submit: () => fail('busy', 'Full.', 15) });
     expect(await settled(run().reply)).toEqual(fail('busy', 'Full.', 15));
     expect(names()).toEqual(['submit']);
@@ -164,21 +164,21 @@ describe('it fails with the problem that it met', () => {
     });
     expect(await settled(run().reply)).toMatchObject({ ok: false, problem: { code: 'too-large' } });
   });
-  test.each([['hello'], ['GIF89a'], ['']])('%o is no photo, and the server is not asked', async (bytes) => {
+  test.each([['hello'], ['GIF89a'], ['']])('%o is not a photo and is not submitted', async (bytes) => {
     expect(await settled(run(new Blob([bytes])).reply)).toMatchObject({ ok: false, problem: { code: 'refused' } });
     expect(names()).toEqual([]);
   });
 });
 
-describe('stopping reaches the server', () => {
-  test('at once, while news are awaited', async () => {
+describe('aborting cancels the job at the server', () => {
+  test('immediately, while events are awaited', async () => {
     background({ follow: () => new Promise(() => undefined) });
     const { stop } = run();
     await vi.advanceTimersByTimeAsync(10);
     stop.abort();
     expect(names()).toEqual(['submit', 'follow', 'cancel']);
   });
-  test('also where the job got its id only afterwards', async () => {
+  test('even if the job gets its id only afterwards', async () => {
     let submitted: (reply: Reply<unknown>) => void = () => undefined;
     background({ submit: () => new Promise((resolve) => (submitted = resolve)) });
     const { stop, reply } = run();
@@ -190,7 +190,7 @@ describe('stopping reaches the server', () => {
   });
 });
 
-test('events that change nothing for the person have no stage', () => {
+test('events that do not concern the user have no stage', () => {
   expect(stageOf(event(1, 'effect'))).toBeNull();
   expect(stageOf(event(1, 'step', { step: 'x' }))).toBeNull();
 });

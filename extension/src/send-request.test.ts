@@ -36,36 +36,36 @@ async function asked(name: keyof typeof BODIES): Promise<unknown> {
 const CLOSED = new Error('The message channel closed before a response was received');
 const NOBODY = new Error('Could not establish connection. Receiving end does not exist.');
 
-test('an evicted background is asked again', async () => {
+test('a request to an evicted background is repeated', async () => {
   answers = [CLOSED, NOBODY, ok('settings')];
   expect(await asked('settings')).toEqual(ok('settings'));
   expect(sent).toHaveLength(3);
 });
 
-test('an answer that is none counts as none', async () => {
+test('a reply of another shape counts as no reply', async () => {
   answers = [undefined, { stranger: true }, ok('settings')];
   expect(await asked('settings')).toEqual(ok('settings'));
 });
 
-test('a photo is submitted again under its key, so that it stays one job', async () => {
+test('a photo is submitted again under the same key, so that it stays one job', async () => {
   answers = [CLOSED, ok({ job: 'j' })];
   expect(await asked('submit')).toEqual(ok({ job: 'j' }));
   expect(sent).toHaveLength(2);
   expect(sent[1]).toEqual(sent[0]);
 });
 
-test('a code is not tried twice', async () => {
+test('a pairing code is not sent twice', async () => {
   answers = [CLOSED, ok('late')];
   expect(await asked('pair')).toMatchObject({ ok: false, problem: { code: 'internal' } });
   expect(sent).toHaveLength(1);
 });
 
-test('it gives up in the end, and says so', async () => {
+test('after the last retry it returns a problem', async () => {
   answers = [CLOSED, CLOSED, CLOSED, ok('late')];
   expect(await asked('settings')).toMatchObject({ ok: false, problem: { code: 'internal' } });
 });
 
-test('a problem is an answer', async () => {
+test('a problem is a reply', async () => {
   const problem = { ok: false, problem: { code: 'busy', detail: 'Full.' } };
   answers = [problem];
   expect(await asked('settings')).toEqual(problem);
@@ -74,7 +74,7 @@ test('a problem is an answer', async () => {
 test.each([
   ['Extension context invalidated.', 'reload'],
   ['Message length exceeded maximum allowed length.', 'too-large'],
-])('%s is %s, and no second try helps', async (words, code) => {
+])('%s becomes %s, without a retry', async (words, code) => {
   answers = [new Error(words), ok('never')];
   expect(await asked('settings')).toMatchObject({ ok: false, problem: { code } });
   expect(sent).toHaveLength(1);

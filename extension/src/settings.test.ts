@@ -4,21 +4,21 @@ import { parseChanges, DEFAULT_SETTINGS, SETTINGS_KEY, readSettings, parseSettin
 
 beforeEach(() => fakeBrowser.reset());
 
-describe('settings are read with care', () => {
+describe('stored settings are read tolerantly', () => {
   test.each([[undefined], [null], ['text'], [[]], [{}]])('%o gives the defaults', (stored) => {
     expect(parseSettings(stored)).toEqual(DEFAULT_SETTINGS);
   });
-  test('good values are kept beside bad ones, and unknown ones are dropped', () => {
+  test('valid values are kept beside invalid ones, and unknown ones are dropped', () => {
     const stored = { enabled: false, deadline: -1, recipe: '../x', off: ['a.example', 3], others: 'refuse', extra: 1 };
     expect(parseSettings(stored)).toEqual({ ...DEFAULT_SETTINGS, enabled: false, others: 'refuse' });
   });
-  test('from the browser, where an older version wrote something else', async () => {
+  test('values of an older version are replaced by defaults', async () => {
     await fakeBrowser.storage.local.set({ [SETTINGS_KEY]: { enabled: 'yes', fallback: null } });
     expect(await readSettings()).toEqual({ ...DEFAULT_SETTINGS, fallback: null });
   });
 });
 
-describe('a change names what it refuses', () => {
+describe('invalid changes are named', () => {
   test.each([
     [{ deadline: 0 }, ['deadline']],
     [{ deadline: Number.NaN }, ['deadline']],
@@ -30,7 +30,7 @@ describe('a change names what it refuses', () => {
   ])('%o', (given, bad) => {
     expect(parseChanges(given).bad).toEqual(bad);
   });
-  test('and keeps what is good, in one spelling', () => {
+  test('valid changes are normalised', () => {
     expect(parseChanges({ off: ['https://Example.org/a', 'example.org'], deadline: 20 })).toEqual({
       changes: { off: ['example.org'], deadline: 20 },
       bad: [],

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { isListed, parseHost, presetFor, siteOf, BUILT_IN_SITES } from './sites';
 
-describe('a site is named by the table where it stands there, else by its host', () => {
+describe('a site is named by the table if it is listed, else by its host', () => {
   test.each([
     ['https://www.instagram.com/p/1', 'instagram.com'],
     ['https://m.facebook.com/', 'facebook.com'],
@@ -18,7 +18,7 @@ describe('a site is named by the table where it stands there, else by its host',
   ])('%s is %s', (url, site) => {
     expect(siteOf(url)).toBe(site);
   });
-  test('a host that the person added names its own subdomains', () => {
+  test('a host that the user added names its subdomains', () => {
     expect(siteOf('https://media.example.social/', { 'example.social': 'mastodon' })).toBe('example.social');
   });
 });
@@ -37,13 +37,13 @@ describe('the preset follows from the site', () => {
   ])('%s with %o is %s', (site, changed, preset) => {
     expect(presetFor(site, changed as Record<string, string | null>, 'any')).toBe(preset);
   });
-  test('no fallback means no preset, and the table still counts', () => {
+  test('without a fallback, only listed sites have a preset', () => {
     expect(presetFor('example.org', {}, null)).toBeNull();
     expect(presetFor('x.com', {}, null)).toBe('x');
   });
 });
 
-test('a site that is off switches off what lies under it, and nothing that merely ends like it', () => {
+test('a listed site includes its subdomains, but not hosts that only end alike', () => {
   expect(isListed('m.example.org', ['example.org'])).toBe(true);
   expect(isListed('badexample.org', ['example.org'])).toBe(false);
   expect(isListed('org', ['example.org'])).toBe(false);
@@ -57,10 +57,10 @@ test.each([
   ['file:', 'file:'],
   ['', undefined],
   ['a b', undefined],
-])('what a person types, %o, is the host %o', (typed, host) => {
+])('%o is parsed as the host %o', (typed, host) => {
   expect(parseHost(typed)).toBe(host);
 });
 
-test('every host of the table is a host as browsers write it', () => {
+test('every host of the table is normalised', () => {
   for (const host of Object.keys(BUILT_IN_SITES)) expect(parseHost(host)).toBe(host);
 });

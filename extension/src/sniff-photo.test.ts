@@ -5,7 +5,7 @@ const bytes = (text: string): Uint8Array => Uint8Array.from(text, (letter) => le
 const webp = (flags: number): string => `RIFF\0\0\0\0WEBPVP8X\n\0\0\0${String.fromCharCode(flags)}\0\0\0`;
 const box = (brands: string): string => `\0\0\0${String.fromCharCode(8 + brands.length)}ftyp${brands}`;
 
-describe('the bytes of a file tell what it is', () => {
+describe('the kind of a file follows from its bytes', () => {
   test.each([
     ['a JPEG', '\xff\xd8\xff\xe0\0\x10JFIF', 'photo'],
     ['a PNG', '\x89PNG\r\n\x1a\n\0\0\0\rIHDR', 'photo'],
@@ -28,7 +28,7 @@ describe('the bytes of a file tell what it is', () => {
   });
 });
 
-test('a promise of type or name is enough to hold', () => {
+test('type or name are enough to look like a photo', () => {
   expect(looksLikePhoto('image/JPEG', '')).toBe(true);
   expect(looksLikePhoto('', 'IMG_1.HEIC')).toBe(true);
   expect(looksLikePhoto('application/octet-stream', 'a.jpg')).toBe(true);

@@ -158,7 +158,7 @@ def test_a_revoked_token_leaves_nothing(with_extension: Visits, killable_server:
     with with_extension.open(POSTS, "revoked", PHOTO) as visit:
         pick()(visit.user, visit.files)
         overlay = Overlay(visit.user.page)
-        overlay.wait("Your server does not know this browser any more")
+        overlay.wait("Your server no longer knows this browser")
         overlay.press(NOTHING)
         overlay.wait_gone()
         assert_nothing_arrived(visit)
@@ -375,5 +375,5 @@ def test_a_handle_that_a_worker_would_read_stays_and_the_person_is_told(
         assert any(find_leaks(visit.run, each) for each in visit.files)
     with with_extension.open(TO_WORKER, "handle-to-worker", PHOTO) as visit:
         drop()(visit.user, visit.files)
-        Overlay(visit.user.page).wait("Your photo was kept from this site")
+        Overlay(visit.user.page).wait("Your photo was withheld from this site")
         assert_nothing_arrived(visit)

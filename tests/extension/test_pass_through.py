@@ -56,8 +56,8 @@ def submitted(server: ServerProcess) -> float:
 @pytest.mark.parametrize(
     ("file", "words"),
     [
-        pytest.param("moving.gif", "A moving picture was sent as it is", id="gif"),
-        pytest.param("drawing.svg", "A drawing (SVG) was sent as it is", id="svg"),
+        pytest.param("moving.gif", "An animation was sent unchanged", id="gif"),
+        pytest.param("drawing.svg", "A drawing (SVG) was sent unchanged", id="svg"),
     ],
 )
 def test_what_is_no_photo_passes_and_it_is_said(with_extension: Visits, file: str, words: str) -> None:

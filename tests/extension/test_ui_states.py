@@ -374,17 +374,17 @@ def test_options_save_themselves_and_say_so(context: BrowserContext) -> None:
     page.goto(f"chrome-extension://{worker.url.split('/')[2]}/options.html")
     page.get_by_role("radio", name="Refuse it").check()
     page.get_by_text("Saved", exact=True).wait_for()
-    section = page.locator("section").filter(has_text="Sites that do not take")
+    section = page.locator("section").filter(has_text="Sites that reject")
     section.get_by_label("Site").fill("https://")
     section.get_by_role("button", name="Add").click()
-    assert section.get_by_role("alert").inner_text().startswith("This is no site")
+    assert section.get_by_role("alert").inner_text().startswith("This is not a site")
     section.get_by_label("Site").fill("https://Photos.Example.org/upload")
     section.get_by_role("button", name="Add").click()
     section.get_by_role("button", name="Remove photos.example.org").wait_for()
     stored = worker.evaluate("async () => (await chrome.storage.local.get('settings')).settings")
     assert (stored["others"], stored["untrusted"]) == ("refuse", ["photos.example.org"])
     section.get_by_role("button", name="Remove photos.example.org").click()
-    page.get_by_role("radio", name="Pass it, and tell me").check()
+    page.get_by_role("radio", name="Send it and tell me").check()
     until = time.monotonic() + 15
     while (stored["others"], stored["untrusted"]) != ("tell", []):
         assert time.monotonic() < until, stored

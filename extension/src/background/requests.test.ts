@@ -14,7 +14,7 @@ const page = { id: 'test-extension-id', url: 'chrome-extension://test-extension-
 
 let toy: FakeServer;
 let address: string;
-/** What the tabs were told, and what they answer. */
+/** Messages that were sent to tabs. */
 let told: [number, unknown, unknown][];
 let listening: boolean;
 
@@ -51,24 +51,21 @@ afterEach(async () => {
 
 const paired = (): Promise<unknown> => value('pair', { address, code: CODE }, page);
 
-describe('who may ask what', () => {
+describe('each sender may make only its own requests', () => {
   test.each(['overview', 'settings', 'change', 'pair', 'server', 'choices', 'saveSource'] as const)(
-    'a content script may not ask for %s',
+    'a content script may not request %s',
     async (name) => {
       expect(await send(name, {})).toMatchObject({ ok: false, problem: { code: 'internal' } });
       expect(await fakeBrowser.storage.local.get()).toEqual({});
     },
   );
-  test.each(['state', 'show', 'decide', 'settled'] as const)(
-    'a page of the extension may not ask for %s',
-    async (name) => {
-      expect(await send(name, {}, page)).toMatchObject({ ok: false });
-    },
-  );
-  test('another extension may ask nothing', async () => {
+  test.each(['state', 'show', 'decide', 'settled'] as const)('an extension page may not request %s', async (name) => {
+    expect(await send(name, {}, page)).toMatchObject({ ok: false });
+  });
+  test('another extension may request nothing', async () => {
     expect(await send('state', {}, { ...bridge, id: 'another' })).toMatchObject({ ok: false });
   });
-  test('a page whose address looks like ours is none of ours', async () => {
+  test('a page whose address contains ours is not an extension page', async () => {
     const sender = { ...bridge, url: 'https://a.example/chrome-extension://test-extension-id/' };
     expect(await send('settings', {}, sender)).toMatchObject({ ok: false });
   });
@@ -96,7 +93,7 @@ describe('every body is checked', () => {
     expect(await send(name as RequestName, body)).toMatchObject({ ok: false, problem: { code: 'internal' } });
     expect(toy.seen).toHaveLength(before);
   });
-  test('a view may not carry a picture that a browser would fetch', async () => {
+  test('a view may not contain a picture that a browser would fetch', async () => {
     const seen = { id: 'p', name: '', bytes: 1, stage: { at: 'sending' }, since: 0, deadline: null };
     const view = { hold: 'h', surface: 'input', site: 'x.com', holding: true };
     const show = (thumbnail: string) =>
@@ -108,7 +105,7 @@ describe('every body is checked', () => {
 });
 
 describe('pairing', () => {
-  test('keeps the token, and tells nobody', async () => {
+  test('stores the token and does not reveal it', async () => {
     const state = await paired();
     expect(state).toEqual({ address, paired: true, problem: null, provider: 'CPUExecutionProvider' });
     expect(JSON.stringify(await value('settings', {}, page))).not.toContain(TOKEN);
@@ -119,23 +116,23 @@ describe('pairing', () => {
     expect(await send('pair', { address, code: 'WRONG' }, page)).toMatchObject({ problem: { code: 'refused' } });
     expect(await value('server', {}, page)).toMatchObject({ paired: true });
   });
-  test('ends with null: the token is forgotten, the address is kept', async () => {
+  test('ends with null: the token is deleted, the address is kept', async () => {
     await paired();
     expect(await value('pair', null, page)).toMatchObject({ address, paired: false, problem: { code: 'unpaired' } });
     expect(await send('submit', { photo: photo(), key: KEY })).toMatchObject({ problem: { code: 'unpaired' } });
   });
   test.each(['ftp://a.example', 'javascript:alert(1)', 'http://user:pass@a.example', 'http://a.example/path', 'a b'])(
-    '%s is no address',
+    '%s is not an address',
     async (typed) => {
       expect(await send('pair', { address: typed, code: CODE }, page)).toMatchObject({ problem: { code: 'refused' } });
       expect(toy.seen).toEqual([]);
     },
   );
-  test('a token that is not valid any more is said', async () => {
+  test('an invalid token is reported', async () => {
     await fakeBrowser.storage.local.set({ pairing: { address, token: 'revoked' } });
     expect(await value('server', {}, page)).toMatchObject({ paired: true, problem: { code: 'unauthorised' } });
   });
-  test('what was stored and is broken counts as unpaired', async () => {
+  test('a broken stored value counts as unpaired', async () => {
     await fakeBrowser.storage.local.set({ pairing: 'broken' });
     expect(await value('server', {}, page)).toMatchObject({ address: 'http://127.0.0.1:8765', paired: false });
   });
@@ -153,11 +150,11 @@ describe('a photo', () => {
     await value('submit', { photo: photo(), key: KEY }, inFrame);
     expect(toy.seen.at(-1)?.query).toContain('preset=instagram');
   });
-  test('of a page of the extension goes nowhere yet: the default preset', async () => {
+  test('of an extension page gets the default preset', async () => {
     await value('submit', { photo: photo(), key: KEY }, page);
     expect(toy.seen.at(-1)?.query).toContain('preset=any');
   });
-  test('that came as base64 arrives as bytes, and returns as base64', async () => {
+  test('sent as base64 arrives as bytes, and is returned as base64', async () => {
     const base64 = btoa(String.fromCharCode(...JPEG));
     await value('submit', { photo: { base64, type: 'image/jpeg' }, key: KEY });
     expect(new Uint8Array(toy.seen.at(-1)?.body ?? [])).toEqual(JPEG);
@@ -171,7 +168,7 @@ describe('a photo', () => {
     expect(reply.receipt).toEqual(RECEIPT);
     expect(reply.file).toBeInstanceOf(Blob);
   });
-  test('is out of reach of another tab', async () => {
+  test('cannot be read by another tab', async () => {
     await value('submit', { photo: photo(), key: KEY });
     const other = { ...bridge, tab: { id: 8, url: SITE } };
     expect(await send('result', { job: 'job1' }, other)).toMatchObject({ problem: { code: 'gone' } });
@@ -179,7 +176,7 @@ describe('a photo', () => {
     await value('cancel', { job: 'job1' }, other);
     expect(toy.requestLines).not.toContain('DELETE /v1/jobs/job1');
   });
-  test('is cancelled at the server, also when that is gone', async () => {
+  test('can be cancelled, even if the server is gone', async () => {
     await value('submit', { photo: photo(), key: KEY });
     await value('cancel', { job: 'job1' });
     expect(toy.requestLines.at(-1)).toBe('DELETE /v1/jobs/job1');
@@ -189,42 +186,42 @@ describe('a photo', () => {
     expect(await value('cancel', { job: 'job2' })).toBeNull();
     await toy.start();
   });
-  test('whose page was left before the server answered is cancelled', async () => {
+  test('is cancelled if its page was left before the server answered', async () => {
     listening = false;
     expect(await send('submit', { photo: photo(), key: KEY })).toMatchObject({ problem: { code: 'gone' } });
     expect(toy.requestLines.at(-1)).toBe('DELETE /v1/jobs/job1');
   });
 });
 
-describe('a page that is left frees the server', () => {
+describe('leaving a page cancels its jobs', () => {
   beforeEach(paired);
   const cancelled = (): string[] => toy.requestLines.filter((asked) => asked.startsWith('DELETE')).toSorted();
 
-  test('a new document of the top frame: every job of the tab', async () => {
+  test('a new document of the top frame cancels every job of the tab', async () => {
     await value('submit', { photo: photo(), key: KEY });
     await value('submit', { photo: photo(), key: KEY }, inFrame);
     await value('state', { fresh: true });
     await vi.waitFor(() => expect(cancelled()).toEqual(['DELETE /v1/jobs/job1', 'DELETE /v1/jobs/job2']));
   });
-  test('a new document of a frame: those of this frame', async () => {
+  test('a new document of a frame cancels the jobs of that frame', async () => {
     await value('submit', { photo: photo(), key: KEY });
     await value('submit', { photo: photo(), key: KEY }, inFrame);
     await value('state', { fresh: true }, inFrame);
     await vi.waitFor(() => expect(cancelled()).toEqual(['DELETE /v1/jobs/job2']));
   });
-  test('a closed tab', async () => {
+  test('closing a tab cancels its jobs', async () => {
     await value('submit', { photo: photo(), key: KEY });
     await cancelAll(7);
     expect(cancelled()).toEqual(['DELETE /v1/jobs/job1']);
   });
-  test('asking for the state alone cancels nothing', async () => {
+  test('requesting only the state cancels nothing', async () => {
     await value('submit', { photo: photo(), key: KEY });
     await value('state', {});
     expect(cancelled()).toEqual([]);
   });
 });
 
-describe('how a tab is to be treated', () => {
+describe('the state of a tab', () => {
   test('follows from the settings and the site of its top frame', async () => {
     await value('change', { off: ['elsewhere.example'], untrusted: ['instagram.com'], others: 'refuse' }, page);
     const state = { enabled: true, trusted: false, others: 'refuse', site: 'instagram.com' };
@@ -234,13 +231,13 @@ describe('how a tab is to be treated', () => {
       enabled: false,
     });
   });
-  test('a change that is bad in one part changes nothing, and says which', async () => {
+  test('a partly invalid change changes nothing, and names the invalid part', async () => {
     expect(await send('change', { enabled: false, deadline: -3 }, page)).toMatchObject({
       problem: { code: 'refused', detail: expect.stringContaining('deadline') as string },
     });
     expect(await value('settings', {}, page)).toEqual(DEFAULT_SETTINGS);
   });
-  test('changes made at once all hold', async () => {
+  test('concurrent changes all take effect', async () => {
     await Promise.all([
       value('change', { enabled: false }, page),
       value('change', { recipe: 'draft' }, page),
@@ -258,15 +255,15 @@ describe('how a tab is to be treated', () => {
 describe('holds are shown in the top frame', () => {
   const view = { hold: 'h', surface: 'input', site: 'x.com', photos: [], holding: true };
 
-  test('with the frame where decisions go back to', async () => {
+  test('with the frame that decisions go back to', async () => {
     await value('show', { hold: 'h', view }, inFrame);
     expect(told).toEqual([[7, { kind: 'show', frame: 3, hold: 'h', view }, { frameId: 0 }]]);
   });
-  test('and where that has no script of ours, the frame learns it', async () => {
+  test('and the frame learns if that has no bridge', async () => {
     listening = false;
     expect((await send('show', { hold: 'h', view }, inFrame)).ok).toBe(false);
   });
-  test('decisions go to the frame that holds, and come from the top frame alone', async () => {
+  test('decisions come from the top frame only, and go to the frame that holds', async () => {
     const decision = { hold: 'h', photo: null, choice: 'nothing' };
     await value('decide', { decision, frame: 3 });
     expect(told).toEqual([[7, { kind: 'decide', decision }, { frameId: 3 }]]);
@@ -274,7 +271,7 @@ describe('holds are shown in the top frame', () => {
   });
 });
 
-test('the popup sees the latest uploads of its tab, of this tab alone', async () => {
+test('the popup shows the latest uploads of its own tab only', async () => {
   await paired();
   const photos = [{ surface: 'input', name: 'a.jpg', outcome: 'protected', checks: '1 of 2 checks' }];
   await value('settled', { photos });
@@ -295,7 +292,7 @@ test('the popup sees the latest uploads of its tab, of this tab alone', async ()
   expect(JSON.stringify(await fakeBrowser.storage.local.get())).not.toContain('a.jpg');
 });
 
-test('a stream that is cut short is no end: the job can be asked for again', async () => {
+test('after a stream is cut off, the job can be followed again', async () => {
   await paired();
   await value('submit', { photo: photo(), key: KEY });
   toy.handlers.set('GET /v1/jobs/job1/events', ({ headers }, respond) =>

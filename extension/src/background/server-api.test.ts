@@ -22,8 +22,8 @@ async function refusal(promise: Promise<unknown>): Promise<unknown> {
   );
 }
 
-describe('a photo is submitted as it is, with what is wished', () => {
-  test('raw, with the type of its bytes and the token', async () => {
+describe('a photo is submitted with its options', () => {
+  test('as raw bytes, with their media type and the token', async () => {
     expect(await api.submit(server, photo(), KEY, { recipe: 'draft', preset: 'x', deadline: 20 })).toBe('job1');
     const [seen] = toy.seen;
     expect(seen).toMatchObject({ method: 'POST', path: '/v1/jobs', query: 'recipe=draft&preset=x&deadline=20' });
@@ -31,11 +31,11 @@ describe('a photo is submitted as it is, with what is wished', () => {
     expect(seen?.headers['idempotency-key']).toBe(KEY);
     expect(new Uint8Array(seen?.body ?? [])).toEqual(JPEG);
   });
-  test('without what is not wished', async () => {
+  test('without options that are not set', async () => {
     await api.submit(server, photo(), KEY, { recipe: 'balanced', preset: null, deadline: null });
     expect(toy.seen[0]?.query).toBe('recipe=balanced');
   });
-  test('and with nothing that tells more: no cookie, no referrer, no name', async () => {
+  test('without cookie, referrer or file name', async () => {
     await api.submit(server, new File([JPEG], 'private name.jpg'), KEY, {
       recipe: 'draft',
       preset: null,
@@ -45,7 +45,7 @@ describe('a photo is submitted as it is, with what is wished', () => {
   });
 });
 
-describe('every answer that is none becomes a problem', () => {
+describe('every failure becomes a problem', () => {
   test.each([
     [401, 'unauthorised', undefined, { code: 'unauthorised', detail: 'Why it is so.' }],
     [403, 'origin', undefined, { code: 'unauthorised', detail: 'Why it is so.' }],
@@ -61,11 +61,11 @@ describe('every answer that is none becomes a problem', () => {
     const asked = api.submit(server, photo(), KEY, { recipe: 'draft', preset: null, deadline: null });
     expect(await refusal(asked)).toEqual(expected);
   });
-  test('a server that has another name says so', () => {
+  test('a server with another host name is reported', () => {
     const told = { type: '/problems/host', detail: 'start it with --allow-host' };
     expect(problemFromResponse(421, told)).toEqual({ code: 'refused', detail: 'Start it with --allow-host.' });
   });
-  test('something else at the address', async () => {
+  test('another program at the address is reported', async () => {
     toy.handlers.set('GET /ready', (_, respond) => respond.writeHead(404).end('<h1>Not here</h1>'));
     expect(await refusal(api.ready(server))).toMatchObject({ code: 'unreachable' });
     toy.handlers.set('GET /ready', (_, respond) => respond.writeHead(200).end('<h1>Hello</h1>'));
@@ -73,7 +73,7 @@ describe('every answer that is none becomes a problem', () => {
     toy.handlers.set('GET /ready', (_, respond) => json(respond, { workers: 'many' }));
     expect(await refusal(api.ready(server))).toMatchObject({ code: 'unreachable' });
   });
-  test('a redirect is not followed: the photo is for the paired server alone', async () => {
+  test('a redirect is not followed: the photo goes to the paired server only', async () => {
     const other = new FakeServer();
     const address = await other.start();
     toy.handlers.set('POST /v1/jobs', (_, respond) => respond.writeHead(307, { location: `${address}/v1/jobs` }).end());
@@ -82,15 +82,15 @@ describe('every answer that is none becomes a problem', () => {
     expect(other.seen).toEqual([]);
     await other.stop();
   });
-  test('nothing at the address', async () => {
+  test('a missing server is reported', async () => {
     await toy.stop();
     expect(await refusal(api.ready(server))).toMatchObject({ code: 'unreachable' });
     await toy.start(); // for afterEach
   });
 });
 
-describe('a job is followed in short reads', () => {
-  test('news are handed on while the stream stays open', async () => {
+describe('a job is followed in short requests', () => {
+  test('events are returned while the stream stays open', async () => {
     toy.handlers.set('GET /v1/jobs/j/events', (_, respond) =>
       events(
         respond,
@@ -107,62 +107,62 @@ describe('a job is followed in short reads', () => {
       { id: 2, event: 'started', data: { attempt: 1 } },
     ]);
   });
-  test('from where it was left', async () => {
+  test('events are requested from the last one on', async () => {
     await api.follow(server, 'j', 7);
     expect(toy.seen[0]?.headers['last-event-id']).toBe('7');
   });
-  test('the end is told at once', async () => {
+  test('the last event is returned immediately', async () => {
     toy.handlers.set('GET /v1/jobs/j/events', (_, respond) => events(respond, [['done', { bytes: 7 }]], 0, true));
     const begin = Date.now();
     expect((await api.follow(server, 'j', 0)).at(-1)?.event).toBe('done');
     expect(Date.now() - begin).toBeLessThan(2000);
   });
-  test('what was told before the server died counts', async () => {
+  test('events that arrived before the server died are returned', async () => {
     toy.handlers.set('GET /v1/jobs/j/events', (_, respond) => {
       events(respond, [['started', {}]], 0, true);
       setTimeout(() => respond.destroy(), 20);
     });
     expect(await api.follow(server, 'j', 0)).toHaveLength(1);
   });
-  test('a server that dies without a word is unreachable', async () => {
+  test('a server that dies without an event is unreachable', async () => {
     toy.handlers.set('GET /v1/jobs/j/events', (_, respond) => respond.destroy());
     expect(await refusal(api.follow(server, 'j', 0))).toMatchObject({ code: 'unreachable' });
   });
-  test('a stream without news ends in []', async () => {
+  test('a stream without events returns []', async () => {
     toy.handlers.set('GET /v1/jobs/j/events', (_, respond) => events(respond, []));
     expect(await api.follow(server, 'j', 0)).toEqual([]);
   });
 });
 
 describe('the result', () => {
-  test('is the file, with the type that the server gave it, and the whole receipt', async () => {
+  test("is the file with the server's media type, and the whole receipt", async () => {
     const { file, receipt } = await api.result(server, 'j');
     expect(file.type).toBe('image/jpeg');
     expect(new Uint8Array(await file.arrayBuffer())).toEqual(PROTECTED);
     expect(receipt).toEqual(RECEIPT);
   });
-  test('is refused where it is no image', async () => {
+  test('is refused if it is not an image', async () => {
     toy.handlers.set('GET /v1/jobs/j/result', (_, respond) => json(respond, {}));
     expect(await refusal(api.result(server, 'j'))).toMatchObject({ code: 'failed' });
   });
-  test('is refused without a receipt that can be read', async () => {
+  test('is refused without a valid receipt', async () => {
     toy.handlers.set('GET /v1/jobs/j/receipt', (_, respond) => json(respond, { recipe: 'x' }));
     expect(await refusal(api.result(server, 'j'))).toMatchObject({ code: 'unreachable' });
   });
 });
 
-test('cancelling a job that is gone is as good', async () => {
+test('cancelling a job that is gone succeeds', async () => {
   toy.handlers.set('DELETE /v1/jobs/j', (_, respond) => problem(respond, 404, 'job', 'no such job'));
   await expect(api.cancel(server, 'j')).resolves.toBeUndefined();
 });
 
-test('pairing exchanges the code for a token, without one', async () => {
+test('pairing exchanges the code for a token', async () => {
   expect(await api.pair(server.address, CODE)).toBe(TOKEN);
   expect(toy.seen[0]?.headers.authorization).toBeUndefined();
   expect(await refusal(api.pair(server.address, 'WRONG'))).toMatchObject({ code: 'refused' });
 });
 
-test('the choices are those of the server', async () => {
+test('recipes and presets come from the server', async () => {
   expect(await api.choices(server)).toEqual({
     recipes: [{ name: 'draft', summary: 'fast', budget: 8, steps: 0, deadline: null }],
     presets: [{ name: 'any', label: 'a robust default' }],

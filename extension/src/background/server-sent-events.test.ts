@@ -3,7 +3,7 @@ import { isFinal, JobEventParser } from './server-sent-events';
 
 const STREAM = 'retry: 1000\n\nid: 1\nevent: queued\ndata: {"position":0}\n\nid: 2\nevent: step\ndata: {"step":1}\n\n';
 
-test('events come out whole, wherever the network cut them', () => {
+test('events are complete wherever the network splits them', () => {
   for (let size = 1; size < STREAM.length; size++) {
     const reader = new JobEventParser();
     const found = [];
@@ -15,7 +15,7 @@ test('events come out whole, wherever the network cut them', () => {
   }
 });
 
-test('what cannot be read is left out', () => {
+test('invalid events are left out', () => {
   const reader = new JobEventParser();
   expect(
     reader.push('id: 1\nevent: step\ndata: {\n\nid: x\nevent: done\ndata: {}\n\n: comment\n\nevent: new\n\n'),

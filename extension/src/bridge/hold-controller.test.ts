@@ -30,7 +30,7 @@ beforeEach(() => {
 
 const started = (): Promise<void> => vi.waitFor(() => expect(runs.length).toBeGreaterThan(0));
 
-test('the site gets its verdict, and the person then a last view of what is done', async () => {
+test('the site gets its verdict, then the user a last view', async () => {
   held();
   await started();
   runs[0]?.report.stage({ at: 'running', step: 1, steps: 3 });
@@ -43,7 +43,7 @@ test('the site gets its verdict, and the person then a last view of what is done
   expect(views.slice(0, -2).every((view) => view?.holding)).toBe(true);
 });
 
-test('after a failure the site waits; a retry starts anew', async () => {
+test('after a failure the site waits, and a retry starts a new job', async () => {
   const one = held();
   await started();
   runs[0]?.end({ ok: false, problem: { code: 'unreachable', detail: '' } });
@@ -66,7 +66,7 @@ test('"send nothing" stops the job', async () => {
   );
 });
 
-test('a page that goes away stops the job, gets nothing, and is shown no more', async () => {
+test('a page that is left stops the job, gets nothing, and is not shown again', async () => {
   const one = held();
   await started();
   one.drop();

@@ -35,7 +35,7 @@ function after(...events: HoldEvent[]): { state: HoldState; effects: HoldEffect[
 const verdictsOf = (effects: HoldEffect[]) => effects.filter((effect) => effect.type === 'verdict');
 const stages = (state: HoldState) => state.photos.map(({ stage }) => stage.at);
 
-test('every photo is started at once, and the site waits', () => {
+test('every photo is started immediately, and the site waits', () => {
   const { state, effects } = after();
   expect(effects).toEqual([
     { type: 'start', photo: 'a' },
@@ -44,7 +44,7 @@ test('every photo is started at once, and the site waits', () => {
   expect(viewOfHold(state, 'tab h')).toMatchObject({ hold: 'tab h', surface: 'drop', site: 'x.com', holding: true });
 });
 
-test('what the person sees follows the server, and holds no bytes of a photo', () => {
+test('the view follows the server, and contains no bytes of a photo', () => {
   const running: HoldEvent = { type: 'stage', photo: 'a', stage: { at: 'running', step: 3, steps: 45 } };
   const { state } = after(
     running,
@@ -64,7 +64,7 @@ test('what the person sees follows the server, and holds no bytes of a photo', (
   expect(view.photos[1]?.stage).toEqual({ at: 'sending' });
 });
 
-describe('the verdict comes once, for all at once', () => {
+describe('the verdict is given once, for all photos', () => {
   test('when the last photo is protected', () => {
     expect(verdictsOf(after(done('a')).effects)).toEqual([]);
     const { state, effects } = after(done('a'), done('b'), done('b'));
@@ -84,19 +84,19 @@ describe('the verdict comes once, for all at once', () => {
     const { effects } = after(failed('a'), decides('a', 'nothing'), done('b'));
     expect(verdictsOf(effects)).toMatchObject([{ verdicts: { a: { kind: 'nothing' }, b: { kind: 'protected' } } }]);
   });
-  test('at once for a hold without photos', () => {
+  test('immediately for a hold without photos', () => {
     expect(openHold({ ...hold, photos: [] }, '', 0).effects).toMatchObject([{ type: 'verdict', verdicts: {} }]);
   });
 });
 
-describe('whatever fails, the site gets nothing', () => {
+describe('if anything fails, the site gets nothing', () => {
   test('a failure decides nothing', () => {
     const { state, effects } = after(failed('a'), failed('b'));
     expect(verdictsOf(effects)).toEqual([]);
     expect(stages(state)).toEqual(['failed', 'failed']);
     expect(viewOfHold(state, 'h').holding).toBe(true);
   });
-  test('the original goes only where the person said so, photo by photo', () => {
+  test('an original is released only by a decision for that photo', () => {
     const { effects } = after(failed('a'), failed('b'), decides('a', 'original'), decides('b', 'nothing'));
     expect(verdictsOf(effects)).toMatchObject([
       {
@@ -105,10 +105,10 @@ describe('whatever fails, the site gets nothing', () => {
       },
     ]);
   });
-  test('the original of one that is under way stops its job', () => {
+  test('releasing the original of a running photo stops its job', () => {
     expect(after(decides('a', 'original')).effects).toContainEqual({ type: 'stop', photo: 'a' });
   });
-  test('what the server sends after the person decided changes nothing', () => {
+  test('events after the decision change nothing', () => {
     const { state } = after(decides('a', 'nothing'), done('a'), failed('a'), {
       type: 'stage',
       photo: 'a',
@@ -119,29 +119,29 @@ describe('whatever fails, the site gets nothing', () => {
 });
 
 describe('a decision', () => {
-  test('for all leaves alone what is protected already', () => {
+  test('for all does not affect protected photos', () => {
     const { effects } = after(done('a'), failed('b'), decides(null, 'nothing'));
     expect(verdictsOf(effects)).toMatchObject([{ verdicts: { a: { kind: 'protected' }, b: { kind: 'nothing' } } }]);
     expect(effects).not.toContainEqual({ type: 'stop', photo: 'a' });
   });
-  test('to try again starts what failed, and only that', () => {
+  test('to retry starts only failed photos', () => {
     const { state, effects } = after(failed('a'), decides(null, 'retry'));
     expect(effects.slice(2)).toEqual([{ type: 'start', photo: 'a' }]);
     expect(state.photos.map(({ since }) => since)).toEqual([2000, 1000]);
     expect(stages(state)).toEqual(['sending', 'sending']);
   });
-  test('after the verdict comes too late', () => {
+  test('after the verdict is ignored', () => {
     const { state, effects } = after(decides(null, 'nothing'), decides(null, 'original'), decides(null, 'retry'));
     expect(verdictsOf(effects)).toHaveLength(1);
     expect(stages(state)).toEqual(['withheld', 'withheld']);
   });
-  test('about a photo that is not there changes nothing', () => {
+  test('about an unknown photo changes nothing', () => {
     expect(stages(after(decides('zzz', 'original')).state)).toEqual(['sending', 'sending']);
   });
 });
 
-describe('a page that goes on without its photos', () => {
-  test('gets none of them, and the server is freed', () => {
+describe('a page that drops its photos', () => {
+  test('gets none of them, and the jobs are stopped', () => {
     const { state, effects } = after(done('a'), { type: 'dropped' });
     expect(effects.slice(2, 4)).toEqual([
       { type: 'stop', photo: 'a' },
@@ -150,12 +150,12 @@ describe('a page that goes on without its photos', () => {
     expect(verdictsOf(effects)).toMatchObject([{ verdicts: { a: { kind: 'nothing' }, b: { kind: 'nothing' } } }]);
     expect(stages(state)).toEqual(['withheld', 'withheld']);
   });
-  test('has no say once the verdict is given', () => {
+  test('changes nothing after the verdict', () => {
     expect(after(done('a'), done('b'), { type: 'dropped' }).effects).toHaveLength(3);
   });
 });
 
-test('previews come to what is done, and to nothing else', () => {
+test('only finished photos get previews', () => {
   const previews: HoldEvent = { type: 'previews', photo: 'a', before: 'data:1', after: 'data:2' };
   expect(after(previews).state.photos[0]?.stage).toEqual({ at: 'sending' });
   expect(after(done('a'), previews).state.photos[0]?.stage).toMatchObject({
@@ -165,7 +165,7 @@ test('previews come to what is done, and to nothing else', () => {
   });
 });
 
-test('a state is never changed in place', () => {
+test('a state is never mutated', () => {
   const { state } = openHold(hold, '', 0);
   const frozen = structuredClone({ ...state, photos: state.photos.map(({ verdict: _, ...photo }) => photo) });
   reduceHold(state, done('a'), 1);

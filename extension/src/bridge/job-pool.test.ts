@@ -35,7 +35,7 @@ function newListener(): JobListener & { stages: PhotoStage[]; replies: Reply<Pro
 const done: Reply<Protected> = { ok: true, value: { file: new Blob(['p']), receipt: RECEIPT } };
 const settle = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));
 
-test('at most three run at once, and the next follows when one has ended', async () => {
+test('at most three jobs run at a time, and the next starts when one has ended', async () => {
   const { newPool: pool, runs } = newPool();
   const all = ['a', 'b', 'c', 'd', 'e'].map((name) => {
     const one = newListener();
@@ -50,7 +50,7 @@ test('at most three run at once, and the next follows when one has ended', async
   expect(all[0]?.replies).toEqual([done]);
 });
 
-test('the same photo is protected once, and all who wait for it get the answer', async () => {
+test('the same photo is protected once, and all its listeners get the reply', async () => {
   const { newPool: pool, runs } = newPool();
   const [one, other] = [newListener(), newListener()];
   pool.join(new Blob(['same']), one);
@@ -66,7 +66,7 @@ test('the same photo is protected once, and all who wait for it get the answer',
   expect([one.replies, other.replies]).toEqual([[done], [done]]);
 });
 
-test('a job is stopped when the last who waits has left', async () => {
+test('a job is stopped when its last listener leaves', async () => {
   const { newPool: pool, runs } = newPool();
   const leave = [pool.join(new Blob(['x']), newListener()), pool.join(new Blob(['x']), newListener())];
   await settle();
@@ -76,7 +76,7 @@ test('a job is stopped when the last who waits has left', async () => {
   expect(runs[0]?.signal.aborted).toBe(true);
 });
 
-test('who left before it began starts nothing, and hears nothing', async () => {
+test('a listener that leaves before the start gets nothing, and nothing is started', async () => {
   const { newPool: pool, runs } = newPool();
   const one = newListener();
   pool.join(new Blob(['x']), one)();
@@ -85,7 +85,7 @@ test('who left before it began starts nothing, and hears nothing', async () => {
   expect(one.stages).toEqual([]);
 });
 
-test('who left is not told any more', async () => {
+test('a listener that left gets no reply', async () => {
   const { newPool: pool, runs } = newPool();
   const one = newListener();
   const leave = pool.join(new Blob(['x']), one);
@@ -96,7 +96,7 @@ test('who left is not told any more', async () => {
   expect(one.replies).toEqual([]);
 });
 
-test('a photo that failed may be tried again', async () => {
+test('a failed photo can be protected again', async () => {
   const { newPool: pool, runs } = newPool();
   pool.join(new Blob(['x']), newListener());
   await settle();

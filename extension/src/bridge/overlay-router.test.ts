@@ -16,7 +16,7 @@ const photo = (more: Partial<PhotoView>): PhotoView => ({
 const view = (...photos: PhotoView[]): HoldView => ({ hold: 'h', surface: 'input', site: '', photos, holding: true });
 const done = (before: string, after: string): PhotoView['stage'] => ({ at: 'done', receipt: RECEIPT, before, after });
 
-describe('pictures cross to the top frame once, and it sees them in every view', () => {
+describe('pictures are sent to the top frame once, and shown in every view', () => {
   const views = [
     view(photo({})),
     view(photo({ thumbnail: 't' })),
@@ -25,7 +25,7 @@ describe('pictures cross to the top frame once, and it sees them in every view',
     view(photo({ thumbnail: 't', stage: done('b', 'a') })),
     { ...view(photo({ thumbnail: 't', stage: done('b', 'a') })), holding: false },
   ];
-  test('what is drawn is what the frame showed', () => {
+  test('the top frame draws what the frame showed', () => {
     const sent = new Set<string>();
     let drawn: HoldView | undefined;
     for (const whole of views) {
@@ -33,7 +33,7 @@ describe('pictures cross to the top frame once, and it sees them in every view',
       expect(drawn).toEqual(whole);
     }
   });
-  test('what is sent holds each picture once', () => {
+  test('each picture is sent once', () => {
     const sent = new Set<string>();
     const all = JSON.stringify(views.map((whole) => withoutSentPictures(whole, sent)));
     for (const picture of ['t', 'b', 'a']) {

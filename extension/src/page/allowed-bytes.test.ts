@@ -6,8 +6,8 @@ const photo = (seed: number, length = 9000): Uint8Array<ArrayBuffer> =>
   Uint8Array.from({ length }, (_, at) => (at * seed) & 255);
 const fileOf = (bytes: Uint8Array<ArrayBuffer>): File => new File([bytes], 'a.jpg', { type: 'image/jpeg' });
 
-describe('Registry', () => {
-  it('knows a protected photo by its object at once, and by its content in any other object', async () => {
+describe('AllowedBytes', () => {
+  it('allows a protected photo immediately, and later any object with its content', async () => {
     const allowedBytes = new AllowedBytes();
     const file = fileOf(photo(3));
     allowedBytes.addProtected(file);
@@ -17,7 +17,7 @@ describe('Registry', () => {
     expect(await allowedBytes.isProtected(fingerprint(photo(5)))).toBe(false);
   });
 
-  it('lets a part of what may leave go, and a part of a part', () => {
+  it('allows a part of what is allowed, and a part of a part', () => {
     const allowedBytes = new AllowedBytes();
     const file = fileOf(photo(3));
     const part = file.slice(10, 5000);
@@ -30,14 +30,14 @@ describe('Registry', () => {
     expect(allowedBytes.allows(smaller)).toBe(true);
   });
 
-  it('lets the page send the beginning of what it may send', async () => {
+  it('allows the beginning of what the page may send', async () => {
     const allowedBytes = new AllowedBytes();
     allowedBytes.addProtected(fileOf(photo(3, 50_000)));
     expect(await allowedBytes.maySend(fingerprint(photo(3, 50_000).subarray(0, 20_000)))).toBe(true);
     expect(await allowedBytes.maySend(fingerprint(photo(5, 50_000).subarray(0, 20_000)))).toBe(false);
   });
 
-  it('asks again about a photo that the person released or the page drew, when the person brings it in', async () => {
+  it('holds a released or page-made photo again if the user brings it in', async () => {
     const allowedBytes = new AllowedBytes();
     allowedBytes.addReleased(fileOf(photo(3)), fingerprint(photo(3)));
     allowedBytes.addPageMade(fileOf(photo(5)));
@@ -47,13 +47,13 @@ describe('Registry', () => {
     }
   });
 
-  it('knows a drawing that the page took as text', () => {
+  it('allows a canvas that the page read as text', () => {
     const allowedBytes = new AllowedBytes();
     allowedBytes.addDrawing(`data:image/png;base64,${btoa(String.fromCharCode(...photo(7, 500)))}`);
     expect(allowedBytes.maySendNow(fingerprint(photo(7, 500)))).toBe(true);
   });
 
-  it('keeps the last answers only', () => {
+  it('keeps only the latest protected photos', () => {
     const allowedBytes = new AllowedBytes();
     const prints = Array.from({ length: 70 }, (_, at) => fingerprint(photo(at + 1, 64)));
     for (const print of prints) allowedBytes.rememberProtected(print, new Blob(['x']));

@@ -17,7 +17,7 @@ const photo = (seed: number, name = 'a.jpg'): File =>
   });
 const ON: PageState = { enabled: true, trusted: true, others: 'pass' };
 
-/** The bridge's end, by hand. */
+/** The bridge's end of the port. */
 class Bridge {
   readonly heard: PageToBridge[] = [];
   readonly #port: MessagePort;
@@ -73,7 +73,7 @@ describe('Engine', () => {
     expect(await file.text()).toBe('protected');
   });
 
-  it('gives nothing where the verdict says so, lacks the photo, or is empty', async () => {
+  it('gives nothing if the verdict says so, lacks the photo, or is empty', async () => {
     const bridge = new Bridge(engine);
     const all = [3, 5, 7].map((seed) => engine.settle('input', [photo(seed)]).outcomes);
     await bridge.held(3);
@@ -83,7 +83,7 @@ describe('Engine', () => {
     expect(await Promise.all(all)).toEqual([[null], [null], [null]]);
   });
 
-  it('lets files that are no photos through as the same objects, and asks about the photo between them', async () => {
+  it('returns other files as the same objects, and holds the photo between them', async () => {
     const bridge = new Bridge(engine);
     const text = new File(['x'.repeat(100)], 'lies.jpg', { type: 'image/jpeg' });
     const { outcomes } = engine.settle('input', [text, photo(3), text]);
@@ -94,7 +94,7 @@ describe('Engine', () => {
     expect(bridge.holds[0]?.hold.photos).toHaveLength(1);
   });
 
-  it('asks once about a photo that was picked twice at once, and not again later', async () => {
+  it('holds a photo once if it is picked twice at the same time, and not again later', async () => {
     const bridge = new Bridge(engine);
     const first = engine.settle('input', [photo(3, 'one.jpg'), photo(3, 'two.jpg')]).outcomes;
     const second = engine.settle('drop', [photo(3, 'three.jpg')]).outcomes;
@@ -107,7 +107,7 @@ describe('Engine', () => {
     expect(bridge.holds).toHaveLength(1);
   });
 
-  it('asks again about a photo that the person released once', async () => {
+  it('holds a photo again that the user released once', async () => {
     const bridge = new Bridge(engine);
     const first = engine.settle('input', [photo(3)]).outcomes;
     await bridge.held();
@@ -117,7 +117,7 @@ describe('Engine', () => {
     await bridge.held(2);
   });
 
-  it('passes a protected photo that the person brings back', async () => {
+  it('passes a protected photo that the user picks again', async () => {
     const bridge = new Bridge(engine);
     const { outcomes } = engine.settle('input', [photo(3)]);
     await bridge.held();
@@ -127,7 +127,7 @@ describe('Engine', () => {
     expect(await engine.settle('input', [saved]).outcomes).toEqual([saved]);
   });
 
-  it('holds before it knows how this site is treated, and releases when that is "off"', async () => {
+  it('holds before the state arrives, and releases the photo if protection is off', async () => {
     const bridge = new Bridge(engine, null);
     const file = photo(3);
     const { outcomes } = engine.settle('input', [file]);
@@ -138,14 +138,14 @@ describe('Engine', () => {
     expect(engine.isOff).toBe(true);
   });
 
-  it('gives nothing when no bridge ever comes', async () => {
+  it('gives nothing if no bridge ever connects', async () => {
     engine = new Engine(50);
     const { outcomes } = engine.settle('input', [photo(3)]);
     expect(await outcomes).toEqual([null]);
     expect(await engine.settle('input', [photo(5)]).outcomes).toEqual([null]);
   });
 
-  it('tells the bridge when nobody waits any more, but not while another pick waits for the same photo', async () => {
+  it('tells the bridge when the last pick of a photo is dropped', async () => {
     const bridge = new Bridge(engine);
     const first = engine.settle('input', [photo(3)]);
     const second = engine.settle('input', [photo(3)]);
@@ -160,7 +160,7 @@ describe('Engine', () => {
     });
   });
 
-  it('makes one hold of files that a site asks for one by one', async () => {
+  it('makes one hold of files that a site reads one by one', async () => {
     const bridge = new Bridge(engine);
     const all = [3, 5, 7].map((seed) => engine.settleOne('handle', photo(seed, `${String(seed)}.jpg`)));
     await bridge.held();
@@ -168,7 +168,7 @@ describe('Engine', () => {
     expect((await Promise.all(all)).map((file) => (file as File).name)).toEqual(['3.jpg', '5.jpg', '7.jpg']);
   });
 
-  it('protects no part of a photo', async () => {
+  it('does not protect a part of a photo', async () => {
     const bridge = new Bridge(engine);
     await settledState(engine);
     const whole = photo(3);

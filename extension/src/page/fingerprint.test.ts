@@ -7,14 +7,14 @@ function noise(length: number, seed: number): Uint8Array {
 }
 
 describe('fingerprint', () => {
-  it('is the same for the same bytes at any place in a buffer', () => {
+  it('is the same for the same bytes at any offset in a buffer', () => {
     const bytes = noise(10_001, 1);
     const shifted = new Uint8Array(10_004);
     shifted.set(bytes, 3);
     expect(fingerprint(shifted.subarray(3))).toEqual(fingerprint(bytes));
   });
 
-  it('tells every single changed byte', () => {
+  it('changes with every single byte', () => {
     const bytes = noise(257, 2);
     const keys = new Set([fingerprint(bytes).whole]);
     for (let at = 0; at < bytes.length; at += 1) {
@@ -25,7 +25,7 @@ describe('fingerprint', () => {
     expect(keys.size).toBe(258);
   });
 
-  it('tells lengths apart, of nothing but zeros too', () => {
+  it('differs by length, even for zeros', () => {
     const keys = [0, 1, 2, 3, 4, 5, 4096].map((length) => fingerprint(new Uint8Array(length)).whole);
     expect(new Set(keys).size).toBe(keys.length);
   });
@@ -40,7 +40,7 @@ describe('fingerprint', () => {
     expect(fingerprint(noise(length, 3)).prefixes).toHaveLength(count);
   });
 
-  it('gives a first chunk the prefixes of the whole', () => {
+  it('gives a first chunk the same prefixes as the whole', () => {
     const bytes = noise(100_000, 4);
     const chunk = fingerprint(bytes.subarray(0, 20_000));
     expect(fingerprint(bytes).prefixes.slice(0, 2)).toEqual(chunk.prefixes);

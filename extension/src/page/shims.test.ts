@@ -3,7 +3,7 @@ import { shimConstructor, shimGetter, shimMethod, shimSetter } from './shims';
 import type { Realm } from './primordials';
 
 describe('shims', () => {
-  it('keep name, length and errors of what they stand for', () => {
+  it('keep name, length and errors of the original', () => {
     const owner = {
       act(first: number, second: number): number {
         if (second === 0) throw new RangeError('zero');
@@ -16,7 +16,7 @@ describe('shims', () => {
     expect(() => owner.act(1, 0)).toThrow(RangeError);
   });
 
-  it('leave alone what the browser lacks', () => {
+  it('skip what the browser lacks', () => {
     const owner = {};
     shimMethod(owner, 'missing', () => 1);
     shimGetter(undefined, 'x', () => 1);
@@ -24,7 +24,7 @@ describe('shims', () => {
     expect(Reflect.ownKeys(owner)).toEqual([]);
   });
 
-  it('change what goes in and what comes out of an accessor', () => {
+  it('change the value that goes into or comes out of an accessor', () => {
     let stored = 0;
     const owner = {
       get value(): number {
@@ -40,7 +40,7 @@ describe('shims', () => {
     expect([stored, owner.value]).toEqual([2, 20]);
   });
 
-  it('let classes extend a constructor, and instanceof and constructor tell the same', () => {
+  it('keep extends, instanceof and constructor working', () => {
     class Thing {
       constructor(readonly name: string) {}
     }

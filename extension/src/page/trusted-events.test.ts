@@ -3,7 +3,7 @@ import { Engine } from './engine';
 import { EventGate } from './event-gate';
 import { TrustedEvents } from './trusted-events';
 
-describe('Trust', () => {
+describe('TrustedEvents', () => {
   let claims: boolean;
   let gate: EventGate;
   let trust: TrustedEvents;
@@ -20,7 +20,7 @@ describe('Trust', () => {
     return event;
   };
 
-  it('shows a replay as trusted, the same object to every listener', () => {
+  it('shows every listener the same trusted object for a replay', () => {
     const seen: Event[] = [];
     button.addEventListener(
       'change',
@@ -36,7 +36,7 @@ describe('Trust', () => {
     expect(seen[0]?.constructor).toBe(Event);
   });
 
-  it("leaves the page's own events as they are", () => {
+  it("does not change the page's own events", () => {
     const listener = vi.fn();
     button.addEventListener('change', trust.wrap(listener));
     const event = new Event('change');
@@ -44,13 +44,13 @@ describe('Trust', () => {
     expect(listener).toHaveBeenCalledWith(event);
   });
 
-  it('shows a replay as what it is where the person wants that', () => {
+  it('shows the plain replay where the settings say so', () => {
     claims = false;
     const event = replay();
     expect(trust.asTrusted(event)).toBe(event);
   });
 
-  it('lets listeners prevent, stop and mark the event itself', () => {
+  it('lets listeners prevent, stop and mark the original event', () => {
     const event = replay();
     const shown = trust.asTrusted(event) as Event & { mark?: number };
     shown.preventDefault();
@@ -61,7 +61,7 @@ describe('Trust', () => {
     expect(trust.rawEvent(shown)).toBe(event);
   });
 
-  it('wraps a listener always in the same function, so that doubles and removals are told', () => {
+  it('always wraps a listener in the same function, so that duplicates and removals work', () => {
     const listener = vi.fn();
     button.addEventListener('change', trust.wrap(listener));
     button.addEventListener('change', trust.wrap(listener));

@@ -4,7 +4,7 @@ import { compareSlider } from './compare-slider';
 
 beforeEach(installMessages);
 
-test('the slider tells its value to those who do not see it', () => {
+test('the slider announces its value to screen readers', () => {
   const [left, right] = [document.createElement('canvas'), document.createElement('canvas')];
   const range = compareSlider(left, right, 'me.jpg').querySelector('input')!;
   expect(range.getAttribute('aria-label')).toBe('Before and after of me.jpg');

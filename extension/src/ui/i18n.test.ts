@@ -26,25 +26,25 @@ test('no key is unused', () => {
   expect(keys.filter((key) => !sources.includes(`'${key}'`) && !sources.includes(`__MSG_${key}__`))).toEqual([]);
 });
 
-test('no message promises what nobody can keep', () => {
+test('no message promises too much', () => {
   const all = JSON.stringify(messages);
   expect(all).not.toMatch(/deepfake-?proof|prevents?|guarantees|unbreakable|100 ?%/i);
 });
 
-test('values go to their places', () => {
+test('values fill their placeholders', () => {
   expect(text('headline', 12, 14)).toBe('12 of the 14 checks beat a random change of the same size');
   expect(formatPercent(0.815)).toBe('82 %');
 });
 
-test('one is not told as many', () => {
+test('singular and plural differ', () => {
   expect(plural(1, 'photos_one', 'photos_other')).toBe('1 photo');
   expect(plural(0, 'photos_one', 'photos_other')).toBe('0 photos');
 });
 
-test('after an update of the extension, the overlay can still be read', () => {
+test('after an update of the extension, the overlay still has its messages', () => {
   fakeBrowser.i18n.getMessage = () => {
     throw new Error('Extension context invalidated.');
   };
-  expect(text('overlay_failed_lead', 'x.com')).toContain('x.com has got nothing');
+  expect(text('overlay_failed_lead', 'x.com')).toContain('x.com has not received anything');
   expect(text('see_how')).toBe('');
 });

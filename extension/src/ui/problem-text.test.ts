@@ -5,7 +5,7 @@ import { mayRetry, problemHelp, problemTitle } from './problem-text';
 
 beforeEach(installMessages);
 
-test('every problem has a title, a way on, and the sentence of the server where that says more', () => {
+test("every problem has a title, a next step, and the server's sentence if that says more", () => {
   const codes: Problem['code'][] = ['unpaired', 'unreachable', 'unauthorised', 'busy', 'too-large'];
   codes.push('refused', 'failed', 'gone', 'reload', 'internal');
   for (const code of codes) {

@@ -28,7 +28,7 @@ test('margins are those of the SDK', () => {
   expect(theirs).toEqual(MARGINS);
 });
 
-test('the words for what the eye sees are those of the SDK', () => {
+test('the tables of visible change are those of the SDK', () => {
   const report = sdk('report.py');
   expect(report).toContain(`SAME_PERSON = ${SAME_PERSON}`);
   for (const [end, key] of [...RELIEF, ...DELTA_E]) {
@@ -42,7 +42,7 @@ test.each([
   [{ beatsRandom: 12, checks: 14 }, '12 of the 14 checks beat a random change of the same size', '12 of 14 checks'],
   [{ beatsRandom: 1, checks: 1 }, 'The one check beat a random change of the same size', '1 of 1 check'],
   [{ beatsRandom: 0, checks: 1 }, 'The one check did not beat a random change of the same size', '0 of 1 check'],
-  [{ beatsRandom: 0, checks: 0 }, 'Not measured: no surrogate was asked', 'not measured'],
+  [{ beatsRandom: 0, checks: 0 }, 'Not measured: no encoder was available', 'not measured'],
 ])('the headline of %o', (changes, long, short) => {
   const receipt = receiptWith(changes);
   expect([headline(receipt), shortHeadline(receipt)]).toEqual([long, short]);
@@ -54,42 +54,42 @@ test('a difference within the margin is not more', () => {
   expect(beatsRandom('decodedPsnr', { protected: null, random: 28 })).toBe(false); // null: infinite, no damage
 });
 
-test('half of the checks is said to be no protection', () => {
+test('a photo that passes half of the checks is called not protected', () => {
   const weak = receiptWith({ beatsRandom: 3, checks: 6 });
   expect(isWeak(weak)).toBe(true);
-  expect(warnings(weak)[0]).toContain('treat this photo as not protected');
+  expect(warnings(weak)[0]).toContain('Treat this photo as not protected');
   expect(isWeak(receiptWith())).toBe(false);
 });
 
-test('the gauge alone is said to be an estimate', () => {
+test('a receipt of the student only is called an estimate', () => {
   const [effect] = receiptWith().effects;
   const gauge = { ...effect!, role: 'gauge' as const, decodedPsnr: null, decodedLpips: null, decodedIdentity: null };
-  expect(warnings(receiptWith({ effects: [gauge], beatsRandom: 1, checks: 1 }))[0]).toContain('An estimate');
+  expect(warnings(receiptWith({ effects: [gauge], beatsRandom: 1, checks: 1 }))[0]).toContain('This is an estimate');
 });
 
-test('a face that is still the same person is said', () => {
+test('a warning appears if the face is still the same person', () => {
   const effects = receiptWith().effects.map((effect) => ({
     ...effect,
     decodedIdentity: { protected: 0.8, random: 0.9 },
   }));
-  expect(warnings(receiptWith({ effects })).join()).toContain('the lowest identity is 0.80');
+  expect(warnings(receiptWith({ effects })).join()).toContain('the lowest identity similarity is 0.80');
 });
 
-test('what is left after the platform is compared with the random change', () => {
+test('what remains after the platform is compared with the random change', () => {
   const after = facts(receiptWith()).find(({ title }) => title === 'After Instagram');
   // 0.81 x 0.18 = 0.15, 0.14 x 1 = 0.14: within the margin.
   expect(after?.sentences[0]).toBe(
-    'Instagram: a shift of 15 % is left on taesd, no longer clearly more (random change: 14 %).',
+    'Instagram: a shift of 15 % remains on taesd, no longer clearly more than that of a random change (14 %).',
   );
-  expect(after?.sentences[1]).toContain('After 1 of the 2 changes');
+  expect(after?.sentences[1]).toContain('After 1 of 2 simulated changes');
 });
 
-test('equal photos are said to be equal', () => {
+test('identical photos are called identical', () => {
   const equal = { ...receiptWith().imperceptibility, psnr: null };
   expect(facts(receiptWith({ imperceptibility: equal }))[0]?.sentences).toEqual([text('eye_equal')]);
 });
 
-test('the receipt shows every number, and no file name but as its label', () => {
+test('the receipt shows every number, and the file name only in its label', () => {
   const view = receiptView(receiptWith(), 'me.jpg');
   expect(view.getAttribute('aria-label')).toBe('Receipt of me.jpg');
   expect(view.textContent).not.toContain('me.jpg');

@@ -10,18 +10,18 @@ function view(stage: PhotoView['stage'], deadline: number | null = 60): PhotoVie
   return { id: 'a', name: 'a.jpg', bytes: 1, thumbnail: '', stage, since: NOW - 14_000, deadline };
 }
 
-test('progress is a share only while steps are counted', () => {
+test('progress is a number only while steps are counted', () => {
   expect(progressOf(view({ at: 'running', step: 9, steps: 45 }))).toBe(0.2);
   expect(progressOf(view({ at: 'running', step: 45, steps: 45 }))).toBe('unknown');
   expect(progressOf(view({ at: 'queued', position: 2 }))).toBe('unknown');
   expect(progressOf(view({ at: 'withheld' }))).toBeNull();
 });
 
-test('time that is not known is said to be unknown', () => {
+test('unknown time is shown as unknown', () => {
   const running = { at: 'running', step: 0, steps: null } as const;
   expect(timeText(view(running), NOW)).toBe('14 s so far, at most 46 s left');
   expect(timeText(view(running, null), NOW)).toBe('14 s so far, time left unknown');
-  expect(timeText(view(running, 10), NOW)).toBe('14 s so far, longer than the 10 s it was given');
+  expect(timeText(view(running, 10), NOW)).toBe('14 s so far, over the limit of 10 s');
   expect(timeText(view({ at: 'withheld' }), NOW)).toBe('');
 });
 

@@ -7,7 +7,7 @@ beforeEach(() => {
   vi.useFakeTimers();
 });
 
-/** As a person clicks; a script's click is not trusted. */
+/** A click of the user; a script's click is not trusted. */
 function press(button: Element | undefined, trusted = true): void {
   const event = new MouseEvent('click', { bubbles: true });
   Object.defineProperty(event, 'isTrusted', { value: trusted });
@@ -33,7 +33,7 @@ test('the original needs a second click, after a moment', () => {
   expect(choose.mock.calls).toEqual([['original']]);
 });
 
-test('no script of a page can decide', () => {
+test('scripts of a page cannot decide', () => {
   const { button, choose } = offered();
   press(button('Send nothing'), false);
   press(button('Send the original…'), false);
@@ -44,10 +44,10 @@ test('no script of a page can decide', () => {
   expect(choose).not.toHaveBeenCalled();
 });
 
-test('going back forgets the question', () => {
+test('going back discards the question', () => {
   const { box, button, choose } = offered();
   press(button('Send the original…'));
-  expect(box.textContent).toContain('The site gets your unprotected photo. Send it?');
+  expect(box.textContent).toContain('The site will get your unprotected photo. Send it?');
   press(button('No, go back'));
   expect(box.textContent).not.toContain('unprotected');
   expect(choose).not.toHaveBeenCalled();
@@ -61,5 +61,5 @@ test('the first button is never the original', () => {
 test('several photos are counted in the question', () => {
   const { box, button } = offered({ photos: 3 });
   press(button('Send the 3 originals…'));
-  expect(box.textContent).toContain('The site gets 3 unprotected photos of yours.');
+  expect(box.textContent).toContain('The site will get 3 unprotected photos.');
 });

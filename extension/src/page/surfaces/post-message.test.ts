@@ -12,11 +12,11 @@ test.each([
   ['in a map', new Map([['file', photo]])],
   ['as the key of a map', new Map([[photo, 1]])],
   ['in a set', new Set([photo])],
-])('a photo that the person gave is found: %s', (_, message) => {
+])("a photo's handle is found: %s", (_, message) => {
   expect(photoHandleIn(message)).toBe('me.JPG');
 });
 
-test('other messages are left alone, circles too', () => {
+test('other messages pass, including circular ones', () => {
   const circle: Record<string, unknown> = { bytes: new Uint8Array(9) };
   circle['self'] = circle;
   const others = [circle, text, 'me.JPG', null, undefined, { kind: 'file', name: 'me.JPG' }, new Blob(['x'])];
