@@ -1,10 +1,10 @@
 import { defineConfig } from 'wxt';
 
-/** Every permission has its reason in PERMISSIONS.md, and a test that compares the two. */
+/** PERMISSIONS.md gives a reason for every permission; a test compares the two. */
 export default defineConfig({
   srcDir: 'src',
-  outDir: process.env['WXT_OUT'] ?? '.output', // several builds side by side
-  imports: false, // what a file uses, it names
+  outDir: process.env['WXT_OUT'] ?? '.output', // allows several builds side by side
+  imports: false, // no auto-imports
   manifestVersion: 3,
   manifest: ({ browser }) => ({
     name: '__MSG_name__',
@@ -12,7 +12,7 @@ export default defineConfig({
     default_locale: 'en',
     permissions: ['contextMenus', 'scripting', 'storage', 'webRequest'],
     host_permissions: ['<all_urls>'],
-    // Stricter than the default, and without Firefox's `upgrade-insecure-requests`: a server at home speaks http.
+    // Stricter than the default, but without Firefox's `upgrade-insecure-requests`: local servers use http.
     content_security_policy: {
       extension_pages: [
         "default-src 'none'",
@@ -30,7 +30,7 @@ export default defineConfig({
           browser_specific_settings: {
             gecko: {
               id: 'anti-i2v@anti-i2v.invalid',
-              strict_min_version: '140.0', // knows data_collection_permissions
+              strict_min_version: '140.0', // first with data_collection_permissions
               data_collection_permissions: { required: ['none'] },
             },
             gecko_android: { strict_min_version: '142.0' },
@@ -38,7 +38,7 @@ export default defineConfig({
         }
       : {
           minimum_chrome_version: '120',
-          // Photos travel as they are, not as base64: Chrome 148 and later.
+          // Messages can hold Blobs, from Chrome 148 on. Earlier versions use base64.
           message_serialization: 'structured_clone',
         }),
   }),

@@ -1,11 +1,11 @@
-"""The extension in Chromium: what it adds to an upload and to the load of a page, and its size.
+"""Measure what the extension adds to an upload and to loading a page in Chromium, and its size.
 
     python tests/benchmarks/extension.py [--parts upload load size] [--rounds 15] [--loads 60]
 
-Protection is replaced by an echo: a server that speaks the jobs API and gives every photo back at once, so that what
-is left is the extension's own work: hold, copy between its parts, submit, follow, fetch, previews, replay. A browser
-with the extension and one without take turns, each round in a new tab, and the photo is chosen in a file dialog; the
-clock runs from the choice until the receiving site has the whole body. Medians, and the ratio to the browser without.
+The server returns every photo unprotected and at once, so that only the extension's own work is measured: hold, copy
+between its parts, submit, follow, fetch, previews, replay. A browser with the extension and one without take turns,
+each round in a new tab, and the photo is chosen in a file dialog. Measured is the time from the choice until the
+receiving site has the whole body. The table shows medians, and the ratio to the browser without the extension.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import BrowserContext, Page, Playwright, sync_playwright
 
-sys.path.insert(0, str(Path(__file__).parents[2]))  # for the tests' own site and browsers
+sys.path.insert(0, str(Path(__file__).parents[2]))  # for the site and the browsers of the tests
 
 from tests.extension.browsers import build_extension, launch_browser
 from tests.extension.extension import Extension
@@ -43,7 +43,7 @@ LOADS = {
 
 
 def photo(megabytes: int, folder: Path) -> Path:
-    """A JPEG of that size and about as many megapixels, as phones make them."""
+    """Write a JPEG of that size with about as many megapixels, like a photo of a phone."""
     size = (int(1155 * megabytes**0.5), int(866 * megabytes**0.5))
     noise = np.random.default_rng(megabytes).integers(0, 256, (size[1] // 4, size[0] // 4, 3), np.uint8)
     buffer = io.BytesIO()
@@ -54,7 +54,7 @@ def photo(megabytes: int, folder: Path) -> Path:
 
 
 def upload(context: BrowserContext, site: Site, file: Path) -> float:
-    """Milliseconds from the choice to the arrival."""
+    """Return the milliseconds from the choice to the arrival."""
     run = site.open(UPLOAD)
     tab = context.new_page()
     tab.goto(site.address(run))
@@ -64,13 +64,13 @@ def upload(context: BrowserContext, site: Site, file: Path) -> float:
     begun = time.perf_counter()
     opened.value.set_files(str(file))
     while not run.requests:
-        tab.wait_for_timeout(1)  # the driver's thread must go on
+        tab.wait_for_timeout(1)  # lets the driver work
         if time.perf_counter() - begun > 30:
-            raise SystemExit("nothing arrived: does the extension work?")
+            raise SystemExit("nothing arrived: the extension does not work")
     taken = run.requests[0].when - begun
     left = len(run.requests[0].body) - file.stat().st_size
     if left:
-        raise SystemExit(f"what arrived is {left} bytes longer than the photo")
+        raise SystemExit(f"the upload is {left} bytes longer than the photo")
     leave(tab)
     return taken * 1000
 
@@ -99,7 +99,7 @@ def row(label: str, pairs: list[tuple[float, float]]) -> None:
 
 
 def load(tab: Page, address: str) -> float:
-    """Milliseconds from the first byte of the document to the end of its load event."""
+    """Return the milliseconds from the first byte of the document to the end of its load event."""
     tab.goto(address)
     return float(
         tab.evaluate(
@@ -146,7 +146,7 @@ def sizes() -> None:
 
 @contextmanager
 def browsers(playwright: Playwright) -> Iterator[tuple[BrowserContext, BrowserContext]]:
-    """(with the extension, without it)."""
+    """Yield browsers (with, without) the extension."""
     with (
         run_fake_server(bytes) as echo,
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as one,

@@ -1,4 +1,4 @@
-"""Chromium, with the built extension or without it."""
+"""Find and launch browsers, and build the extension."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CHROMIUM_FLAGS = (
 
 
 def find_chromium() -> str:
-    """Where it is; skips where it is not."""
+    """Return the path of Chromium. Skip the test if it is missing."""
     for name in (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome"):
         if name and (found := shutil.which(name)):
             return found
@@ -35,7 +35,7 @@ def find_chromium() -> str:
 
 
 def find_firefox() -> str:
-    """Where it is; skips where it is not."""
+    """Return the path of Firefox. Skip the test if it is missing."""
     for name in (os.environ.get("FIREFOX", ""), "firefox-esr", "firefox"):
         if name and (found := shutil.which(name)):
             return found
@@ -46,7 +46,7 @@ def find_firefox() -> str:
 def launch_browser(
     playwright: Playwright, profile: Path, extension: Path | None, *, display: str = ""
 ) -> Iterator[BrowserContext]:
-    """`display`: of X, where its windows show; by default nowhere."""
+    """Launch Chromium. `display`: an X display; headless by default."""
     loaded = (f"--disable-extensions-except={extension}", f"--load-extension={extension}") if extension else ()
     context = playwright.chromium.launch_persistent_context(
         profile,
@@ -64,48 +64,48 @@ def launch_browser(
 
 
 def run(folder: Path, *command: str, **variables: str) -> None:
-    done = subprocess.run(  # noqa: S603  # npm, of a project of ours
+    done = subprocess.run(  # noqa: S603  # npm in our own project
         command, cwd=folder, env={**os.environ, **variables}, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, f"{' '.join(command)} in {folder}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
 
 
-def newest(folder: Path) -> float:
+def last_change(folder: Path) -> float:
     return max((file.stat().st_mtime for file in folder.rglob("*") if file.is_file()), default=0.0)
 
 
-def node() -> str:
+def find_npm() -> str:
     found = shutil.which("npm")
     if found is None:
         pytest.skip("needs Node 20 or later with npm")
     return found
 
 
-def installed(folder: Path) -> None:
-    """Its packages, as the lock file names them."""
-    npm = node()
+def install_packages(folder: Path) -> None:
+    """Install the packages of the lock file, unless they are there."""
+    npm = find_npm()
     if not (folder / "node_modules").is_dir():
         run(folder, npm, "ci", "--ignore-scripts")
 
 
 def build_extension(browser: str) -> Path:
-    """The folder of the built extension, built anew where the sources are newer. `browser`: chrome or firefox."""
+    """Build the extension if its sources have changed. Return its folder. `browser`: chrome or firefox."""
     output = Path(os.environ.get("WXT_OUT", EXTENSION / ".output")) / f"{browser}-mv3"
-    sources = [newest(EXTENSION / name) for name in ("src", "public")]
+    sources = [last_change(EXTENSION / name) for name in ("src", "public")]
     sources += [(EXTENSION / name).stat().st_mtime for name in ("wxt.config.ts", "package-lock.json")]
     manifest = output / "manifest.json"
     if not manifest.is_file() or manifest.stat().st_mtime < max(sources):
-        installed(EXTENSION)
-        run(EXTENSION, node(), "exec", "--", "wxt", "build", "-b", browser, "--mv3")
+        install_packages(EXTENSION)
+        run(EXTENSION, find_npm(), "exec", "--", "wxt", "build", "-b", browser, "--mv3")
     return output
 
 
 def build_bundles(names: list[str]) -> dict[str, bytes]:
-    """The pages of frameworks, as one script each."""
-    installed(HERE)
+    """Bundle the pages of frameworks into one script each."""
+    install_packages(HERE)
     output = HERE / "node_modules" / ".bundles"
-    sources = max(newest(HERE / "frameworks"), (HERE / "package-lock.json").stat().st_mtime)
+    sources = max(last_change(HERE / "frameworks"), (HERE / "package-lock.json").stat().st_mtime)
     files = {name: output / f"{name}.js" for name in names}
     if any(not file.is_file() or file.stat().st_mtime < sources for file in files.values()):
-        run(HERE, node(), "run", "build", "--", f"--outdir={output}")
+        run(HERE, find_npm(), "run", "build", "--", f"--outdir={output}")
     return {name: file.read_bytes() for name, file in files.items()}

@@ -36,7 +36,7 @@ def framework_bundles(site: Site) -> None:
     site.scripts.update(build_bundles(BUNDLES))
 
 
-# Of the package, not of the session: while Playwright's own loop runs, no other test may start one.
+# Not session-scoped: while Playwright's event loop runs, no other test can start one.
 @pytest.fixture(scope="package")
 def playwright() -> Iterator[Playwright]:
     with sync_playwright() as playwright:
@@ -53,7 +53,7 @@ class Visit:
 
 
 class Visits:
-    """Opens pages of the site in one browser. Tabs are used again, each visit starts with a new document."""
+    """Opens pages of the site in one browser. Tabs are reused; each visit starts with a new document."""
 
     def __init__(self, context: BrowserContext, site: Site, folder: Path) -> None:
         self.context, self.site, self.folder = context, site, folder
@@ -101,7 +101,7 @@ def without_extension(playwright: Playwright, site: Site, tmp_path_factory: pyte
 
 @pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A real server, which all tests that use it leave running."""
+    """A real server. Tests must leave it running."""
     pytest.importorskip("onnxruntime", reason="needs the server: pip install 'anti-i2v-sdk[server,cpu]'")
     server = ServerProcess(tmp_path_factory.mktemp("server") / "home")
     try:
@@ -126,7 +126,7 @@ def context(
 
 @pytest.fixture(scope="package")
 def extension(context: BrowserContext) -> Extension:
-    """With a fast recipe. Each file of tests pairs it with the server that it needs."""
+    """The extension with a fast recipe. Each test file pairs it with the server it needs."""
     extension = Extension(context)
     extension.change(**FAST)
     return extension
@@ -134,7 +134,7 @@ def extension(context: BrowserContext) -> Extension:
 
 @pytest.fixture(scope="module")
 def paired(extension: Extension, server: ServerProcess) -> Extension:
-    """Paired with the real server."""
+    """The extension, paired with the real server."""
     extension.pair(server.address, server.code())
     return extension
 

@@ -1,4 +1,4 @@
-"""The extension in a browser, spoken to through its own pages, by the messages that they send."""
+"""Control the extension in Chromium through messages of its own options page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Extension:
         return f"chrome-extension://{self.id}/{path}"
 
     def ask(self, name: str, body: Any = None) -> Any:
-        """The answer. Raises AssertionError where it is a problem."""
+        """Send a request and return the reply's value. Raise AssertionError if the reply is a problem."""
         reply = self.page.evaluate("(asked) => chrome.runtime.sendMessage(asked)", {"name": name, "body": body})
         assert reply["ok"], reply
         return reply["value"]

@@ -1,4 +1,4 @@
-"""Firefox by WebDriver BiDi, without a driver between: the extension is installed, files are set as by a person."""
+"""Control Firefox through WebDriver BiDi, without a driver: install the extension and pick files like a user."""
 
 from __future__ import annotations
 
@@ -31,30 +31,30 @@ user_pref("extensions.webextensions.uuids", "{\\"anti-i2v@anti-i2v.invalid\\": \
 """
 
 HOME = str(uuid4())
-"""Where the extension's pages are: Firefox would draw it by lot."""
+"""Host of the extension's pages, which Firefox would choose at random."""
 
 
 class Firefox:
-    """One tab of Firefox at a time."""
+    """Firefox with one open tab at a time."""
 
     def __init__(self, wire: JsonRpcSocket) -> None:
         self.wire = wire
         wire.ask("session.new", capabilities={"alwaysMatch": {"unhandledPromptBehavior": {"default": "ignore"}}})
         try:
             wire.ask("session.subscribe", events=["input.fileDialogOpened", "log.entryAdded"])
-        except RpcError as problem:  # of ESR 140, say: a file chooser cannot be answered there
+        except RpcError as problem:  # ESR 140, for example, cannot answer a file chooser
             if "not a valid event name" not in str(problem):
                 raise
             pytest.skip(f"this Firefox is too old, update it: {problem}")
         self.tab = wire.ask("browsingContext.getTree")["contexts"][0]["context"]
 
     def install(self, folder: Path) -> str:
-        """The extension's id."""
+        """Install an unpacked extension. Return its id."""
         data = {"type": "path", "path": str(folder)}
         return str(self.wire.ask("webExtension.install", extensionData=data)["extension"])
 
     def ask(self, name: str, body: Any = None) -> Any:
-        """As a page of the extension asks its background. Raises AssertionError where the answer is a problem."""
+        """Send a request from an extension page. Raise AssertionError if the reply is a problem."""
         self.open(f"moz-extension://{HOME}/options.html")
         asked = json.dumps({"name": name, "body": body})
         reply = json.loads(self.evaluate(f"browser.runtime.sendMessage({asked}).then(JSON.stringify)"))
@@ -70,7 +70,7 @@ class Firefox:
         self.wire.ask("browsingContext.close", context=self.tab)
 
     def evaluate(self, expression: str) -> Any:
-        """Of a JSON value. Raises RpcError where it throws."""
+        """Evaluate an expression with a JSON value. Raise RpcError if it throws."""
         answer = self.wire.ask(
             "script.evaluate",
             expression=expression,
@@ -83,7 +83,7 @@ class Firefox:
         return answer["result"].get("value")
 
     def press(self, selector: str, *frames: str) -> None:
-        """A click of a mouse in the middle of it. `frames`: the first frame of each document on the way there."""
+        """Click the middle of an element. `frames`: one per nested document, of which the first frame is taken."""
         context = self.inside(len(frames))
         element = self.find(selector, context)
         origin = {"type": "element", "element": {"sharedId": element}}
@@ -96,7 +96,7 @@ class Firefox:
         self.wire.ask("input.performActions", context=context, actions=[mouse])
 
     def find(self, selector: str, context: str) -> str:
-        """It may still be on its way: a page that writes itself anew on a click does so when the click is done."""
+        """Wait for an element: a page that rewrites itself on a click does so after the click."""
         for _ in range(100):
             found = self.wire.ask(
                 "browsingContext.locateNodes", context=context, locator={"type": "css", "value": selector}
@@ -107,7 +107,7 @@ class Firefox:
         raise AssertionError(f"no {selector}")
 
     def pick(self, files: Sequence[Path], selector: str, *frames: str) -> None:
-        """Press what opens the file dialog, and choose there."""
+        """Click what opens the file dialog, and choose files."""
         self.press(selector, *frames)
         opened = self.wire.event(lambda event: event.get("method") == "input.fileDialogOpened")["params"]
         self.wire.ask(
@@ -118,7 +118,7 @@ class Firefox:
         )
 
     def inside(self, depth: int) -> str:
-        """The context of a frame."""
+        """Return the browsing context at a depth of nested frames."""
         tree = self.wire.ask("browsingContext.getTree", root=self.tab)["contexts"][0]
         for _ in range(depth):
             tree = tree["children"][0]

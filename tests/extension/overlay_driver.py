@@ -1,4 +1,4 @@
-"""The overlay, driven from outside the page: its shadow root is closed, so only the debugger sees in."""
+"""Control the overlay through the debugger, because its shadow root is closed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Overlay:
         self.session = page.context.new_cdp_session(page)
 
     def _roots(self) -> list[Node]:
-        """Closed shadow roots right under <html>: ours is the only one there."""
+        """Return closed shadow roots directly under <html>: only the overlay has one."""
         tree = self.session.send("DOM.getDocument", {"depth": -1, "pierce": True})["root"]
         html = next((node for node in tree["children"] if node["nodeName"] == "HTML"), {"children": []})
         return [root for host in html.get("children", ()) for root in host.get("shadowRoots", ())]
@@ -39,14 +39,14 @@ class Overlay:
         return " ".join(words(root) for root in self._roots())
 
     def wait(self, text: str, seconds: float = 20.0) -> None:
-        """Until it says that."""
+        """Wait until the overlay contains a text."""
         until = time.monotonic() + seconds
         while text not in (said := self.text()):
             assert time.monotonic() < until, f"the overlay says {said!r}, not {text!r}"
             self.page.wait_for_timeout(40)
 
     def wait_gone(self, seconds: float = 20.0) -> None:
-        """Until no dialog is open."""
+        """Wait until no dialog is open."""
         until = time.monotonic() + seconds
         while any(node["nodeName"] == "DIALOG" for root in self._roots() for node in walk(root)):
             assert time.monotonic() < until, f"the overlay still says {self.text()!r}"

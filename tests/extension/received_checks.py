@@ -1,4 +1,4 @@
-"""Judges at the receiving site, by pixels: what arrived, and whether anything of the original did."""
+"""Check by pixels what arrived at the receiving site, and whether anything of the original did."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from .upload_fixtures import UploadFile, decode_pixels
 from .upload_receiver import Arrival, Run
 
 BUDGET = 8
-"""Levels of the recipe `draft`."""
+"""Budget of the recipe `draft`, in levels."""
 
 CODEC = {"image/png": 0, "image/webp": 40, "image/jpeg": 24, "image/avif": 40}
-"""Further levels that encoding anew may cost a pixel. PNG is judged exactly."""
+"""Levels that encoding may add, by media type."""
 
 PIECE = 48
-"""Bytes that no other file has by chance: found anywhere, they are a piece of the original."""
+"""Bytes of a piece: long enough not to occur in other files by chance."""
 
 HEADER = 700
-"""Bytes that files of one format and quality may share: tables, profiles."""
+"""First bytes of a file, which others of the same format and quality may share: tables, profiles."""
 
 
 def pieces_of(data: bytes) -> Iterator[bytes]:
-    """Short pieces from all over a file, as they are and as base64 has them at each of its three offsets."""
+    """Yield short pieces from all over a file, raw and as base64 at each of the three offsets."""
     for start in range(HEADER, max(HEADER + 1, len(data) - PIECE), max(1, len(data) // 12)):
         piece = data[start : start + PIECE]
         if len(piece) < PIECE:
@@ -36,7 +36,7 @@ def pieces_of(data: bytes) -> Iterator[bytes]:
 
 
 def find_leaks(run: Run, original: UploadFile) -> list[str]:
-    """Where the original, or a piece of it, reached the site."""
+    """List where the original, or a piece of it, reached the site."""
     found = []
     for request in run.requests:
         if any(piece in request.body for piece in pieces_of(original.data)):
@@ -50,7 +50,7 @@ def find_leaks(run: Run, original: UploadFile) -> list[str]:
 
 
 def why_not_protected(arrival: Arrival, original: UploadFile) -> str:
-    """Empty where it is the protected photo: within the budget of the original, and not almost equal to it."""
+    """Return why the arrival is not the protected photo: beyond the budget, or almost the original. "" if it is."""
     seen, pixels = decode_pixels(arrival.data), decode_pixels(original.data)
     if seen is None or pixels is None:
         return f"no image: {arrival.data[:40]!r}"
@@ -65,11 +65,11 @@ def why_not_protected(arrival: Arrival, original: UploadFile) -> str:
 
 
 def assert_protected(run: Run, files: list[UploadFile], *, named: bool = True, order: bool = True) -> None:
-    """Every photo arrived protected and every other file as it was, with its name, type and place; nothing else did.
+    """Assert that photos arrived protected and other files unchanged, with name, type and order, and nothing else did.
 
     Args:
-        named: the way carries names and types.
-        order: it keeps the order.
+        named: whether this surface carries names and types.
+        order: whether it keeps the order.
     """
     arrivals = run.arrivals()
     leaked = [leak for each in files if each.photo for leak in find_leaks(run, each)]
@@ -91,7 +91,7 @@ def assert_protected(run: Run, files: list[UploadFile], *, named: bool = True, o
 
 
 def assert_originals_arrived(run: Run, files: list[UploadFile], *, named: bool = True) -> None:
-    """The originals arrived: the case shows what it is meant to show, and the judge sees it."""
+    """Assert that the originals arrived and that `find_leaks` notices them."""
     arrivals = run.arrivals()
     assert len(arrivals) == len(files), [(each.name, len(each.data)) for each in arrivals]
     for original in files:

@@ -1,4 +1,4 @@
-"""The protection server, as people start it, in a process of its own."""
+"""The real protection server, in its own process."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import httpx
 
 TOKEN = secrets.token_urlsafe(24)
 PATIENCE = 60.0
-"""Seconds that a test waits for what must come; it measures nothing."""
+"""Timeout in seconds."""
 
 
 class ServerProcess:
-    """Can be killed, and started again at the same address with the same tokens."""
+    """A server that can be killed and restarted at the same address with the same tokens."""
 
     def __init__(self, home: Path, *arguments: str) -> None:
         self.home, self.arguments = home, arguments
@@ -59,12 +59,12 @@ class ServerProcess:
         return httpx.Client(base_url=self.address, headers=headers, timeout=PATIENCE, **plain)
 
     def code(self) -> str:
-        """A new pairing code."""
+        """Return a new pairing code."""
         with self.client() as client:
             return str(client.post("/v1/pair/code").json()["code"])
 
-    def counted(self, name: str, **labels: str) -> float:
-        """A counter of its metrics, over all other labels."""
+    def counter(self, name: str, **labels: str) -> float:
+        """Return a counter of the metrics, summed over all other labels."""
         with self.client() as client:
             lines = client.get("/metrics").text.splitlines()
         wanted = [f'{label}="{value}"' for label, value in labels.items()]
@@ -72,20 +72,20 @@ class ServerProcess:
         return sum(float(line.rpartition(" ")[2]) for line in found)
 
     def stored(self) -> float:
-        """Bytes of photos and results in its memory."""
-        return self.counted("anti_i2v_stored_bytes")
+        """Return the bytes of photos and results in memory."""
+        return self.counter("anti_i2v_stored_bytes")
 
     def workers(self) -> list[int]:
-        """Process ids."""
+        """Return the process ids of the workers."""
         threads = Path(f"/proc/{self.process.pid}/task").glob("*/children")
         return [int(child) for thread in threads for child in thread.read_text().split()]
 
     def freeze_all(self, on: bool = True) -> None:
-        """It takes connections and says nothing."""
+        """Stop all processes: the server accepts connections but does not answer."""
         for process in (self.process.pid, *self.workers()):
             os.kill(process, signal.SIGSTOP if on else signal.SIGCONT)
 
     def freeze(self, on: bool = True) -> None:
-        """Jobs last as long as their worker is frozen: shorter than the server's patience with it."""
+        """Stop the workers, so that jobs do not end. The server replaces workers that are stopped for too long."""
         for worker in self.workers():
             os.kill(worker, signal.SIGSTOP if on else signal.SIGCONT)

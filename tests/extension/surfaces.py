@@ -1,4 +1,4 @@
-"""Every way in which a site takes a photo: a table of small pages, each with what the person does there."""
+"""Upload surfaces: every way in which a site takes a photo, as small pages with a user action each."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ STRICT = "default-src 'none'; script-src 'self'; connect-src 'self'; form-action
 
 @dataclass(frozen=True)
 class Surface:
-    """One way in.
+    """One upload surface.
 
     Attributes:
-        act: what the person does.
-        files: the files, as paths; their endings say what they hold.
-        named: names and types travel with the files.
-        order: the site gets them in their order.
-        relative: the page sees the paths in the folder.
-        given: the page takes the photo from its own site, not from the person.
+        act: what the user does.
+        paths: paths of the files; the extensions determine their content.
+        named: whether names and types travel with the files.
+        order: whether the site gets the files in order.
+        relative: whether the page sees paths in the folder.
+        given: whether the photo comes from the site, not from the user.
     """
 
     id: str

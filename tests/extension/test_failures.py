@@ -1,4 +1,4 @@
-"""What goes wrong ends with the site getting nothing, unless the person says otherwise, twice."""
+"""If anything fails, the site gets nothing, unless the user confirms twice that the original is sent."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ def killable_server(
 
 
 def deleted(server: ServerProcess) -> float:
-    return server.counted("anti_i2v_requests_total", method="DELETE", route=JOB)
+    return server.counter("anti_i2v_requests_total", method="DELETE", route=JOB)
 
 
 def running(server: ServerProcess) -> float:
-    return server.counted("anti_i2v_jobs_running")
+    return server.counter("anti_i2v_jobs_running")
 
 
 def wait_until(visit: Visit, condition: Callable[[], bool], seconds: float = 15.0) -> None:
@@ -94,7 +94,7 @@ def assert_nothing_arrived(visit: Visit) -> None:
 
 
 @pytest.mark.usefixtures("killable_server")
-def test_with_the_server_down_nothing_arrives(with_extension: Visits, proxy: SwitchableProxy) -> None:
+def test_nothing_arrives_while_the_server_is_down(with_extension: Visits, proxy: SwitchableProxy) -> None:
     proxy.off()
     with with_extension.open(POSTS, "down", PHOTO) as visit:
         pick()(visit.user, visit.files)
@@ -107,7 +107,7 @@ def test_with_the_server_down_nothing_arrives(with_extension: Visits, proxy: Swi
 
 
 @pytest.mark.usefixtures("killable_server")
-def test_a_retry_after_the_server_came_back_protects(with_extension: Visits, proxy: SwitchableProxy) -> None:
+def test_a_retry_after_the_server_is_back_protects_the_photo(with_extension: Visits, proxy: SwitchableProxy) -> None:
     proxy.off()
     with with_extension.open(POSTS, "retry", PHOTO) as visit:
         pick()(visit.user, visit.files)
@@ -120,7 +120,7 @@ def test_a_retry_after_the_server_came_back_protects(with_extension: Visits, pro
 
 
 @pytest.mark.slow  # the extension retries for 10 seconds
-def test_a_server_killed_in_mid_job_leaves_nothing_and_a_retry(
+def test_a_server_that_dies_during_a_job_leaves_a_retry_and_nothing_arrives(
     with_extension: Visits, killable_server: ServerProcess
 ) -> None:
     killable_server.freeze()
@@ -137,7 +137,9 @@ def test_a_server_killed_in_mid_job_leaves_nothing_and_a_retry(
         assert_protected(visit.run, visit.files)
 
 
-def test_a_server_restarted_in_mid_job_is_asked_anew(with_extension: Visits, killable_server: ServerProcess) -> None:
+def test_a_photo_is_submitted_again_if_the_server_restarts_during_its_job(
+    with_extension: Visits, killable_server: ServerProcess
+) -> None:
     killable_server.freeze()
     with with_extension.open(POSTS, "restarted", PHOTO) as visit:
         pick()(visit.user, visit.files)
@@ -146,13 +148,13 @@ def test_a_server_restarted_in_mid_job_is_asked_anew(with_extension: Visits, kil
         killable_server.start()
         overlay = Overlay(visit.user.page)
         wait_until(visit, lambda: bool(visit.run.arrivals()) or overlay.has("Try again"), 20)
-        if overlay.has("Try again"):  # it took longer to start than the extension waits
+        if overlay.has("Try again"):  # the restart took longer than the extension's retries
             overlay.press("Try again")
         visit.run.wait(1)
         assert_protected(visit.run, visit.files)
 
 
-def test_a_revoked_token_leaves_nothing(with_extension: Visits, killable_server: ServerProcess) -> None:
+def test_nothing_arrives_with_a_revoked_token(with_extension: Visits, killable_server: ServerProcess) -> None:
     for file in killable_server.home.rglob("tokens.json"):
         file.unlink()
     with with_extension.open(POSTS, "revoked", PHOTO) as visit:
@@ -165,7 +167,7 @@ def test_a_revoked_token_leaves_nothing(with_extension: Visits, killable_server:
 
 
 @pytest.mark.usefixtures("killable_server")
-def test_without_a_pairing_nothing_arrives(with_extension: Visits, extension: Extension) -> None:
+def test_nothing_arrives_without_a_pairing(with_extension: Visits, extension: Extension) -> None:
     extension.ask("pair", None)
     with with_extension.open(POSTS, "unpaired", PHOTO) as visit:
         pick()(visit.user, visit.files)
@@ -173,7 +175,9 @@ def test_without_a_pairing_nothing_arrives(with_extension: Visits, extension: Ex
         assert_nothing_arrived(visit)
 
 
-def test_a_full_server_leaves_nothing_and_a_retry(with_extension: Visits, killable_server: ServerProcess) -> None:
+def test_a_full_server_leaves_a_retry_and_nothing_arrives(
+    with_extension: Visits, killable_server: ServerProcess
+) -> None:
     killable_server.freeze()
     with with_extension.open(POSTS, "full", PHOTO) as visit, killable_server.client() as others:
         jobs = []
@@ -195,7 +199,7 @@ def test_a_full_server_leaves_nothing_and_a_retry(with_extension: Visits, killab
 
 
 @pytest.mark.usefixtures("killable_server")
-def test_a_photo_above_the_servers_limit_leaves_nothing(with_extension: Visits) -> None:
+def test_nothing_arrives_of_a_photo_above_the_servers_limit(with_extension: Visits) -> None:
     with with_extension.open(POSTS, "large", PHOTO) as visit:
         noise = np.random.default_rng(0).integers(0, 256, 1_200_000, np.uint8).tobytes()
         visit.files[0].place.write_bytes(visit.files[0].data + noise)
@@ -209,7 +213,7 @@ def test_a_photo_above_the_servers_limit_leaves_nothing(with_extension: Visits) 
 
 
 @pytest.mark.usefixtures("killable_server")
-def test_a_photo_that_cannot_be_decoded_leaves_nothing(with_extension: Visits) -> None:
+def test_nothing_arrives_of_a_photo_that_cannot_be_decoded(with_extension: Visits) -> None:
     with with_extension.open(POSTS, "broken", PHOTO) as visit:
         visit.files[0].place.write_bytes(visit.files[0].data[:1500])
         pick()(visit.user, visit.files)
@@ -221,9 +225,7 @@ def test_a_photo_that_cannot_be_decoded_leaves_nothing(with_extension: Visits) -
 
 
 @pytest.mark.usefixtures("killable_server")
-def test_the_original_needs_two_deliberate_clicks_and_is_forgotten(
-    with_extension: Visits, proxy: SwitchableProxy
-) -> None:
+def test_each_original_needs_two_deliberate_clicks(with_extension: Visits, proxy: SwitchableProxy) -> None:
     proxy.off()
     for _ in range(2):
         with with_extension.open(POSTS, "original", PHOTO) as visit:
@@ -232,7 +234,7 @@ def test_the_original_needs_two_deliberate_clicks_and_is_forgotten(
             overlay.wait(ORIGINAL)
             overlay.press(ORIGINAL)
             overlay.wait(CONFIRM)
-            overlay.press(CONFIRM)  # as in a double click
+            overlay.press(CONFIRM)  # as part of a double click
             visit.user.page.wait_for_timeout(CONFIRM_DELAY)
             assert_nothing_arrived(visit)
             overlay.press(CONFIRM)
@@ -241,7 +243,7 @@ def test_the_original_needs_two_deliberate_clicks_and_is_forgotten(
 
 
 @pytest.mark.usefixtures("killable_server")
-def test_the_original_of_a_frame_is_decided_in_the_top_frame(with_extension: Visits, proxy: SwitchableProxy) -> None:
+def test_the_original_of_a_frame_is_released_in_the_top_frame(with_extension: Visits, proxy: SwitchableProxy) -> None:
     proxy.off()
     page = Page("<iframe src={{far}}/inner/{{run}} style='height:4em'></iframe>")
     with with_extension.open(page, "frames-original", PHOTO) as visit:
@@ -304,7 +306,7 @@ def stop_worker(extension: Extension) -> None:
     session.detach()
 
 
-def test_a_stopped_service_worker_loses_no_job(
+def test_no_job_is_lost_if_the_service_worker_stops(
     with_extension: Visits, killable_server: ServerProcess, extension: Extension
 ) -> None:
     killable_server.freeze()
@@ -317,12 +319,10 @@ def test_a_stopped_service_worker_loses_no_job(
         visit.run.wait(1)
         assert_protected(visit.run, visit.files)
         wait_until(visit, lambda: deleted(killable_server) > gone)
-        assert (
-            killable_server.stored() <= stored
-        )  # it was one job, also where the answer was lost and it was submitted again
+        assert killable_server.stored() <= stored  # one job, even if the reply was lost and the photo submitted again
 
 
-def test_a_service_worker_that_is_stopped_while_it_submits_submits_the_same_job_again(
+def test_the_same_job_is_submitted_again_if_the_service_worker_stops_meanwhile(
     with_extension: Visits, killable_server: ServerProcess, proxy: SwitchableProxy, extension: Extension
 ) -> None:
     with with_extension.open(POSTS, "stopped-submitting", PHOTO) as visit:
@@ -341,7 +341,7 @@ def test_a_service_worker_that_is_stopped_while_it_submits_submits_the_same_job_
 
 
 @pytest.mark.usefixtures("killable_server")
-def test_a_form_that_goes_without_its_photo_says_so(with_extension: Visits, proxy: SwitchableProxy) -> None:
+def test_the_user_is_told_if_a_form_is_sent_without_its_photo(with_extension: Visits, proxy: SwitchableProxy) -> None:
     proxy.off()
     page = Page(form("target=hidden", "<button id=go></button>") + "<iframe name=hidden></iframe>")
     with with_extension.open(page, "form-without", PHOTO) as visit:
@@ -358,7 +358,7 @@ def test_a_form_that_goes_without_its_photo_says_so(with_extension: Visits, prox
 READS = "onmessage = async ({data: [up, handle]}) => fetch(up, {method: 'POST', body: await handle.getFile()})"
 TO_WORKER = Page(
     FIELD,
-    # Of the page's own origin: another one gets no handles at all.
+    # A worker of the page's own origin: others cannot receive handles.
     f"const worker = new Worker(URL.createObjectURL(new Blob([`{READS}`])));"
     + ON_DROP
     % "worker.postMessage([new URL(up, location).href, await e.dataTransfer.items[0].getAsFileSystemHandle()])",
@@ -366,7 +366,7 @@ TO_WORKER = Page(
 
 
 @pytest.mark.usefixtures("killable_server")
-def test_a_handle_that_a_worker_would_read_stays_and_the_person_is_told(
+def test_a_handle_is_not_posted_to_a_worker_and_the_user_is_told(
     with_extension: Visits, without_extension: Visits
 ) -> None:
     with without_extension.open(TO_WORKER, "handle-to-worker-bare", PHOTO) as visit:

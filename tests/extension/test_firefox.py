@@ -21,33 +21,33 @@ from .upload_receiver import Run, Site
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("framework_bundles")]
 
-ELSEWHERE = {
-    "detached-polled": "no event tells of its dialog",
-    "filepond": "no event tells of its dialog",
-    "frame-written": "the frame is gone from the tree",
-    "input-folder": "input.setFiles takes no folder",
-    "input-twice": "no event tells of the second dialog",
+UNSUPPORTED = {
+    "detached-polled": "no event reports its dialog",
+    "filepond": "no event reports its dialog",
+    "frame-written": "the frame is missing from the tree",
+    "input-folder": "input.setFiles accepts no folder",
+    "input-twice": "no event reports the second dialog",
 }
-"""Surfaces that WebDriver BiDi cannot drive here, with or without the extension."""
+"""Surfaces that WebDriver BiDi cannot drive, with or without the extension."""
 
 SURFACES = [
     surface
     for surface in [*INPUTS, *SHADOW, *DETACHED, *FRAMES, *FRAMEWORKS]
-    if not surface.id.endswith("-drop") and surface.id not in ELSEWHERE
+    if not surface.id.endswith("-drop") and surface.id not in UNSUPPORTED
 ]
 each_surface = pytest.mark.parametrize("surface", SURFACES, ids=lambda surface: surface.id)
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firefox]:
-    with run_firefox(tmp_path_factory.mktemp("fox")) as firefox:
+def firefox_without_extension(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firefox]:
+    with run_firefox(tmp_path_factory.mktemp("profile")) as firefox:
         yield firefox
 
 
 @pytest.fixture(scope="module")
-def guarding(tmp_path_factory: pytest.TempPathFactory, server: ServerProcess) -> Iterator[Firefox]:
-    """With the extension, paired."""
-    with run_firefox(tmp_path_factory.mktemp("fox")) as firefox:
+def firefox_with_extension(tmp_path_factory: pytest.TempPathFactory, server: ServerProcess) -> Iterator[Firefox]:
+    """Firefox with the paired extension."""
+    with run_firefox(tmp_path_factory.mktemp("profile")) as firefox:
         firefox.install(build_extension("firefox"))
         firefox.ask("pair", {"address": server.address, "code": server.code()})
         firefox.ask("change", dict(FAST))
@@ -59,7 +59,7 @@ def visit(firefox: Firefox, site: Site, surface: Surface, folder: Path, seconds:
     run = site.open(surface.page)
     firefox.open(site.address(run))
     try:
-        surface.act(firefox, files)  # type: ignore[arg-type]  # it picks, presses and waits like a User
+        surface.act(firefox, files)  # type: ignore[arg-type]  # it has the methods of User that the surfaces use
         run.wait(len(files), seconds)
         firefox.wait(200)
     finally:
@@ -69,15 +69,17 @@ def visit(firefox: Firefox, site: Site, surface: Surface, folder: Path, seconds:
 
 @each_surface
 def test_without_the_extension_the_original_arrives(
-    plain: Firefox, site: Site, surface: Surface, tmp_path: Path
+    firefox_without_extension: Firefox, site: Site, surface: Surface, tmp_path: Path
 ) -> None:
-    run, files = visit(plain, site, surface, tmp_path, 3)
+    run, files = visit(firefox_without_extension, site, surface, tmp_path, 3)
     assert_originals_arrived(run, files, named=surface.named)
 
 
 @each_surface
-def test_only_protected_photos_arrive(guarding: Firefox, site: Site, surface: Surface, tmp_path: Path) -> None:
-    run, files = visit(guarding, site, surface, tmp_path, 20)
+def test_only_protected_photos_arrive(
+    firefox_with_extension: Firefox, site: Site, surface: Surface, tmp_path: Path
+) -> None:
+    run, files = visit(firefox_with_extension, site, surface, tmp_path, 20)
     assert_protected(run, files, named=surface.named, order=surface.order)
     if surface.relative:
         assert {each["path"] for each in run.seen()} == {each.path for each in files}

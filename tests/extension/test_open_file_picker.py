@@ -1,4 +1,4 @@
-"""The browser's real file dialog, for the one API whose dialog cannot be answered by a debugger."""
+"""showOpenFilePicker through the real file dialog, which no debugger can answer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .upload_receiver import Page, Site
 pytestmark = pytest.mark.slow
 
 TITLE = "^(Select a file|Open File)"
-"""Of the dialog, in English."""
+"""Title of the dialog in English."""
 
 OPENS = Page(
     "<button id=go></button>",
@@ -35,7 +35,7 @@ OPENS = Page(
 
 @pytest.fixture
 def display() -> Iterator[str]:
-    """A screen that nobody sees."""
+    """A virtual X display."""
     for tool in ("Xvfb", "xdotool"):
         if shutil.which(tool) is None:
             pytest.skip(f"needs {tool}: apt install xvfb xdotool")
@@ -72,20 +72,20 @@ def xdotool(display: str, *command: str) -> str:
 
 
 def choose(display: str, file: Path) -> None:
-    """In the dialog: its path, and Open."""
+    """Type the path into the dialog and open the file."""
     until = time.monotonic() + 20
     while not xdotool(display, "search", "--name", TITLE) and time.monotonic() < until:
         time.sleep(0.2)
-    time.sleep(1)  # it takes keys a moment after it shows
+    time.sleep(1)  # it accepts keys shortly after it appears
     window = xdotool(display, "search", "--name", TITLE).split()[-1]
     xdotool(display, "windowfocus", window)
     xdotool(display, "type", "--delay", "20", str(file))
     time.sleep(0.5)
-    xdotool(display, "key", "alt+o")  # Open; Return is taken for Cancel where no window manager runs
+    xdotool(display, "key", "alt+o")  # Open; without a window manager Return means Cancel
 
 
 @pytest.mark.parametrize("extended", [False, True], ids=["without", "with"])
-def test_a_photo_of_the_open_file_picker(
+def test_a_photo_from_the_open_file_picker_is_protected(
     playwright: Playwright,
     chrome_build: Path,
     server: ServerProcess,

@@ -1,4 +1,4 @@
-"""What passes: what is no photo, what the site made itself, what is protected already, and all where it is off."""
+"""What is sent unchanged: other files, the site's own pictures, protected photos, and all if protection is off."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ COUNTS = Page(
         addEventListener(name, (e) => seen.push([e.type, e.isTrusted, e.bubbles, e.target.files.length]), true);
     find('#pick').onchange = async (e) => {
         await post(e.target.files);
-        await fetch(up.replace('/up/', '/told/'), { method: 'POST', body: JSON.stringify(seen) });
+        await fetch(up.replace('/up/', '/report/'), { method: 'POST', body: JSON.stringify(seen) });
         document.title = 'reported';
     };""",
 )
@@ -50,7 +50,7 @@ def restore_settings(paired: Extension) -> Iterator[None]:
 
 
 def submitted(server: ServerProcess) -> float:
-    return server.counted("anti_i2v_requests_total", method="POST", route="/v1/jobs")
+    return server.counter("anti_i2v_requests_total", method="POST", route="/v1/jobs")
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def submitted(server: ServerProcess) -> float:
         pytest.param("drawing.svg", "A drawing (SVG) was sent unchanged", id="svg"),
     ],
 )
-def test_what_is_no_photo_passes_and_it_is_said(with_extension: Visits, file: str, words: str) -> None:
+def test_animations_and_drawings_pass_and_the_user_is_told(with_extension: Visits, file: str, words: str) -> None:
     with with_extension.open(POSTS, f"passes-{file}", (file,)) as visit:
         pick()(visit.user, visit.files)
         Overlay(visit.user.page).wait(words)
@@ -69,7 +69,7 @@ def test_what_is_no_photo_passes_and_it_is_said(with_extension: Visits, file: st
 
 
 @pytest.mark.parametrize("file", ["moving.gif", "drawing.svg"])
-def test_what_is_no_photo_can_be_refused(with_extension: Visits, extension: Extension, file: str) -> None:
+def test_animations_and_drawings_can_be_refused(with_extension: Visits, extension: Extension, file: str) -> None:
     extension.change(others="refuse")
     with with_extension.open(POSTS, f"refused-{file}", (file,)) as visit:
         pick()(visit.user, visit.files)
@@ -78,7 +78,7 @@ def test_what_is_no_photo_can_be_refused(with_extension: Visits, extension: Exte
         assert visit.run.arrivals() == []
 
 
-def test_a_text_passes_untouched(with_extension: Visits, server: ServerProcess) -> None:
+def test_a_text_passes_unchanged(with_extension: Visits, server: ServerProcess) -> None:
     before = submitted(server)
     with with_extension.open(POSTS, "text", ("note.txt",)) as visit:
         pick()(visit.user, visit.files)
@@ -87,7 +87,7 @@ def test_a_text_passes_untouched(with_extension: Visits, server: ServerProcess) 
     assert submitted(server) == before
 
 
-def test_what_the_page_drew_passes(with_extension: Visits, server: ServerProcess) -> None:
+def test_a_canvas_of_the_page_passes(with_extension: Visits, server: ServerProcess) -> None:
     before = submitted(server)
     with with_extension.open(DRAWN, "drawn", ()) as visit:
         press()(visit.user, [])
@@ -95,7 +95,7 @@ def test_what_the_page_drew_passes(with_extension: Visits, server: ServerProcess
     assert submitted(server) == before
 
 
-def test_a_photo_that_the_site_served_passes(with_extension: Visits, server: ServerProcess) -> None:
+def test_a_photo_from_the_site_passes(with_extension: Visits, server: ServerProcess) -> None:
     before = submitted(server)
     with with_extension.open(SERVED, "served", ("face.png",), given=True) as visit:
         press()(visit.user, [])
@@ -104,7 +104,7 @@ def test_a_photo_that_the_site_served_passes(with_extension: Visits, server: Ser
 
 
 @pytest.mark.parametrize("how", [{"off": ["127.0.0.1"]}, {"enabled": False}], ids=["site", "all"])
-def test_where_it_is_off_the_original_passes(
+def test_the_original_passes_if_protection_is_off(
     with_extension: Visits, extension: Extension, how: dict[str, object]
 ) -> None:
     extension.change(**how)
@@ -113,7 +113,9 @@ def test_where_it_is_off_the_original_passes(
         assert [each.data for each in visit.run.wait(1)] == [visit.files[0].data]
 
 
-def test_turned_on_again_an_open_page_is_protected(with_extension: Visits, extension: Extension) -> None:
+def test_an_open_page_is_protected_when_protection_is_turned_on_again(
+    with_extension: Visits, extension: Extension
+) -> None:
     extension.change(enabled=False)
     with with_extension.open(POSTS, "on-again", ("face.png",)) as visit:
         extension.change(enabled=True)
@@ -134,7 +136,7 @@ def test_the_same_photo_is_protected_once(with_extension: Visits, server: Server
     assert submitted(server) == before + 1
 
 
-def test_a_protected_photo_that_is_picked_passes_as_it_is(with_extension: Visits, server: ServerProcess) -> None:
+def test_a_protected_photo_passes_unchanged(with_extension: Visits, server: ServerProcess) -> None:
     before = submitted(server)
     with with_extension.open(POSTS, "protected", ("face.png",)) as visit:
         pick()(visit.user, visit.files)
@@ -146,10 +148,10 @@ def test_a_protected_photo_that_is_picked_passes_as_it_is(with_extension: Visits
 
 
 @pytest.mark.parametrize("preset", ["any", "instagram"])
-def test_it_is_the_servers_own_file_for_the_sites_preset(
+def test_the_site_gets_the_servers_file_for_its_preset(
     with_extension: Visits, extension: Extension, server: ServerProcess, preset: str
 ) -> None:
-    if preset != "any":  # the default for sites that are not in the table
+    if preset != "any":  # "any" is the default for sites that are not in the table
         extension.change(presets={"127.0.0.1": preset})
     with with_extension.open(POSTS, f"preset-{preset}", ("face.png",)) as visit, server.client() as client:
         pick()(visit.user, visit.files)
@@ -165,7 +167,7 @@ def test_a_page_sees_one_trusted_input_and_one_change(with_extension: Visits) ->
         visit.run.wait(1)
         visit.user.wait_until("document.title === 'reported'")
         assert_protected(visit.run, visit.files)
-        assert visit.run.told() == [[["input", True, True, 1], ["change", True, True, 1]]]
+        assert visit.run.reports() == [[["input", True, True, 1], ["change", True, True, 1]]]
 
 
 def test_events_can_be_left_untrusted_for_a_site(with_extension: Visits, extension: Extension) -> None:
@@ -175,7 +177,7 @@ def test_events_can_be_left_untrusted_for_a_site(with_extension: Visits, extensi
         visit.run.wait(1)
         visit.user.wait_until("document.title === 'reported'")
         assert_protected(visit.run, visit.files)
-        assert [event[1] for event in visit.run.told()[0]] == [False, False]
+        assert [event[1] for event in visit.run.reports()[0]] == [False, False]
 
 
 def test_two_tabs_at_once_get_their_own_photos(with_extension: Visits) -> None:

@@ -1,4 +1,4 @@
-"""A service worker that the browser has put to sleep. A debugger keeps it awake: none is attached to it here."""
+"""A service worker that the browser has stopped. No debugger is attached to it, since that would keep it running."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from .websocket_rpc import JsonRpcSocket
 pytestmark = pytest.mark.slow
 
 IDLE = 60.0
-"""Seconds in which Chromium has stopped a worker that has nothing to do; it says 30."""
+"""Seconds in which Chromium stops an idle worker; documented are 30."""
 
 HELD = 12.0
-"""Seconds that the job lasts: less than the server's patience with a frozen worker."""
+"""Seconds that the job lasts: less than the server allows a frozen worker."""
 
 POSTS = Page("<input id=pick type=file>", "find('#pick').onchange = (e) => post(e.target.files)")
 
 
 class Chrome:
-    """A browser of which only single tabs are attached to, and only while something is asked of them."""
+    """A browser in which a debugger is attached to single tabs only, and only as long as needed."""
 
     def __init__(self, port: int) -> None:
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False)
@@ -90,7 +90,7 @@ def chrome(chrome_build: Path, tmp_path: Path) -> Iterator[Chrome]:
             process.terminate()
 
 
-def test_a_worker_that_sleeps_wakes_for_a_photo(
+def test_a_stopped_service_worker_wakes_up_for_a_photo(
     chrome: Chrome, server: ServerProcess, site: Site, tmp_path: Path
 ) -> None:
     until = time.monotonic() + 30
@@ -108,7 +108,7 @@ def test_a_worker_that_sleeps_wakes_for_a_photo(
         until = time.monotonic() + IDLE
         while chrome.targets("service_worker") and time.monotonic() < until:
             time.sleep(1)
-        assert not chrome.targets("service_worker"), "it never slept: this tests nothing"
+        assert not chrome.targets("service_worker"), "the worker was never stopped"
         server.freeze()
         try:
             tab.ask("Page.setInterceptFileChooserDialog", enabled=True)

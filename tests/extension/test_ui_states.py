@@ -1,6 +1,6 @@
-"""The overlay and the extension's pages, in every state, light and dark, wide and narrow.
+"""The overlay and the extension's pages in every state, light and dark, wide and narrow.
 
-ANTI_I2V_SCREENS=DIR keeps the screenshots.
+With ANTI_I2V_SCREENS=DIR, screenshots are saved there.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ AXE = EXTENSION / "node_modules" / "axe-core" / "axe.min.js"
 SCHEMES = ("light", "dark")
 WIDTHS = (320, 390, 1100)
 RULES = {"region": {"enabled": False}, "page-has-heading-one": {"enabled": False}}
-"""Not of the overlay: it has no page around it. Not of the popup: its first words are a switch."""
+"""Rules that do not apply: the overlay has no page around it, and the popup starts with a switch."""
 
 
 class Screen:
@@ -123,7 +123,7 @@ AT_REST = """async () => {
     [before, same] = [now, now === before ? same + 1 : 0];
   }
 }"""
-"""Until a page has not changed for some frames."""
+"""Waits until a page has not changed for some frames."""
 PICTURES = "overlay().querySelector('.pictures')?.children.length > 0"
 DRAWN = "overlay()?.querySelectorAll('.frame canvas').length === 2"
 ON_TOP = """(() => {
@@ -197,7 +197,7 @@ def keep() -> Callable[[Page, str], None]:
 
 
 @pytest.mark.parametrize("state", overlay_states())
-def test_the_overlay_is_whole_and_readable(
+def test_the_overlay_fits_and_is_accessible(
     screen: Screen, axe: str, keep: Callable[[Page, str], None], state: str
 ) -> None:
     screen.show(*overlay_states()[state])
@@ -238,7 +238,7 @@ def test_pictures_are_drawn_under_the_strictest_policy(screen: Screen) -> None:
 
 
 def fail(screen: Screen) -> None:
-    """A photo that was held, and could not be protected."""
+    """Show a held photo whose protection failed."""
     for stage in ({"at": "sending"}, failed("unreachable")):
         screen.show(hold(photo("beach.jpg", "woman_in_white.jpg", stage)))
 
@@ -248,14 +248,14 @@ def test_the_original_needs_a_second_click_after_a_moment(screen: Screen) -> Non
     assert screen.focused() == "Try again"
     screen.press("Send the original…")
     assert screen.focused() == "No, go back"
-    screen.press("Yes, send unprotected")  # as the end of a double click
+    screen.press("Yes, send unprotected")  # as part of a double click
     assert screen.decisions() == []
     screen.page.wait_for_timeout(750)  # the extension ignores a second click for 700 ms
     screen.press("Yes, send unprotected")
     assert screen.decisions() == [("beach.jpg", "original")]
 
 
-def test_scripts_of_the_page_neither_see_nor_decide(screen: Screen) -> None:
+def test_scripts_of_the_page_cannot_see_or_decide(screen: Screen) -> None:
     fail(screen)
     seen = screen.page.evaluate(
         """() => { const host = document.documentElement.lastElementChild; host.click();
@@ -271,7 +271,7 @@ def test_scripts_of_the_page_neither_see_nor_decide(screen: Screen) -> None:
     assert screen.decisions() == [("beach.jpg", "nothing")]
 
 
-def test_keys_stay_in_the_dialog_and_in_order(screen: Screen) -> None:
+def test_the_tab_key_stays_in_the_dialog(screen: Screen) -> None:
     fail(screen)
     order = [screen.focused()]
     for _ in range(3):
@@ -281,13 +281,13 @@ def test_keys_stay_in_the_dialog_and_in_order(screen: Screen) -> None:
     assert screen.page.evaluate("document.activeElement.id") != "words"
 
 
-def test_escape_asks_and_keys_do_not_reach_the_page(screen: Screen) -> None:
+def test_escape_asks_for_confirmation_and_keys_do_not_reach_the_page(screen: Screen) -> None:
     screen.page.focus("#words")
     screen.page.evaluate(
         "() => { window.keys = []; document.addEventListener('keydown', ({ key }) => keys.push(key)) }"
     )
     screen.show(hold(photo("beach.jpg", "woman_in_white.jpg", running(3))))
-    for _ in range(2):  # a second one in a row closes dialogs that do not defend themselves
+    for _ in range(2):  # browsers let a second Escape close any dialog
         screen.page.keyboard.press("Escape")
         assert "Stop, and send nothing?" in screen.words()
         assert screen.focused() == "Go on"
@@ -303,7 +303,7 @@ def test_escape_asks_and_keys_do_not_reach_the_page(screen: Screen) -> None:
     assert "Nothing was sent to photos.example" in screen.words()
 
 
-def test_a_page_that_removes_or_covers_it_has_it_back(screen: Screen) -> None:
+def test_the_overlay_returns_if_the_page_removes_or_covers_it(screen: Screen) -> None:
     fail(screen)
     screen.page.evaluate("document.documentElement.lastElementChild.remove()")
     screen.wait_until(ON_TOP)
@@ -325,14 +325,14 @@ def test_steps_do_not_move_the_focus(screen: Screen) -> None:
     assert "step 4 of at most 45" in screen.words()
 
 
-def test_nothing_moves_for_those_who_asked_for_it(screen: Screen) -> None:
+def test_nothing_is_animated_with_reduced_motion(screen: Screen) -> None:
     screen.page.emulate_media(reduced_motion="reduce")
     screen.show(*overlay_states()["several"], *overlay_states()["notices"])
     assert screen.inside("overlay().getAnimations().length") == 0
 
 
 @pytest.mark.parametrize("state", page_states())
-def test_a_page_is_whole_and_readable(
+def test_a_page_fits_and_is_accessible(
     context: BrowserContext, axe: str, keep: Callable[[Page, str], None], state: str
 ) -> None:
     name, answers = page_states()[state]
@@ -355,7 +355,7 @@ def test_a_page_is_whole_and_readable(
     page.close()
 
 
-def test_a_pasted_link_fills_both_fields_and_a_refusal_is_said_beside_them(context: BrowserContext) -> None:
+def test_a_pasted_link_fills_both_fields_and_a_refusal_is_shown_below(context: BrowserContext) -> None:
     extension = context.service_workers[0].url.split("/")[2]
     page = context.new_page()
     page.add_init_script(f"({ANSWER})({json.dumps(page_states()['welcome'][1])})")
@@ -368,7 +368,7 @@ def test_a_pasted_link_fills_both_fields_and_a_refusal_is_said_beside_them(conte
     page.close()
 
 
-def test_options_save_themselves_and_say_so(context: BrowserContext) -> None:
+def test_options_are_saved_immediately(context: BrowserContext) -> None:
     worker = context.service_workers[0]
     page = context.new_page()
     page.goto(f"chrome-extension://{worker.url.split('/')[2]}/options.html")
@@ -393,7 +393,7 @@ def test_options_save_themselves_and_say_so(context: BrowserContext) -> None:
 
 
 @pytest.mark.slow
-def test_the_first_run_protects_its_sample(paired: Extension, keep: Callable[[Page, str], None]) -> None:
+def test_the_welcome_page_protects_its_sample(paired: Extension, keep: Callable[[Page, str], None]) -> None:
     page = paired.context.new_page()
     page.goto(paired.address("welcome.html"))
     page.get_by_role("button", name="Protect the sample").click()

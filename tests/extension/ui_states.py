@@ -1,4 +1,4 @@
-"""What the screens are shown: photos in every stage, a server in every state, a page in the way."""
+"""States of the UI: photos in every stage, a server in every state, and a page with a strict policy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ View = dict[str, Any]
 
 
 def picture(name: str, side: int, offset: int = 0) -> str:
-    """A photo of the tests as a data: URL; `offset` makes another one of it."""
+    """Return a test photo as data: URL. `offset` changes its colours."""
     with Image.open(DATA / name) as photo:
         pixels = photo.convert("RGB")
     pixels.thumbnail((side, side))
@@ -36,7 +36,7 @@ def picture(name: str, side: int, offset: int = 0) -> str:
 
 
 def receipt(*, weak: bool = False) -> Any:
-    """As the server sends it."""
+    """Return a receipt as the server sends it."""
 
     def effect(name: str, role: str, more: float) -> Effect:
         return Effect(
@@ -126,7 +126,7 @@ LONG = "a photo with a very long name that does not fit into any line of any dia
 
 
 def overlay_states() -> dict[str, list[View]]:
-    """By name: the views that bring it about, one after the other."""
+    """Return the views that lead to each state, by its name."""
     down = failed("unreachable")
     large = failed("too-large", "the photo has 48 MB, more than the 32 MB that this server takes")
     return {
@@ -205,7 +205,7 @@ OVERVIEW = {
 
 
 def page_states() -> dict[str, tuple[str, View]]:
-    """By name: the page, and the background's answers."""
+    """Return page and replies of the background for each state, by its name."""
     without_extension = {**OVERVIEW, "server": UNPAIRED, "uploads": [], "reachable": False}
     troubled = {**OVERVIEW, "enabledHere": False, "server": DOWN, "leaks": 2}
     settings = {"settings": SETTINGS, "change": SETTINGS}
@@ -227,7 +227,7 @@ ANSWER = """(answers) => {
     ? { ok: true, value: answers[name] }
     : { ok: false, problem: { code: 'refused', detail: 'This is not the pairing code.' } };
 }"""
-"""Puts answers in the place of the background's, in a page of the extension."""
+"""Replaces the background's replies in an extension page."""
 
 STRICT = "default-src 'none'; require-trusted-types-for 'script'; trusted-types 'none'; base-uri 'none'"
 HOSTILE = b"""<!doctype html><html lang="en"><head><title>A site</title></head><body><main><h1>A site with a policy</h1>
@@ -237,7 +237,7 @@ HOSTILE = b"""<!doctype html><html lang="en"><head><title>A site</title></head><
 
 @contextmanager
 def strict_site() -> Iterator[str]:
-    """The address of a page that forbids itself everything."""
+    """Serve a page with the strictest policy. Yield its address."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:

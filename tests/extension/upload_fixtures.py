@@ -1,4 +1,4 @@
-"""What a person brings to a site: photos that no other case brings, and files that are none."""
+"""Files to upload: photos that are unique to their test, and other files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 
 DATA = Path(__file__).parents[1] / "data"
 SIZE = (64, 64)
-"""Of photos: the smallest that are protected, in less than half a second, receipt included."""
+"""Size of photos, (width, height): the smallest that can be protected."""
 
 TYPES = {
     "png": "image/png",
@@ -31,7 +31,12 @@ OPTIONS = {"jpg": {"quality": 95, "subsampling": 0}, "webp": {"quality": 90}, "a
 
 @dataclass(frozen=True)
 class UploadFile:
-    """A file. `path`: where it lies in the folder that was brought, as pages see it; else its name."""
+    """A file on disk.
+
+    Attributes:
+        path: path in the uploaded folder as pages see it, or the name.
+        place: where the file is on disk.
+    """
 
     data: bytes
     path: str
@@ -57,7 +62,7 @@ def source() -> Image.Image:
 
 
 def content(case: str, path: str, size: tuple[int, int] = SIZE) -> bytes:
-    """The same for the same names, another for others."""
+    """Generate a file's content from the names of test and file."""
     number = zlib.crc32(f"{case}/{path}".encode())
     ending = path.rpartition(".")[2]
     if ending == "txt":
@@ -66,14 +71,14 @@ def content(case: str, path: str, size: tuple[int, int] = SIZE) -> bytes:
         return f'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><title>{number}</title></svg>'.encode()
     left, top = number % (384 - size[0] + 1), number // 400 % (384 - size[1] + 1)
     pixels = np.array(source().crop((left, top, left + size[0], top + size[1])))
-    pixels[0, 0] = np.frombuffer(number.to_bytes(4), np.uint8)[1:]  # no two cases share a photo
+    pixels[0, 0] = np.frombuffer(number.to_bytes(4), np.uint8)[1:]  # makes the photo unique
     target = io.BytesIO()
     Image.fromarray(pixels).save(target, FORMATS[ending], **OPTIONS.get(ending, {}))
     return target.getvalue()
 
 
 def write_files(case: str, paths: tuple[str, ...], folder: Path, size: tuple[int, int] = SIZE) -> list[UploadFile]:
-    """Write them into the folder."""
+    """Write generated files into a folder."""
     files = []
     for path in paths:
         place = folder / path
@@ -84,7 +89,7 @@ def write_files(case: str, paths: tuple[str, ...], folder: Path, size: tuple[int
 
 
 def decode_pixels(data: bytes) -> NDArray[np.int64] | None:
-    """None where it is no image."""
+    """Decode an image, int64 (height, width, 3). None if it is not an image."""
     try:
         with Image.open(io.BytesIO(data)) as image:
             return np.asarray(image.convert("RGB")).astype(np.int64)

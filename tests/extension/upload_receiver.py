@@ -1,4 +1,4 @@
-"""A site that receives uploads: pages from a table, and every byte that they send, kept in memory."""
+"""A site that serves test pages and keeps everything that they send in memory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STYLE = "input,button,div{display:block;min-width:20em;min-height:3em;margin:0}d
 
 @dataclass(frozen=True)
 class Page:
-    """What a case's document is. `{{up}}`, `{{near}}`, `{{far}}` and `{{run}}` stand for addresses."""
+    """Document of a test. `{{up}}`, `{{near}}`, `{{far}}` and `{{run}}` are replaced by addresses."""
 
     body: str = ""
     script: str = ""
@@ -44,12 +44,12 @@ class Request:
     headers: Message
     body: bytes
     when: float = field(default_factory=time.perf_counter)
-    """The clock of this process, when the body was there."""
+    """`perf_counter` when the body had arrived."""
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """A file that reached the site. `name`, `type` are "" where the way it came carries none."""
+    """A file that reached the site. `name` and `type` are "" if the surface carries none."""
 
     data: bytes
     name: str = ""
@@ -58,7 +58,7 @@ class Arrival:
 
 @dataclass
 class Upload:
-    """A resumable one (tus)."""
+    """A resumable upload (tus)."""
 
     length: int
     name: str
@@ -77,7 +77,7 @@ class Run:
     uploads: dict[str, Upload] = field(default_factory=dict)
 
     def arrivals(self) -> list[Arrival]:
-        """Files of all requests, in the order of the requests; resumable uploads that are whole come last."""
+        """Return files in the order of their requests, then complete resumable uploads."""
         whole = [each for each in self.uploads.values() if len(each.data) == each.length]
         pieces = [request for request in self.requests if "x-piece" in request.headers]
         found = [arrival for request in self.requests if request not in pieces for arrival in files_in(request)]
@@ -86,15 +86,15 @@ class Run:
         return found + [Arrival(bytes(each.data), each.name, each.type) for each in whole]
 
     def seen(self) -> list[dict[str, str]]:
-        """What the page said of the files that it was given."""
+        """Return what the page reported about its files."""
         return [each for request in self.requests for text in fields_in(request, "seen") for each in json.loads(text)]
 
-    def told(self) -> list[Any]:
-        """JSON that the page sent to /told."""
-        return [json.loads(request.body) for request in self.requests if request.path.startswith("/told/")]
+    def reports(self) -> list[Any]:
+        """Return the JSON that the page sent to /report."""
+        return [json.loads(request.body) for request in self.requests if request.path.startswith("/report/")]
 
     def wait(self, count: int, seconds: float = 20.0) -> list[Arrival]:
-        """Until that many files have arrived, or as long."""
+        """Wait until that many files have arrived or time is up. Return the arrivals."""
         until = time.monotonic() + seconds
         while len(arrivals := self.arrivals()) < count and time.monotonic() < until:
             time.sleep(0.02)
@@ -134,7 +134,7 @@ def strings_in(value: Any) -> Iterator[str]:
 
 
 def decoded(text: str) -> bytes | None:
-    """The bytes of a data: URL or of long base64."""
+    """Decode a data: URL or long base64. None for other text."""
     head, comma, rest = text.partition(";base64,")
     if len(text) < 100:
         return None
@@ -145,7 +145,7 @@ def decoded(text: str) -> bytes | None:
 
 
 class Site:
-    """Two origins that are two sites to a browser: `near` (127.0.0.1) and `far` (localhost)."""
+    """Two origins that browsers treat as two sites: `near` (127.0.0.1) and `far` (localhost)."""
 
     def __init__(self, near: int, far: int) -> None:
         self.near, self.far = f"http://127.0.0.1:{near}", f"http://localhost:{far}"
@@ -198,7 +198,7 @@ class Site:
 
 
 def tus(site: Site, run: Run, request: Request, rest: list[str]) -> tuple[int, dict[str, str], bytes]:
-    """The server of a resumable upload, as far as a client that creates, sends pieces and asks needs it."""
+    """Answer a request of the tus protocol: creation, PATCH and HEAD."""
     spoken = {"tus-resumable": "1.0.0"}
     if request.method == "POST":
         pairs = (each.split(" ") for each in request.headers.get("upload-metadata", "").split(","))
@@ -249,7 +249,7 @@ def run_receiver() -> Iterator[Site]:
         daemon_threads = True
 
         def handle_error(self, *_: Any) -> None:
-            pass  # a page that was closed while it spoke
+            pass  # the page was closed during a request
 
     servers = [Server(("127.0.0.1", 0), Handler) for _ in range(2)]
     site = Site(*(server.server_port for server in servers))

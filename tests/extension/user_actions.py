@@ -1,4 +1,4 @@
-"""A person at a page in Chromium: picks, drops and pastes that the browser itself takes for a person's."""
+"""User actions in Chromium: picks, drops and pastes whose events are trusted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Action", "User", "drop", "paste", "pick", "press"]
 
 
 class User:
-    """At one page. `frame`: selectors of frames, the outermost first."""
+    """A user at one page. `frames`: selectors of nested frames, the outermost first."""
 
     def __init__(self, page: Page, helper: Page | None = None) -> None:
         self.page, self.helper = page, helper
@@ -30,7 +30,7 @@ class User:
         self.at(selector, *frames).click()
 
     def pick(self, files: Sequence[Path], selector: str, *frames: str) -> None:
-        """Press what opens the file dialog, and choose there."""
+        """Click what opens the file dialog, and choose files."""
         with self.page.expect_file_chooser() as opened:
             self.press(selector, *frames)
         choose(opened.value, files)
@@ -55,7 +55,7 @@ class User:
         session.detach()
 
     def copy(self, png: bytes) -> None:
-        """Put it into the clipboard, in another tab."""
+        """Copy an image to the clipboard, in another tab."""
         assert self.helper is not None
         self.helper.bring_to_front()
         self.helper.evaluate(
@@ -78,7 +78,7 @@ def choose(chooser: FileChooser, files: Sequence[Path]) -> None:
 
 
 def clipboard_page(context: BrowserContext, address: str) -> Page:
-    """A tab that may write to the clipboard."""
+    """Open a tab that may write to the clipboard."""
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = context.new_page()
     page.goto(address)
@@ -86,11 +86,11 @@ def clipboard_page(context: BrowserContext, address: str) -> Page:
 
 
 Action = Callable[[User, list[UploadFile]], None]
-"""What the person does at a case's page, with what they brought."""
+"""What the user does at a page, with the files."""
 
 
 def roots(files: list[UploadFile]) -> list[Path]:
-    """The files; of a folder that was brought, the folder."""
+    """Return the paths to choose: files, or the folder that contains them."""
     tops = {}
     for each in files:
         depth = each.path.count("/")

@@ -1,4 +1,4 @@
-"""JSON over a web socket, as browsers are driven: one request at a time, events in between."""
+"""JSON-RPC over a web socket, as browsers speak it: one request at a time, with events in between."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["JsonRpcSocket", "RpcError"]
 
 
 class RpcError(Exception):
-    """What the browser answered instead."""
+    """The browser returned an error."""
 
 
 class JsonRpcSocket:
@@ -24,7 +24,7 @@ class JsonRpcSocket:
         self.events: list[dict[str, Any]] = []
 
     def ask(self, method: str, **params: Any) -> dict[str, Any]:
-        """The result. Raises RpcError."""
+        """Call a method and return its result. Raise RpcError."""
         return self.call_in({}, method, **params)
 
     def call_in(self, session: dict[str, str], method: str, **params: Any) -> dict[str, Any]:
@@ -38,7 +38,7 @@ class JsonRpcSocket:
         return result
 
     def event(self, wanted: Callable[[dict[str, Any]], bool], seconds: float = 15.0) -> dict[str, Any]:
-        """The first one like that, come already or yet to come."""
+        """Return the first matching event, received already or still to come."""
         until = time.monotonic() + seconds
         while True:
             for event in self.events:

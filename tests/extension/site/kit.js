@@ -1,4 +1,4 @@
-// What every page of the receiving site has: where to send, and the ways in which pages send.
+// Shared by all pages of the receiving site: addresses, and ways to send files.
 const up = '{{up}}';
 const near = '{{near}}';
 const far = '{{far}}';
@@ -6,7 +6,7 @@ const inner = '{{inner}}'; // a small document with an input, for frames
 
 const find = (selector) => document.querySelector(selector);
 
-/** A multipart post, with what the page itself saw of each file. */
+/** Posts files as multipart, with what the page sees of each. */
 function post(files, name) {
   const form = new FormData();
   const seen = [...files].map((file) => ({ name: file.name, type: file.type, path: file.webkitRelativePath ?? '' }));
@@ -15,26 +15,26 @@ function post(files, name) {
   return fetch(up, { method: 'POST', body: form });
 }
 
-/** Anything else, as it is. */
+/** Sends any other body. */
 function send(body, type) {
   return fetch(up, { method: 'POST', body, headers: type ? { 'content-type': type } : {} });
 }
 
-/** A photo that nobody saw coming: not picked, not drawn, not served as a photo. */
+/** A photo that came through no surface: not picked, drawn or served. */
 const given = () =>
   new Blob([Uint8Array.from(atob('{{given}}'), (letter) => letter.charCodeAt(0))], { type: 'image/png' });
 
-/** One that the site itself has served. */
+/** A photo that the site has served. */
 const served = () => fetch('{{near}}/given/{{run}}').then((reply) => reply.blob());
 
-/** As chat programs do it: read as data: URL, posted as JSON. */
+/** Posts a file as JSON with a data: URL, as chat programs do. */
 function asJson(file) {
   const reader = new FileReader();
   reader.onload = () => send(JSON.stringify({ name: file.name, photo: reader.result }), 'application/json');
   reader.readAsDataURL(file);
 }
 
-/** An input that is in no document. */
+/** A detached file input. */
 function loose(attributes = {}) {
   return Object.assign(document.createElement('input'), { type: 'file', ...attributes });
 }
