@@ -290,7 +290,7 @@ def test_escape_asks_for_confirmation_and_keys_do_not_reach_the_page(screen: Scr
     for _ in range(2):  # browsers let a second Escape close any dialog
         screen.page.keyboard.press("Escape")
         assert "Stop, and send nothing?" in screen.words()
-        assert screen.focused() == "Go on"
+        assert screen.focused() == "Continue"
         screen.page.keyboard.press("Enter")
         assert "Stop, and send nothing?" not in screen.words()
     assert screen.page.evaluate("keys") == []

@@ -1,4 +1,3 @@
-// @vitest-environment node
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { problemFromResponse, ProblemError } from '../problems';
 import { CODE, events, JPEG, json, KEY, problem, RECEIPT, TOKEN, FakeServer, PROTECTED } from '../testing/fake-server';

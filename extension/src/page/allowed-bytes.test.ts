@@ -1,3 +1,4 @@
+// @vitest-environment happy-dom
 import { describe, expect, it } from 'vitest';
 import { fingerprint } from './fingerprint';
 import { AllowedBytes } from './allowed-bytes';

@@ -1,3 +1,4 @@
+// @vitest-environment happy-dom
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import type { PageToBridge, PageState, BridgeToPage, Verdict } from '../messages';
 import { Engine } from './engine';

@@ -1,3 +1,4 @@
+// @vitest-environment happy-dom
 import { describe, expect, it } from 'vitest';
 import { shimConstructor, shimGetter, shimMethod, shimSetter } from './shims';
 import type { Realm } from './primordials';

@@ -1,3 +1,4 @@
+// @vitest-environment happy-dom
 import { beforeEach, expect, test, vi } from 'vitest';
 import { installMessages } from '../../testing/ui';
 import { CONFIRM_DELAY, failureActions } from './failure-actions';
