@@ -1,5 +1,5 @@
-import { expect, test } from 'vitest';
 import * as v from 'valibot';
+import { expect, test } from 'vitest';
 import { MAX_BASE64_BYTES, packBlob, unpackBlob } from './blob-transfer';
 import { blobPayload } from './messages';
 

@@ -1,7 +1,7 @@
 /** Sends photos between the parts of the extension: as a Blob where messages can hold one, else as base64. */
-import { sendRequest } from './send-request';
-import { readBytes } from './read-bytes';
 import type { BlobPayload } from './messages';
+import { readBytes } from './read-bytes';
+import { sendRequest } from './send-request';
 
 /** Bytes that fit into a message of 64 MiB as base64. */
 export const MAX_BASE64_BYTES = 48_000_000;

@@ -5,14 +5,14 @@
  * Survives an evicted background and a restarted server by asking again.
  */
 import * as v from 'valibot';
-import { sendRequest } from './send-request';
-import { readBytes } from './read-bytes';
+import { packBlob, supportsBlobMessages, unpackBlob } from './blob-transfer';
 import type { JobEvent, PhotoStage, Problem, Reply } from './messages';
-import { supportsBlobMessages, packBlob, unpackBlob } from './blob-transfer';
-import { SNIFF_BYTES, sniffImage } from './sniff-photo';
-import { sleep } from './sleep';
 import { fail, problem, problemFromResponse, TOO_LARGE } from './problems';
+import { readBytes } from './read-bytes';
 import type { Receipt } from './receipt';
+import { sendRequest } from './send-request';
+import { sleep } from './sleep';
+import { SNIFF_BYTES, sniffImage } from './sniff-photo';
 import { count } from './validators';
 
 export interface Protected {

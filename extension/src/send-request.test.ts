@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { fakeBrowser } from 'wxt/testing';
-import { sendRequest } from './send-request';
 import { ok } from './problems';
+import { sendRequest } from './send-request';
 
 let answers: (unknown | Error)[];
 let sent: unknown[];

@@ -1,8 +1,8 @@
 /** Requests to the background. Its worker may be evicted at any time, so a request is repeated where that is safe. */
 import { browser } from 'wxt/browser';
+import type { Problem, Replies, Reply, RequestBody, RequestName } from './messages';
 import { fail, RELOAD, TOO_LARGE } from './problems';
 import { sleep } from './sleep';
-import type { Problem, Replies, Reply, RequestBody, RequestName } from './messages';
 
 /** Requests that are not idempotent. */
 const NOT_REPEATABLE = new Set<RequestName>(['pair', 'settled']);

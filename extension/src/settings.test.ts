@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { fakeBrowser } from 'wxt/testing';
-import { parseChanges, DEFAULT_SETTINGS, SETTINGS_KEY, readSettings, parseSettings } from './settings';
+import { DEFAULT_SETTINGS, SETTINGS_KEY, parseChanges, parseSettings, readSettings } from './settings';
 
 beforeEach(() => fakeBrowser.reset());
 

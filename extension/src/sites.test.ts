@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { isListed, parseHost, presetFor, siteOf, BUILT_IN_SITES } from './sites';
+import { BUILT_IN_SITES, isListed, parseHost, presetFor, siteOf } from './sites';
 
 describe('a site is named by the table if it is listed, else by its host', () => {
   test.each([

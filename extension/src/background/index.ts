@@ -1,13 +1,13 @@
 /** Background. All listeners are added synchronously: the browser wakes the worker only for those. */
 import { browser } from 'wxt/browser';
+import { SETTINGS_KEY, parseSettings } from '../settings';
 import { injectIntoOpenTabs, openWelcomePage } from './first-run';
 import { cancelAll } from './jobs';
 import { watchRequests } from './leak-alarm';
 import { restrictStorage } from './pairing';
-import { answerRequest } from './requests';
 import { createMenu, watchMenu } from './protect-and-save';
+import { answerRequest } from './requests';
 import { pushSettings } from './tabs';
-import { SETTINGS_KEY, parseSettings } from '../settings';
 import { forgetTab } from './upload-history';
 
 export function start(): void {

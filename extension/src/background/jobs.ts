@@ -3,10 +3,10 @@ import * as v from 'valibot';
 import type { JobEvent, Replies } from '../messages';
 import { problemError } from '../problems';
 import { readSettings } from '../settings';
-import { count, finite } from '../validators';
 import { presetFor } from '../sites';
-import * as api from './server-api';
+import { count, finite } from '../validators';
 import { pairedServer } from './pairing';
+import * as api from './server-api';
 import { storedValue } from './stored-value';
 
 /** A frame of a tab. `tab` is -1 for an extension page outside of tabs. */

@@ -9,9 +9,9 @@
  * of the page), nor WebSocket and WebRTC. No alarm does not prove that there was no leak.
  */
 import { browser, type Browser } from 'wxt/browser';
-import { looksLikePhoto } from '../sniff-photo';
-import { isListed } from '../sites';
 import { readSettings } from '../settings';
+import { isListed } from '../sites';
+import { looksLikePhoto } from '../sniff-photo';
 import { siteOfTab } from './tabs';
 import * as uploads from './upload-history';
 

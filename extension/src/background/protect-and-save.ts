@@ -1,11 +1,11 @@
 /** "Protect and save" in the context menu: hands the chosen image to the page that protects it. */
 import * as v from 'valibot';
 import { browser } from 'wxt/browser';
-import { blobPayload } from '../messages';
 import { unpackBlob } from '../blob-transfer';
+import { blobPayload } from '../messages';
 import { PHOTO_EXTENSIONS } from '../photo-formats';
-import { SNIFF_BYTES, sniffImage } from '../sniff-photo';
 import { problemError, ProblemError } from '../problems';
+import { SNIFF_BYTES, sniffImage } from '../sniff-photo';
 import { count, finite, isRecord, text } from '../validators';
 import { storedValue } from './stored-value';
 import { sendToTab } from './tabs';

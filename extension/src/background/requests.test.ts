@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { fakeBrowser } from 'wxt/testing';
 import type { Reply, RequestName } from '../messages';
 import { DEFAULT_SETTINGS } from '../settings';
-import { CODE, events, JPEG, KEY, RECEIPT, TOKEN, FakeServer, PROTECTED } from '../testing/fake-server';
+import { CODE, events, FakeServer, JPEG, KEY, PROTECTED, RECEIPT, TOKEN } from '../testing/fake-server';
 import { cancelAll } from './jobs';
 import { answerRequest } from './requests';
 

@@ -1,6 +1,7 @@
 /** Request router: checks who sends a request and what is in it, and calls its handler. */
-import { browser, type Browser } from 'wxt/browser';
 import * as v from 'valibot';
+import { browser, type Browser } from 'wxt/browser';
+import { packBlob, unpackBlob } from '../blob-transfer';
 import {
   REQUEST_SCHEMAS,
   type BlobPayload,
@@ -9,16 +10,15 @@ import {
   type RequestBody,
   type RequestName,
 } from '../messages';
-import { packBlob, unpackBlob } from '../blob-transfer';
 import { fail, ok, problemError, ProblemError, TOO_LARGE } from '../problems';
-import { blob, isRecord } from '../validators';
-import { parseChanges, SETTINGS_KEY, readSettings, parseSettings, type Settings } from '../settings';
+import { parseChanges, parseSettings, readSettings, SETTINGS_KEY, type Settings } from '../settings';
 import { isListed, siteOf } from '../sites';
+import { blob, isRecord } from '../validators';
 import { refreshBadge } from './badge';
 import * as jobs from './jobs';
 import { choices, pair, serverState } from './pairing';
 import { loadSource } from './protect-and-save';
-import { isReachable, stateOf, sendToTab } from './tabs';
+import { isReachable, sendToTab, stateOf } from './tabs';
 import * as uploads from './upload-history';
 
 /** Sender of a request, as the browser reports it. */

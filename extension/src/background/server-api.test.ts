@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { problemFromResponse, ProblemError } from '../problems';
-import { CODE, events, JPEG, json, KEY, problem, RECEIPT, TOKEN, FakeServer, PROTECTED } from '../testing/fake-server';
+import { ProblemError, problemFromResponse } from '../problems';
+import { CODE, events, FakeServer, JPEG, json, KEY, problem, PROTECTED, RECEIPT, TOKEN } from '../testing/fake-server';
 import * as api from './server-api';
 
 let toy: FakeServer;

@@ -5,7 +5,7 @@
  */
 import * as v from 'valibot';
 import { JOB_ID, type Choices, type JobEvent } from '../messages';
-import { problemFromResponse, problemError, ProblemError } from '../problems';
+import { problemError, ProblemError, problemFromResponse } from '../problems';
 import type { Receipt } from '../receipt';
 import { photoMediaType } from '../sniff-photo';
 import { count, finite, recordOf, text } from '../validators';

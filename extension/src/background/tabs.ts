@@ -1,6 +1,6 @@
 /** State of each tab, and messages to its bridges. */
 import { browser } from 'wxt/browser';
-import type { BridgeState, BackgroundToBridge } from '../messages';
+import type { BackgroundToBridge, BridgeState } from '../messages';
 import type { Settings } from '../settings';
 import { readSettings } from '../settings';
 import { isListed, siteOf } from '../sites';

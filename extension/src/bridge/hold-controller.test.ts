@@ -1,6 +1,6 @@
 import { beforeEach, expect, test, vi } from 'vitest';
-import type { Hold, HoldView, Reply, PhotoOutcome, Verdict } from '../messages';
-import type { Protected, ProgressReporter } from '../protect';
+import type { Hold, HoldView, PhotoOutcome, Reply, Verdict } from '../messages';
+import type { ProgressReporter, Protected } from '../protect';
 import { RECEIPT } from '../testing/fake-server';
 import { HoldController } from './hold-controller';
 import { JobPool } from './job-pool';

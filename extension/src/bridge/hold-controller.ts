@@ -1,10 +1,10 @@
 /** Runs one hold: feeds the reducer with events, carries out its effects, shows its state in the overlay. */
 import type { Decision, Hold, PhotoOutcome, Verdict } from '../messages';
-import { PREVIEW_EDGE, drawPreviews, THUMBNAIL_EDGE } from '../previews';
-import { openHold, reduceHold, viewOfHold, type HoldEffect, type HoldEvent, type HoldState } from './hold-reducer';
+import { drawPreviews, PREVIEW_EDGE, THUMBNAIL_EDGE } from '../previews';
 import { sleep } from '../sleep';
-import type { OverlayRouter } from './overlay-router';
+import { openHold, reduceHold, viewOfHold, type HoldEffect, type HoldEvent, type HoldState } from './hold-reducer';
 import type { JobPool } from './job-pool';
+import type { OverlayRouter } from './overlay-router';
 
 /** `tabHoldId`: id of the hold that is unique in its tab. */
 interface HoldContext {

@@ -4,7 +4,7 @@
  * Each photo is decided once: protected, withheld, or sent unprotected at the user's request. When all are decided, the
  * page gets its verdict. A failure decides nothing: the site waits, and gets nothing, until the user decides.
  */
-import type { Decision, Hold, HoldView, PhotoStage, PhotoView, Problem, PhotoOutcome, Verdict } from '../messages';
+import type { Decision, Hold, HoldView, PhotoOutcome, PhotoStage, PhotoView, Problem, Verdict } from '../messages';
 import type { Receipt } from '../receipt';
 
 export interface PhotoState extends PhotoView {

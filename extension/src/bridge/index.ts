@@ -1,17 +1,17 @@
 /** Bridge of one frame: receives holds from the page engine, has the photos protected, returns verdicts. */
 import { browser } from 'wxt/browser';
-import { sendRequest } from '../send-request';
-import { acceptPort } from '../handshake';
-import type { BridgeState, Decision, PageToBridge, Hold, Reply, BackgroundToBridge, Verdict } from '../messages';
 import { packBlob } from '../blob-transfer';
+import { acceptPort } from '../handshake';
+import type { BackgroundToBridge, BridgeState, Decision, Hold, PageToBridge, Reply, Verdict } from '../messages';
 import { fail, ok, TOO_LARGE } from '../problems';
 import { protect } from '../protect';
+import { sendRequest } from '../send-request';
 import { sleep } from '../sleep';
 import { isRecord } from '../validators';
 import { HoldController } from './hold-controller';
-import { PagePort } from './page-port';
-import { OverlayRouter } from './overlay-router';
 import { JobPool } from './job-pool';
+import { OverlayRouter } from './overlay-router';
+import { PagePort } from './page-port';
 
 /** Milliseconds before each retry of the request for this tab's state. */
 const STATE_RETRY_DELAYS = [1000, 5000, 15_000];
@@ -87,9 +87,9 @@ class Bridge {
     if (this.state === null) await Promise.race([this.stateKnown, sleep(STATE_TIMEOUT)]);
     if (!this.opening.delete(hold.id)) return; // dropped while waiting
     if (this.state?.enabled === false || hold.photos.length === 0) return this.releaseOriginals(hold);
-    const under = this.prefix + hold.id;
+    const tabHoldId = this.prefix + hold.id;
     const held = new HoldController(hold, {
-      tabHoldId: under,
+      tabHoldId,
       site: this.state?.site ?? '',
       jobPool: this.jobPool,
       overlay: this.overlay,

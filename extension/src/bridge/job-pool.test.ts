@@ -1,6 +1,6 @@
 import { expect, test, vi } from 'vitest';
 import type { PhotoStage, Reply } from '../messages';
-import type { Protected, protect, ProgressReporter } from '../protect';
+import type { ProgressReporter, Protected, protect } from '../protect';
 import { RECEIPT } from '../testing/fake-server';
 import { JobPool, type JobListener } from './job-pool';
 

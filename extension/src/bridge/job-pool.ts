@@ -1,7 +1,7 @@
 /** Protection jobs of a frame: a few at a time, and one job per photo however many holds wait for it. */
-import { readBytes } from '../read-bytes';
 import type { PhotoStage, Reply } from '../messages';
-import type { Protected, protect, ProgressReporter } from '../protect';
+import type { ProgressReporter, Protected, protect } from '../protect';
+import { readBytes } from '../read-bytes';
 
 export interface JobListener extends ProgressReporter {
   done(reply: Reply<Protected>): void;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { HoldView, PhotoView } from '../messages';
 import { RECEIPT } from '../testing/fake-server';
-import { withoutSentPictures, withEarlierPictures } from './overlay-router';
+import { withEarlierPictures, withoutSentPictures } from './overlay-router';
 
 const photo = (more: Partial<PhotoView>): PhotoView => ({
   id: 'a',

@@ -2,8 +2,8 @@
  * Routes the view of a hold to the overlay of the tab's top frame, because a frame may be hidden or tiny. A frame shows
  * its own overlay where the top frame has no bridge.
  */
+import type { BackgroundToBridge, Decision, HoldView } from '../messages';
 import { sendRequest } from '../send-request';
-import type { Decision, HoldView, BackgroundToBridge } from '../messages';
 import { createOverlay, type Overlay } from './overlay';
 
 /** Milliseconds during which changes of one hold are batched. */

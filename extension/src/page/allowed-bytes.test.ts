@@ -1,7 +1,7 @@
 // @vitest-environment happy-dom
 import { describe, expect, it } from 'vitest';
-import { fingerprint } from './fingerprint';
 import { AllowedBytes } from './allowed-bytes';
+import { fingerprint } from './fingerprint';
 
 const photo = (seed: number, length = 9000): Uint8Array<ArrayBuffer> =>
   Uint8Array.from({ length }, (_, at) => (at * seed) & 255);
@@ -34,8 +34,8 @@ describe('AllowedBytes', () => {
   it('allows the beginning of what the page may send', async () => {
     const allowedBytes = new AllowedBytes();
     allowedBytes.addProtected(fileOf(photo(3, 50_000)));
-    expect(await allowedBytes.maySend(fingerprint(photo(3, 50_000).subarray(0, 20_000)))).toBe(true);
-    expect(await allowedBytes.maySend(fingerprint(photo(5, 50_000).subarray(0, 20_000)))).toBe(false);
+    expect(await allowedBytes.isAllowed(fingerprint(photo(3, 50_000).subarray(0, 20_000)))).toBe(true);
+    expect(await allowedBytes.isAllowed(fingerprint(photo(5, 50_000).subarray(0, 20_000)))).toBe(false);
   });
 
   it('holds a released or page-made photo again if the user brings it in', async () => {
@@ -43,7 +43,7 @@ describe('AllowedBytes', () => {
     allowedBytes.addReleased(fileOf(photo(3)), fingerprint(photo(3)));
     allowedBytes.addPageMade(fileOf(photo(5)));
     for (const seed of [3, 5]) {
-      expect(await allowedBytes.maySend(fingerprint(photo(seed)))).toBe(true);
+      expect(await allowedBytes.isAllowed(fingerprint(photo(seed)))).toBe(true);
       expect(await allowedBytes.isProtected(fingerprint(photo(seed)))).toBe(false);
     }
   });
@@ -51,7 +51,7 @@ describe('AllowedBytes', () => {
   it('allows a canvas that the page read as text', () => {
     const allowedBytes = new AllowedBytes();
     allowedBytes.addDrawing(`data:image/png;base64,${btoa(String.fromCharCode(...photo(7, 500)))}`);
-    expect(allowedBytes.maySendNow(fingerprint(photo(7, 500)))).toBe(true);
+    expect(allowedBytes.isAllowedNow(fingerprint(photo(7, 500)))).toBe(true);
   });
 
   it('keeps only the latest protected photos', () => {

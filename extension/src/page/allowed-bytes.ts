@@ -4,7 +4,7 @@
  */
 import { looksLikePhoto } from '../sniff-photo';
 import { fingerprint, type Fingerprint } from './fingerprint';
-import { bytesOf, nameOf, SafeMap, typeOf, SafeWeakMap } from './primordials';
+import { bytesOf, nameOf, SafeMap, SafeWeakMap, typeOf } from './primordials';
 
 /** Protected photos to keep, so that none is protected twice. Browsers keep large Blobs on disk. */
 const MAX_ANSWERS = 64;
@@ -31,14 +31,14 @@ export class AllowedBytes {
     this.#objects.set(blob, true);
     this.#learn(blob, (print) => {
       this.#protected.set(print.whole, true);
-      this.allowPrint(print);
+      this.allowFingerprint(print);
     });
   }
 
   /** Allows an original that the user released. Another pick of it is held again. */
   addReleased(blob: Blob, print: Fingerprint): void {
     this.#objects.set(blob, true);
-    this.allowPrint(print);
+    this.allowFingerprint(print);
   }
 
   /** Allows an object that is not a photo. */
@@ -51,7 +51,7 @@ export class AllowedBytes {
     this.#objects.set(blob, true);
     if (looksLikePhoto(typeOf(blob), nameOf(blob)))
       this.#learn(blob, (print) => {
-        this.allowPrint(print);
+        this.allowFingerprint(print);
       });
   }
 
@@ -71,7 +71,7 @@ export class AllowedBytes {
     }
   }
 
-  allowPrint(print: Fingerprint): void {
+  allowFingerprint(print: Fingerprint): void {
     this.#sendable.set(print.whole, true);
     for (let index = 0; index < print.prefixes.length; index += 1) {
       this.#sendable.set(`first ${print.prefixes[index] as string}`, true);
@@ -112,19 +112,19 @@ export class AllowedBytes {
   }
 
   /** Whether the page may send this: known content, or the beginning of known content. */
-  async maySend(print: Fingerprint): Promise<boolean> {
+  async isAllowed(print: Fingerprint): Promise<boolean> {
     await this.#allLearnt();
-    return this.maySendNow(print) || this.isAllowedByOtherFrame(print);
+    return this.isAllowedNow(print) || this.isAllowedByOtherFrame(print);
   }
 
   /** Same, for another frame: without asking further frames. */
-  async maySendHere(print: Fingerprint): Promise<boolean> {
+  async isAllowedHere(print: Fingerprint): Promise<boolean> {
     await this.#allLearnt();
-    return this.maySendNow(print);
+    return this.isAllowedNow(print);
   }
 
   /** Same, for requests that cannot wait. */
-  maySendNow(print: Fingerprint): boolean {
+  isAllowedNow(print: Fingerprint): boolean {
     if (this.#has(print)) return true;
     this.#readDrawings();
     return this.#has(print);
@@ -149,7 +149,7 @@ export class AllowedBytes {
       const text = nativeAtob(url.slice(url.indexOf(',') + 1));
       const bytes = new Uint8Array(text.length);
       for (let at = 0; at < text.length; at += 1) bytes[at] = text.charCodeAt(at);
-      this.allowPrint(fingerprint(bytes));
+      this.allowFingerprint(fingerprint(bytes));
     }
   }
 

@@ -2,25 +2,25 @@
  * Holds photos until the bridge returns a verdict. Any failure ends as "nothing": the site gets a photo only if it is
  * protected, or if the user chose to send the original.
  */
-import type { PageToBridge, HeldPhoto, Notice, PageState, BridgeToPage, Verdict } from '../messages';
-import type { UploadSurface } from '../upload-surfaces';
+import type { BridgeToPage, HeldPhoto, Notice, PageState, PageToBridge, Verdict } from '../messages';
 import { SNIFF_BYTES, sniffImage } from '../sniff-photo';
-import { withMetadataOf, isOtherImage, mayBePhoto } from './files';
+import type { UploadSurface } from '../upload-surfaces';
+import { AllowedBytes } from './allowed-bytes';
+import { isOtherImage, mayBePhoto, withMetadataOf } from './files';
 import { fingerprint, type Fingerprint } from './fingerprint';
 import {
-  bytesOf,
-  messageData,
-  onPortMessage,
-  isBlob,
-  setTimer,
-  nameOf,
-  postToPort,
-  sliceOf,
-  sizeOf,
   SafeMap,
+  bytesOf,
+  isBlob,
+  messageData,
+  nameOf,
   onPortClose,
+  onPortMessage,
+  postToPort,
+  setTimer,
+  sizeOf,
+  sliceOf,
 } from './primordials';
-import { AllowedBytes } from './allowed-bytes';
 
 /**
  * Milliseconds that a hold waits for a bridge that may never connect (after an update, or where browsers forbid it).
@@ -69,8 +69,8 @@ export class Engine {
   readonly #bridgeTimeout: number;
   readonly #batches = new SafeMap<UploadSurface, { files: Blob[]; settled: Promise<Outcome[]> }>();
 
-  constructor(patience = BRIDGE_TIMEOUT) {
-    this.#bridgeTimeout = patience;
+  constructor(bridgeTimeout = BRIDGE_TIMEOUT) {
+    this.#bridgeTimeout = bridgeTimeout;
   }
 
   /** Protection is off on this site. */
@@ -243,7 +243,7 @@ export class Engine {
     }
     if (kind !== 'photo') return kind;
     const print = fingerprint(await bytesOf(file));
-    const passes = surface === 'network' ? this.allowedBytes.maySend(print) : this.allowedBytes.isProtected(print);
+    const passes = surface === 'network' ? this.allowedBytes.isAllowed(print) : this.allowedBytes.isProtected(print);
     if (await passes) return file;
     // A slice of an unprotected photo. Protecting the slice would produce a broken file.
     if (sizeOf(this.allowedBytes.sourceOf(file)) !== sizeOf(file)) throw new Error('part of an unprotected photo');
@@ -312,17 +312,17 @@ export class Engine {
   }
 
   #protectedCopy(file: Blob, bytes: Blob): Blob {
-    const dressed = withMetadataOf(file, bytes);
-    this.allowedBytes.addProtected(dressed);
-    return dressed;
+    const copy = withMetadataOf(file, bytes);
+    this.allowedBytes.addProtected(copy);
+    return copy;
   }
 
   /** Decides about one file. Files that are requested at about the same time become one hold. */
   async settleOne(surface: UploadSurface, file: Blob): Promise<Outcome> {
-    const group = this.#batches.get(surface) ?? this.#startBatch(surface);
-    const place = group.files.length;
-    group.files[place] = file;
-    return (await group.settled)[place] ?? null;
+    const batch = this.#batches.get(surface) ?? this.#startBatch(surface);
+    const place = batch.files.length;
+    batch.files[place] = file;
+    return (await batch.settled)[place] ?? null;
   }
 
   #startBatch(surface: UploadSurface): { files: Blob[]; settled: Promise<Outcome[]> } {
@@ -333,8 +333,8 @@ export class Engine {
       this.#batches.delete(surface);
       return this.settle(surface, files).outcomes;
     });
-    const group = { files, settled };
-    this.#batches.set(surface, group);
-    return group;
+    const batch = { files, settled };
+    this.#batches.set(surface, batch);
+    return batch;
   }
 }

@@ -2,8 +2,8 @@
  * Sees every trusted event that may carry photos before the site does: at the window, at each shadow root, at detached
  * inputs, and in front of any listener of the site that could run first.
  */
-import { isTrusted, listen, preventDefault, stopImmediatePropagation, typeOfEvent, SafeWeakMap } from './primordials';
 import type { Engine } from './engine';
+import { isTrusted, listen, preventDefault, SafeWeakMap, stopImmediatePropagation, typeOfEvent } from './primordials';
 
 /** Returns whether it took the event, so that no listener of the site may see it. */
 type Interceptor = (event: Event) => boolean;

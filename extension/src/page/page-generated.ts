@@ -61,7 +61,7 @@ export function allowPageGenerated(engine: Engine, realm: Realm): void {
       if (engine.isOff || !isServed(self) || !looksLikePhoto(typeOfResponse(self), '')) return result;
       return (async () => {
         const bytes = await result;
-        allowedBytes.allowPrint(fingerprint(bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes)));
+        allowedBytes.allowFingerprint(fingerprint(bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes)));
         return bytes;
       })();
     });

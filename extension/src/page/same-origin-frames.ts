@@ -3,9 +3,9 @@
  * which would protect it again. Used only for the network surface: the page can forge an answer, but what it sends is
  * under its control anyway, unlike what the user brings in.
  */
+import type { AllowedBytes } from './allowed-bytes';
 import type { Fingerprint } from './fingerprint';
 import { dispatch, listen, type Realm } from './primordials';
-import type { AllowedBytes } from './allowed-bytes';
 
 const QUERY_EVENT = 'anti-i2v:asked';
 
@@ -20,7 +20,7 @@ const allOf = Promise.all.bind(Promise) as (answers: Promise<boolean>[]) => Prom
 export function answerOtherFrames(allowedBytes: AllowedBytes): (realm: Realm) => void {
   const answer = (event: Event): void => {
     const question = (event as CustomEvent<Question | null>).detail;
-    if (question !== null) question.answers[question.answers.length] = allowedBytes.maySendHere(question.print);
+    if (question !== null) question.answers[question.answers.length] = allowedBytes.isAllowedHere(question.print);
   };
   return (realm) => {
     listen(realm, QUERY_EVENT, answer);

@@ -2,9 +2,10 @@
  * Attaches the event gate to shadow roots. At the window, events of a shadow tree have the host as their target, and
  * some never arrive (`change`, `submit`; in Firefox all events of a file input).
  */
-import { APPROACH_EVENTS, COMMENT_INSIDE, ROOT_KNOWN, COMMENT_SHOWN } from './closed-shadow-roots';
+import { APPROACH_EVENTS, COMMENT_INSIDE, COMMENT_SHOWN, ROOT_KNOWN } from './closed-shadow-roots';
 import type { EventGate } from './event-gate';
 import {
+  getter,
   isDocument,
   isElement,
   isFileInput,
@@ -12,7 +13,6 @@ import {
   isShadowRoot,
   listen,
   method,
-  getter,
   pathOf,
   preventDefault,
   rootOf,

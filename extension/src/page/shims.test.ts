@@ -1,7 +1,7 @@
 // @vitest-environment happy-dom
 import { describe, expect, it } from 'vitest';
-import { shimConstructor, shimGetter, shimMethod, shimSetter } from './shims';
 import type { Realm } from './primordials';
+import { shimConstructor, shimGetter, shimMethod, shimSetter } from './shims';
 
 describe('shims', () => {
   it('keep name, length and errors of the original', () => {

@@ -1,7 +1,7 @@
 /** For tests: messages of _locales, and receipts. */
 import { fakeBrowser } from 'wxt/testing';
 import messages from '../../public/_locales/en/messages.json';
-import type { VersusRandom, Receipt } from '../receipt';
+import type { Receipt, VersusRandom } from '../receipt';
 
 /** Installs a `browser.i18n.getMessage` that reads _locales, as browsers do. */
 export function installMessages(): void {

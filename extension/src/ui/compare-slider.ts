@@ -1,6 +1,6 @@
 /** Before and after pictures with a slider between them. */
-import { el } from './dom';
 import { photoCanvas } from './canvas';
+import { el } from './dom';
 import { text } from './i18n';
 
 /** Compares two photos. Rejects if the browser cannot draw one of them. */

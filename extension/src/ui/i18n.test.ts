@@ -1,10 +1,10 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { fakeBrowser } from 'wxt/testing';
 import { beforeEach, expect, test } from 'vitest';
+import { fakeBrowser } from 'wxt/testing';
 import messages from '../../public/_locales/en/messages.json';
 import { installMessages } from '../testing/ui';
-import { plural, formatPercent, text } from './i18n';
+import { formatPercent, plural, text } from './i18n';
 
 beforeEach(installMessages);
 

@@ -4,10 +4,10 @@ import { protect } from '../protect';
 import type { Receipt } from '../receipt';
 import { comparePhotos } from './compare-slider';
 import { el } from './dom';
+import { text } from './i18n';
 import { problemHelp, problemTitle } from './problem-text';
 import { receiptView } from './receipt-view';
 import { progressOf, stageText, timeText } from './stage-text';
-import { text } from './i18n';
 
 export class JobCard {
   readonly element = el('div', { className: 'job' });

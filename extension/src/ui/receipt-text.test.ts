@@ -3,8 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
 import messages from '../../public/_locales/en/messages.json';
-import { receiptView } from './receipt-view';
-import { receiptWith, installMessages } from '../testing/ui';
+import { installMessages, receiptWith } from '../testing/ui';
 import { text } from './i18n';
 import {
   DELTA_E,
@@ -18,6 +17,7 @@ import {
   shortHeadline,
   warnings,
 } from './receipt-text';
+import { receiptView } from './receipt-view';
 
 beforeEach(installMessages);
 

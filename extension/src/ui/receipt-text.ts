@@ -1,7 +1,7 @@
 /** Text for a receipt. The tables equal those of the SDK, which a test checks. */
-import type { Effect, Measure, VersusRandom, Receipt, Survival } from '../receipt';
+import type { Effect, Measure, Receipt, Survival, VersusRandom } from '../receipt';
+import { formatNumber, formatPercent, type MessageKey, plural, text } from './i18n';
 import { presetName } from './preset-names';
-import { type MessageKey, plural, formatNumber, formatPercent, text } from './i18n';
 
 /** Margin over the random perturbation that counts as more. Negative: lower is more damage. */
 export const MARGINS: Record<Measure, number> = {

@@ -1,13 +1,13 @@
 /** Receipt as elements: the headline, its meaning, the facts, and tables of all numbers. */
 import { asSentence } from '../as-sentence';
-import type { Measure, VersusRandom, Receipt } from '../receipt';
+import type { Measure, Receipt, VersusRandom } from '../receipt';
 import { el } from './dom';
 import { duration } from './format';
 import { formatNumber, text } from './i18n';
 import {
   MEASURES,
-  changeName,
   beatsRandom,
+  changeName,
   facts,
   headline,
   isWeak,

@@ -1,10 +1,10 @@
 /** State of the paired server, with pairing and unpairing. */
-import { sendRequest } from '../send-request';
 import type { ServerState } from '../messages';
+import { sendRequest } from '../send-request';
 import { el, uniqueId } from './dom';
+import { text } from './i18n';
 import { parsePairingLink } from './pairing-link';
 import { problemHelp, problemTitle } from './problem-text';
-import { text } from './i18n';
 
 /** `changed` is called at first, and after pairing and unpairing. */
 export async function serverCard(changed: (state: ServerState) => void): Promise<HTMLElement> {

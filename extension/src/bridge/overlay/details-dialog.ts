@@ -1,12 +1,12 @@
 /** Dialog behind "See how": before and after previews and receipts of protected photos. */
 import type { PhotoStage, PhotoView } from '../../messages';
-import { comparePhotos } from '../../ui/compare-slider';
-import { ICONS, el, uniqueId, icon } from '../../ui/dom';
 import { dataUrlToBlob, drawThumbnail } from '../../ui/canvas';
-import { receiptView } from '../../ui/receipt-view';
+import { comparePhotos } from '../../ui/compare-slider';
+import { ICONS, el, icon, uniqueId } from '../../ui/dom';
 import { displayName } from '../../ui/format';
 import { plural, text } from '../../ui/i18n';
 import { shortHeadline } from '../../ui/receipt-text';
+import { receiptView } from '../../ui/receipt-view';
 import type { OverlayHost } from './overlay-host';
 
 type Done = Extract<PhotoStage, { at: 'done' }>;

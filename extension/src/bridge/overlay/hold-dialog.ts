@@ -1,13 +1,13 @@
 /** Dialog while photos are held: all photos of all holds, their progress, and the user's choices. */
 import type { Decision, HoldView, PhotoView, Problem } from '../../messages';
-import { ICONS, el, uniqueId, icon } from '../../ui/dom';
-import { mayRetry, problemHelp, problemTitle } from '../../ui/problem-text';
-import { plural, text } from '../../ui/i18n';
-import { ifTrusted, failureActions } from './failure-actions';
-import type { OverlayHost } from './overlay-host';
+import { ICONS, el, icon, uniqueId } from '../../ui/dom';
 import { displayName } from '../../ui/format';
-import { PhotoRow } from './photo-row';
+import { plural, text } from '../../ui/i18n';
+import { mayRetry, problemHelp, problemTitle } from '../../ui/problem-text';
 import { isRunning, stageText } from '../../ui/stage-text';
+import { failureActions, ifTrusted } from './failure-actions';
+import type { OverlayHost } from './overlay-host';
+import { PhotoRow } from './photo-row';
 
 export interface ShownHold {
   view: HoldView;

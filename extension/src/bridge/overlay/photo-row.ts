@@ -1,13 +1,13 @@
 /** One held photo in the list. Updates reuse the row so that it keeps the focus. */
 import type { Decision, PhotoView } from '../../messages';
-import { el, uniqueId } from '../../ui/dom';
 import { drawThumbnail } from '../../ui/canvas';
-import { problemHelp, problemTitle, mayRetry } from '../../ui/problem-text';
+import { el, uniqueId } from '../../ui/dom';
 import { displayName, fileSize } from '../../ui/format';
 import { text } from '../../ui/i18n';
+import { mayRetry, problemHelp, problemTitle } from '../../ui/problem-text';
 import { isWeak } from '../../ui/receipt-text';
-import { ifTrusted, failureActions } from './failure-actions';
 import { isRunning, progressOf, stageText, timeText } from '../../ui/stage-text';
+import { failureActions, ifTrusted } from './failure-actions';
 
 export class PhotoRow {
   readonly element: HTMLElement;

@@ -3,10 +3,10 @@ import type { Choices } from '../../messages';
 import type { Settings } from '../../settings';
 import { BUILT_IN_SITES, sitePresets } from '../../sites';
 import { el, uniqueId } from '../../ui/dom';
-import { presetName } from '../../ui/preset-names';
 import { text } from '../../ui/i18n';
-import { addForm } from './site-list';
+import { presetName } from '../../ui/preset-names';
 import type { Autosave } from './autosave';
+import { addForm } from './site-list';
 
 type Presets = Settings['presets'];
 

@@ -1,13 +1,13 @@
 /** "Protect and save" of the context menu: protects one image, to be saved under a new name. */
-import { sendRequest } from '../../send-request';
 import { supportsBlobMessages, unpackBlob } from '../../blob-transfer';
 import { PHOTO_FORMATS } from '../../photo-formats';
+import { sendRequest } from '../../send-request';
 import { el } from '../../ui/dom';
 import { displayName } from '../../ui/format';
+import { text } from '../../ui/i18n';
 import { JobCard } from '../../ui/job-card';
 import { brand, setUpPage } from '../../ui/page-layout';
 import { savedName } from '../../ui/saved-name';
-import { text } from '../../ui/i18n';
 
 void draw(setUpPage('save_title'));
 

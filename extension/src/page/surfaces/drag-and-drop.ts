@@ -3,31 +3,31 @@
  * replay; photos in directories are protected when they are read.
  */
 import type { Engine, Outcome } from '../engine';
-import { addItem, dataTransferWith } from '../files';
 import type { EventGate } from '../event-gate';
+import { addItem, dataTransferWith } from '../files';
+import { caretAt, editableAround, insertImages } from '../insert-images';
 import {
   apply,
   dispatch,
+  filesInList,
   getter,
   isConnected,
   isElement,
   isFile,
   isFileInput,
-  filesInList,
   method,
   preventDefault,
   realmOf,
-  setFiles,
   SafeWeakMap,
+  setFiles,
   type Realm,
 } from '../primordials';
-import { waitUntilReachable } from '../wait-until-reachable';
 import type { ShadowRoots } from '../shadow-roots';
 import { shimMethod } from '../shims';
 import type { TrustedEvents } from '../trusted-events';
-import { FileSystemEntries } from './file-system-entries';
+import { waitUntilReachable } from '../wait-until-reachable';
 import { settleFile } from './file-handles';
-import { caretAt, editableAround, insertImages } from '../insert-images';
+import { FileSystemEntries } from './file-system-entries';
 import { rememberHandle } from './post-message';
 
 const transferOf = getter(DragEvent.prototype, 'dataTransfer');

@@ -3,30 +3,30 @@
  * detached, in fragments, or removed while the picker is open are watched from their first click or listener.
  */
 import type { Engine, Outcome, PendingOutcomes } from '../engine';
-import { dataTransferWith, mayBePhoto } from '../files';
 import type { EventGate } from '../event-gate';
+import { dataTransferWith, mayBePhoto } from '../files';
 import {
+  SafeWeakMap,
   dispatch,
+  filesInList,
   filesOf,
   formOf,
   isElement,
   isFile,
   isFileInput,
   isRequired,
-  setTimer,
-  filesInList,
+  isTrusted,
   nameOf,
   realmOf,
   setFiles,
   setRequired,
+  setTimer,
   setValue,
   typeOfEvent,
-  SafeWeakMap,
-  isTrusted,
   type Realm,
 } from '../primordials';
-import { shimMethod } from '../shims';
 import type { ShadowRoots } from '../shadow-roots';
+import { shimMethod } from '../shims';
 import type { TrustedEvents } from '../trusted-events';
 
 const PICK_EVENTS = ['input', 'change'];

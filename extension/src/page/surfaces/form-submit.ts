@@ -3,16 +3,16 @@ import type { Engine } from '../engine';
 import type { EventGate } from '../event-gate';
 import {
   apply,
+  filesInList,
   filesOf,
   getter,
   isFileInput,
   isForm,
-  setTimer,
-  filesInList,
   method,
   preventDefault,
-  targetOf,
   SafeWeakMap,
+  setTimer,
+  targetOf,
   type Realm,
 } from '../primordials';
 import { shimMethod } from '../shims';

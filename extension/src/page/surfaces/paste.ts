@@ -1,23 +1,23 @@
 /** Paste: stops the event and replays it with protected photos. Text passes unchanged. */
 import type { Engine, Outcome } from '../engine';
-import { addItem, dataTransferWith } from '../files';
 import type { EventGate } from '../event-gate';
+import { addItem, dataTransferWith } from '../files';
+import { caretIn, editableAround, insertImages } from '../insert-images';
 import {
   defineProperty,
   dispatch,
+  filesInList,
   getter,
   isConnected,
   isElement,
   isFile,
-  filesInList,
   method,
   preventDefault,
   realmOf,
 } from '../primordials';
 import type { ShadowRoots } from '../shadow-roots';
-import { waitUntilReachable } from '../wait-until-reachable';
 import type { TrustedEvents } from '../trusted-events';
-import { caretIn, editableAround, insertImages } from '../insert-images';
+import { waitUntilReachable } from '../wait-until-reachable';
 
 const clipboardOf = getter(ClipboardEvent.prototype, 'clipboardData');
 const transferFiles = getter(DataTransfer.prototype, 'files');

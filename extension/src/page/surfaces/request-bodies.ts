@@ -49,7 +49,7 @@ export class RequestBodies {
   #isUnknownPhoto(bytes: Uint8Array): boolean {
     return (
       sniffImage(bytes.subarray(0, SNIFF_BYTES)) === 'photo' &&
-      !this.#engine.allowedBytes.maySendNow(fingerprint(bytes))
+      !this.#engine.allowedBytes.isAllowedNow(fingerprint(bytes))
     );
   }
 
