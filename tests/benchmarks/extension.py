@@ -155,7 +155,7 @@ def browsers(playwright: Playwright) -> Iterator[tuple[BrowserContext, BrowserCo
         launch_browser(playwright, Path(other), None) as without,
     ):
         extension = Extension(with_it)
-        extension.ask("pair", {"address": echo, "code": CODE})
+        extension.send_request("pair", {"address": echo, "code": CODE})
         extension.change(recipe="draft")
         yield with_it, without
 

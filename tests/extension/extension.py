@@ -21,16 +21,16 @@ class Extension:
     def address(self, path: str) -> str:
         return f"chrome-extension://{self.id}/{path}"
 
-    def ask(self, name: str, body: Any = None) -> Any:
+    def send_request(self, name: str, body: Any = None) -> Any:
         """Send a request and return the reply's value. Raise AssertionError if the reply is a problem."""
         reply = self.page.evaluate("(asked) => chrome.runtime.sendMessage(asked)", {"name": name, "body": body})
         assert reply["ok"], reply
         return reply["value"]
 
     def pair(self, address: str, code: str) -> None:
-        state = self.ask("pair", {"address": address, "code": code})
+        state = self.send_request("pair", {"address": address, "code": code})
         assert state["paired"], state
         assert state["problem"] is None, state
 
     def change(self, **settings: Any) -> None:
-        self.ask("change", settings)
+        self.send_request("change", settings)

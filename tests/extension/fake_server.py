@@ -1,4 +1,4 @@
-"""A server that speaks the jobs API and answers at once, for tests and benchmarks of the extension alone."""
+"""A server that speaks the jobs API and answers at once, for tests and benchmarks that need no real protection."""
 
 from __future__ import annotations
 

@@ -37,23 +37,23 @@ HOME = str(uuid4())
 class Firefox:
     """Firefox with one open tab at a time."""
 
-    def __init__(self, wire: JsonRpcSocket) -> None:
-        self.wire = wire
-        wire.ask("session.new", capabilities={"alwaysMatch": {"unhandledPromptBehavior": {"default": "ignore"}}})
+    def __init__(self, rpc: JsonRpcSocket) -> None:
+        self.rpc = rpc
+        rpc.call("session.new", capabilities={"alwaysMatch": {"unhandledPromptBehavior": {"default": "ignore"}}})
         try:
-            wire.ask("session.subscribe", events=["input.fileDialogOpened", "log.entryAdded"])
+            rpc.call("session.subscribe", events=["input.fileDialogOpened", "log.entryAdded"])
         except RpcError as problem:  # ESR 140, for example, cannot answer a file chooser
             if "not a valid event name" not in str(problem):
                 raise
             pytest.skip(f"this Firefox is too old, update it: {problem}")
-        self.tab = wire.ask("browsingContext.getTree")["contexts"][0]["context"]
+        self.tab = rpc.call("browsingContext.getTree")["contexts"][0]["context"]
 
     def install(self, folder: Path) -> str:
         """Install an unpacked extension. Return its id."""
         data = {"type": "path", "path": str(folder)}
-        return str(self.wire.ask("webExtension.install", extensionData=data)["extension"])
+        return str(self.rpc.call("webExtension.install", extensionData=data)["extension"])
 
-    def ask(self, name: str, body: Any = None) -> Any:
+    def send_request(self, name: str, body: Any = None) -> Any:
         """Send a request from an extension page. Raise AssertionError if the reply is a problem."""
         self.open(f"moz-extension://{HOME}/options.html")
         asked = json.dumps({"name": name, "body": body})
@@ -63,15 +63,15 @@ class Firefox:
         return reply["value"]
 
     def open(self, address: str, wait: str = "complete") -> None:
-        self.tab = self.wire.ask("browsingContext.create", type="tab")["context"]
-        self.wire.ask("browsingContext.navigate", context=self.tab, url=address, wait=wait)
+        self.tab = self.rpc.call("browsingContext.create", type="tab")["context"]
+        self.rpc.call("browsingContext.navigate", context=self.tab, url=address, wait=wait)
 
     def close(self) -> None:
-        self.wire.ask("browsingContext.close", context=self.tab)
+        self.rpc.call("browsingContext.close", context=self.tab)
 
     def evaluate(self, expression: str) -> Any:
         """Evaluate an expression with a JSON value. Raise RpcError if it throws."""
-        answer = self.wire.ask(
+        answer = self.rpc.call(
             "script.evaluate",
             expression=expression,
             target={"context": self.tab},
@@ -93,12 +93,12 @@ class Firefox:
             {"type": "pointerUp", "button": 0},
         ]
         mouse = {"type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}, "actions": actions}
-        self.wire.ask("input.performActions", context=context, actions=[mouse])
+        self.rpc.call("input.performActions", context=context, actions=[mouse])
 
     def find(self, selector: str, context: str) -> str:
         """Wait for an element: a page that rewrites itself on a click does so after the click."""
         for _ in range(100):
-            found = self.wire.ask(
+            found = self.rpc.call(
                 "browsingContext.locateNodes", context=context, locator={"type": "css", "value": selector}
             )["nodes"]
             if found:
@@ -109,8 +109,8 @@ class Firefox:
     def pick(self, files: Sequence[Path], selector: str, *frames: str) -> None:
         """Click what opens the file dialog, and choose files."""
         self.press(selector, *frames)
-        opened = self.wire.event(lambda event: event.get("method") == "input.fileDialogOpened")["params"]
-        self.wire.ask(
+        opened = self.rpc.event(lambda event: event.get("method") == "input.fileDialogOpened")["params"]
+        self.rpc.call(
             "input.setFiles",
             context=opened["context"],
             element=opened["element"],
@@ -119,7 +119,7 @@ class Firefox:
 
     def inside(self, depth: int) -> str:
         """Return the browsing context at a depth of nested frames."""
-        tree = self.wire.ask("browsingContext.getTree", root=self.tab)["contexts"][0]
+        tree = self.rpc.call("browsingContext.getTree", root=self.tab)["contexts"][0]
         for _ in range(depth):
             tree = tree["children"][0]
         return str(tree["context"])
@@ -149,17 +149,17 @@ def run_firefox(profile: Path) -> Iterator[Firefox]:
         "--remote-allow-system-access",
     ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)  # noqa: S603  # a browser at a known place
-    wire = None
+    rpc = None
     try:
         for line in process.stderr or ():
             if found := re.search(r"WebDriver BiDi listening on (ws://\S+)", line):
-                wire = JsonRpcSocket(f"{found[1]}/session")
+                rpc = JsonRpcSocket(f"{found[1]}/session")
                 break
-        assert wire is not None, "Firefox did not start"
-        yield Firefox(wire)
+        assert rpc is not None, "Firefox did not start"
+        yield Firefox(rpc)
     finally:
-        if wire is not None:
-            wire.close()
+        if rpc is not None:
+            rpc.close()
         process.terminate()
         process.wait(20)
         if process.stderr is not None:

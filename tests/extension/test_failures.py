@@ -64,7 +64,7 @@ def killable_server(
         second_server.start()
     proxy.target = second_server.port
     proxy.on()
-    state = extension.ask("server", {})
+    state = extension.send_request("server", {})
     if state["address"] != proxy.address or state["problem"] is not None:
         extension.pair(proxy.address, second_server.code())
     yield second_server
@@ -168,7 +168,7 @@ def test_nothing_arrives_with_a_revoked_token(with_extension: Visits, killable_s
 
 @pytest.mark.usefixtures("killable_server")
 def test_nothing_arrives_without_a_pairing(with_extension: Visits, extension: Extension) -> None:
-    extension.ask("pair", None)
+    extension.send_request("pair", None)
     with with_extension.open(POSTS, "unpaired", PHOTO) as visit:
         pick()(visit.user, visit.files)
         Overlay(visit.user.page).wait("Not paired with your server yet")

@@ -49,8 +49,8 @@ def firefox_with_extension(tmp_path_factory: pytest.TempPathFactory, server: Ser
     """Firefox with the paired extension."""
     with run_firefox(tmp_path_factory.mktemp("profile")) as firefox:
         firefox.install(build_extension("firefox"))
-        firefox.ask("pair", {"address": server.address, "code": server.code()})
-        firefox.ask("change", dict(FAST))
+        firefox.send_request("pair", {"address": server.address, "code": server.code()})
+        firefox.send_request("change", dict(FAST))
         yield firefox
 
 

@@ -49,7 +49,7 @@ class Chrome:
         target = self.http.put(f"/json/new?{urllib.parse.quote(address, safe='')}").json()
         rpc = JsonRpcSocket(target["webSocketDebuggerUrl"])
         try:
-            rpc.ask("Page.enable")
+            rpc.call("Page.enable")
             until = time.monotonic() + 10
             while evaluated(rpc, "document.readyState") != "complete" and time.monotonic() < until:
                 time.sleep(0.1)
@@ -60,12 +60,14 @@ class Chrome:
 
 
 def evaluated(rpc: JsonRpcSocket, expression: str) -> Any:
-    answer = rpc.ask("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True, userGesture=True)
+    answer = rpc.call(
+        "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True, userGesture=True
+    )
     assert "exceptionDetails" not in answer, answer
     return answer["result"].get("value")
 
 
-def ask(rpc: JsonRpcSocket, name: str, body: Any) -> None:
+def send_request(rpc: JsonRpcSocket, name: str, body: Any) -> None:
     asked = json.dumps({"name": name, "body": body})
     reply = evaluated(rpc, f"chrome.runtime.sendMessage({asked})")
     assert reply["ok"], reply
@@ -98,8 +100,8 @@ def test_a_stopped_service_worker_wakes_up_for_a_photo(
         time.sleep(0.2)
     origin = "/".join(workers[0]["url"].split("/")[:3])
     with chrome.tab(f"{origin}/options.html") as options:
-        ask(options, "pair", {"address": server.address, "code": server.code()})
-        ask(options, "change", dict(FAST))
+        send_request(options, "pair", {"address": server.address, "code": server.code()})
+        send_request(options, "change", dict(FAST))
     for page in chrome.targets("page"):
         if page["url"].startswith(origin):
             chrome.http.get(f"/json/close/{page['id']}")
@@ -111,11 +113,11 @@ def test_a_stopped_service_worker_wakes_up_for_a_photo(
         assert not chrome.targets("service_worker"), "the worker was never stopped"
         server.freeze()
         try:
-            tab.ask("Page.setInterceptFileChooserDialog", enabled=True)
+            tab.call("Page.setInterceptFileChooserDialog", enabled=True)
             evaluated(tab, "find('#pick').showPicker()")
             opened = tab.event(lambda event: event.get("method") == "Page.fileChooserOpened")["params"]
             places = [str(each.place) for each in files]
-            tab.ask("DOM.setFileInputFiles", files=places, backendNodeId=opened["backendNodeId"])
+            tab.call("DOM.setFileInputFiles", files=places, backendNodeId=opened["backendNodeId"])
             time.sleep(HELD)
         finally:
             server.freeze(False)

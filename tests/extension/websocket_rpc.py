@@ -23,13 +23,10 @@ class JsonRpcSocket:
         self.number = 0
         self.events: list[dict[str, Any]] = []
 
-    def ask(self, method: str, **params: Any) -> dict[str, Any]:
+    def call(self, method: str, **params: Any) -> dict[str, Any]:
         """Call a method and return its result. Raise RpcError."""
-        return self.call_in({}, method, **params)
-
-    def call_in(self, session: dict[str, str], method: str, **params: Any) -> dict[str, Any]:
         self.number += 1
-        self.socket.send(json.dumps({"id": self.number, "method": method, "params": params, **session}))
+        self.socket.send(json.dumps({"id": self.number, "method": method, "params": params}))
         while (answer := self._next()).get("id") != self.number:
             self.events.append(answer)
         if "error" in answer:

@@ -1,5 +1,5 @@
 /**
- * Fingerprint of a photo's content. Object identity is no key: `FormData.append(key, file, name)` and `new
+ * Fingerprint of a photo's content. Object identity is not a key: `FormData.append(key, file, name)` and `new
  * File([file])` create new objects. `crypto.subtle` is missing on pages without TLS; 64 non-cryptographic bits are
  * enough, because only the user's own photos are compared.
  */
