@@ -41,7 +41,7 @@ interface Fact {
 }
 
 /** Whether the protection beats the random perturbation by the measure's margin. */
-export function beatsRandom(field: Measure, pair: VersusRandom): boolean {
+export function beatsControl(field: Measure, pair: VersusRandom): boolean {
   const margin = MARGINS[field];
   const difference = (pair.protected ?? Infinity) - (pair.random ?? Infinity);
   return margin > 0 ? difference > margin : difference < margin;
@@ -102,7 +102,7 @@ function visibilityText({ imperceptibility: seen, budgetSpent }: Receipt): strin
 }
 
 function encoderText(effect: Effect): string {
-  const made = MEASURES.flatMap(({ field }) => (effect[field] === null ? [] : [beatsRandom(field, effect[field])]));
+  const made = MEASURES.flatMap(({ field }) => (effect[field] === null ? [] : [beatsControl(field, effect[field])]));
   const won = made.filter((more) => more).length;
   const [moved, random] = [share(effect.shift.protected), share(effect.shift.random)];
   if (made.length === 1) return text(won === 1 ? 'encoder_more' : 'encoder_not', effect.surrogate, moved, random);
@@ -137,11 +137,11 @@ function survivalText(receipt: Receipt): string[] {
     return then === null ? [] : [{ ...row, then }];
   });
   if (rows.length === 0) return [];
-  const ahead = rows.filter(({ then }) => beatsRandom('shift', then)).length;
+  const ahead = rows.filter(({ then }) => beatsControl('shift', then)).length;
   const said = [plural(rows.length, 'survival_one', 'survival_other', ahead), text('survival_models')];
   const here = rows.find(({ change }) => change === (receipt.preset ?? 'any'));
   if (here === undefined) return said;
-  const key = beatsRandom('shift', here.then) ? 'survival_here' : 'survival_here_weak';
+  const key = beatsControl('shift', here.then) ? 'survival_here' : 'survival_here_weak';
   const { protected: left, random } = here.then;
   return [text(key, changeName(here.change), share(left), here.surrogate, share(random)), ...said];
 }

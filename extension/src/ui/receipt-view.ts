@@ -6,7 +6,7 @@ import { duration } from './format';
 import { formatNumber, text } from './i18n';
 import {
   MEASURES,
-  beatsRandom,
+  beatsControl,
   changeName,
   facts,
   headline,
@@ -61,7 +61,7 @@ function tables(receipt: Receipt): HTMLElement[] {
 function versus(field: Measure, pair: VersusRandom | null, decimals: number): Cell {
   if (pair === null) return text('not_measured');
   const of = (value: number | null): string => (value === null ? text('infinite') : formatNumber(value, decimals));
-  const key = beatsRandom(field, pair) ? 'versus_random' : 'versus_random_weak';
+  const key = beatsControl(field, pair) ? 'versus_random' : 'versus_random_weak';
   return [of(pair.protected), el('small', {}, text(key, of(pair.random)))];
 }
 
