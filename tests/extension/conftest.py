@@ -18,7 +18,8 @@ from playwright.sync_api import Page as Tab
 from .browsers import build_bundles, build_extension, launch_browser
 from .extension import FAST, Extension
 from .server_process import ServerProcess
-from .surfaces import BUNDLES, Surface
+from .surfaces_base import Surface
+from .surfaces_network import BUNDLES
 from .upload_fixtures import UploadFile, write_files
 from .upload_receiver import Page as SitePage
 from .upload_receiver import Run, Site, run_receiver

@@ -14,7 +14,8 @@ from .extension import Extension
 from .overlay_driver import Overlay
 from .received_checks import assert_protected, find_leaks
 from .server_process import ServerProcess
-from .surfaces import FIELD, ON_DROP, form
+from .surfaces_base import form
+from .surfaces_transfers import FIELD, ON_DROP
 from .switchable_proxy import SwitchableProxy
 from .upload_receiver import Page
 from .user_actions import drop, pick

@@ -15,7 +15,9 @@ from .extension import FAST
 from .firefox_bidi import Firefox, run_firefox
 from .received_checks import assert_originals_arrived, assert_protected
 from .server_process import ServerProcess
-from .surfaces import DETACHED, FRAMES, FRAMEWORKS, INPUTS, SHADOW, Surface
+from .surfaces_base import Surface
+from .surfaces_inputs import DETACHED, FRAMES, INPUTS, SHADOW
+from .surfaces_network import FRAMEWORKS
 from .upload_fixtures import write_files
 from .upload_receiver import Run, Site
 

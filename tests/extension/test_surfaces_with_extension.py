@@ -11,7 +11,8 @@ from .extension import Extension
 from .fake_server import CODE, run_fake_server
 from .overlay_driver import Overlay
 from .received_checks import assert_protected
-from .surfaces import SURFACES, Surface
+from .surfaces import SURFACES
+from .surfaces_base import Surface
 
 
 @pytest.fixture(scope="module", autouse=True)

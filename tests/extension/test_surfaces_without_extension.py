@@ -6,7 +6,8 @@ import pytest
 
 from .conftest import Visits
 from .received_checks import assert_originals_arrived
-from .surfaces import SURFACES, Surface
+from .surfaces import SURFACES
+from .surfaces_base import Surface
 
 FEW = 3.0
 """Seconds in which an upload arrives."""
