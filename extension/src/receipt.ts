@@ -4,6 +4,8 @@
 export interface VersusRandom {
   protected: number | null;
   random: number | null;
+  /** The server's verdict: the protection clearly did more than the random perturbation. Older servers send none. */
+  clearlyMore?: boolean;
 }
 
 export type Measure = 'shift' | 'decodedPsnr' | 'decodedLpips' | 'decodedIdentity';

@@ -1,47 +1,17 @@
-/** Text for a receipt. The tables equal those of the SDK, which a test checks. */
+/** Text for a receipt. */
 import type { Effect, Measure, Receipt, Survival, VersusRandom } from '../receipt';
 import { formatNumber, formatPercent, type MessageKey, plural, text } from './i18n';
 import { presetName } from './preset-names';
-
-/** Margin over the random perturbation that counts as more. Negative: lower is more damage. */
-export const MARGINS: Record<Measure, number> = {
-  shift: 0.02,
-  decodedPsnr: -0.5,
-  decodedLpips: 0.01,
-  decodedIdentity: -0.02,
-};
-/** Lowest identity similarity of photos of one person. */
-export const SAME_PERSON = 0.68;
-
-export const MEASURES: { field: Measure; title: MessageKey; meaning: MessageKey; decimals: number }[] = [
-  { field: 'shift', title: 'measure_shift', meaning: 'meaning_shift', decimals: 3 },
-  { field: 'decodedPsnr', title: 'measure_psnr', meaning: 'meaning_psnr', decimals: 1 },
-  { field: 'decodedLpips', title: 'measure_lpips', meaning: 'meaning_lpips', decimals: 3 },
-  { field: 'decodedIdentity', title: 'measure_identity', meaning: 'meaning_identity', decimals: 3 },
-];
-
-/** [upper bound, message]. */
-export const RELIEF: [number, MessageKey][] = [
-  [0.4, 'relief_1'],
-  [0.8, 'relief_2'],
-  [1.2, 'relief_3'],
-  [1.6, 'relief_4'],
-  [Infinity, 'relief_5'],
-];
-export const DELTA_E: [number, MessageKey][] = [
-  [1, 'colour_1'],
-  [2, 'colour_2'],
-  [3.5, 'colour_3'],
-  [Infinity, 'colour_4'],
-];
+import { CHANGES, DELTA_E, MARGINS, MEASURES, RELIEF, SAME_PERSON } from './receipt-tables';
 
 interface Fact {
   title: string;
   sentences: string[];
 }
 
-/** Whether the protection beats the random perturbation by the measure's margin. */
+/** Whether the protection clearly beats the random perturbation: the server's verdict; by the margin where it gives none. */
 export function beatsControl(field: Measure, pair: VersusRandom): boolean {
+  if (pair.clearlyMore !== undefined) return pair.clearlyMore;
   const margin = MARGINS[field];
   const difference = (pair.protected ?? Infinity) - (pair.random ?? Infinity);
   return margin > 0 ? difference > margin : difference < margin;
@@ -126,8 +96,7 @@ function product(a: number | null, b: number | null): number | null {
 }
 
 export function changeName(change: string): string {
-  const known: Record<string, MessageKey> = { jpeg75: 'change_jpeg', 'half size': 'change_half', blur: 'change_blur' };
-  const key = known[change];
+  const key: MessageKey | undefined = (CHANGES as Record<string, MessageKey>)[change];
   return key === undefined ? presetName(change) : text(key);
 }
 

@@ -4,17 +4,8 @@ import type { Measure, Receipt, VersusRandom } from '../receipt';
 import { el } from './dom';
 import { duration } from './format';
 import { formatNumber, text } from './i18n';
-import {
-  MEASURES,
-  beatsControl,
-  changeName,
-  facts,
-  headline,
-  isWeak,
-  share,
-  shiftAfter,
-  warnings,
-} from './receipt-text';
+import { MEASURES } from './receipt-tables';
+import { beatsControl, changeName, facts, headline, isWeak, share, shiftAfter, warnings } from './receipt-text';
 
 export function receiptView(receipt: Receipt, name: string): HTMLElement {
   const weak = isWeak(receipt);
