@@ -46,7 +46,7 @@ def test_measures_are_the_fields_of_an_effect() -> None:
 
 def test_a_meaning_states_the_threshold_of_one_person() -> None:
     (identity,) = [measure for measure in TABLES.measures if measure.field == "decoded_identity"]
-    assert f"one person {TABLES.same_person} or more" in identity.meaning
+    assert f"{TABLES.same_person} or more the same person" in identity.meaning
 
 
 @pytest.mark.parametrize("bands", [TABLES.bands.smooth_areas, TABLES.bands.colour], ids=["smooth areas", "colour"])
