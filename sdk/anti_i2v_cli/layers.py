@@ -41,7 +41,10 @@ def layers(
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw what each block of a video model represents of a photo, and mark the layers that the recipe `full` uses."""
+    """Draw what each block of a video model represents.
+
+    The picture marks the layers that the recipe `full` uses.
+    """
     check_device(device)
     import torch
 
