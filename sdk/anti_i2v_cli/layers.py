@@ -76,4 +76,4 @@ def _print_table(analysed: Sequence[Layer]) -> None:
     width = max(len(layer.name) for layer in analysed)
     typer.echo(f"{'block':<{width}}  {'used':<6}  similarity to early (CKA)  in 3 components")
     for layer in analysed:
-        typer.echo(f"{layer.name:<{width}}  {layer.mark:<6}  {layer.likeness:>25.2f}  {layer.explained:>15.0%}")
+        typer.echo(f"{layer.name:<{width}}  {layer.mark:<6}  {layer.cka:>25.2f}  {layer.explained:>15.0%}")
