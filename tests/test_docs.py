@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,13 @@ def module_exists(name: str) -> bool:
 def test_every_python_name_exists(document: Path) -> None:
     names = set(re.findall(r"`(anti_i2v\w*(?:\.\w+)+)", document.read_text(encoding="utf-8")))
     assert {name for name in names if not module_exists(name)} == set()
+
+
+def test_the_architecture_shows_the_layers_that_lint_enforces() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    enforced = next(each["layers"] for each in contracts if each.get("containers") == ["anti_i2v"])
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    drawing = text.partition("\nanti_i2v\n")[2].partition("```")[0]
+    drawn = [re.split(r"\s{2,}", line.strip())[0] for line in drawing.splitlines() if line.strip()]
+    assert [sorted(layer.split(", ")) for layer in drawn] == [sorted(layer.split(" | ")) for layer in enforced]

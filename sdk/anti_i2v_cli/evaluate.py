@@ -95,7 +95,10 @@ def evaluate(
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Let video models animate a photo with and without its protection, and write a report."""
+    """Report what video models make of a protected photo.
+
+    They animate the photo with and without its protection and with a random change. The report compares the videos.
+    """
     check_device(device)
     require_packages("an evaluation", ["cv2", "htpy"], 'pip install "anti-i2v-sdk[evaluate]"')
     from anti_i2v.engines.device import resolve_device

@@ -48,7 +48,10 @@ def export(
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Export surrogates with their gradients to ONNX, for `--engine onnx`, which needs no torch."""
+    """Export surrogates to ONNX for `--engine onnx`.
+
+    The graphs contain the gradients, so protecting with them needs no torch.
+    """
     from anti_i2v.recipes import load_recipe
 
     for name in recipe or []:

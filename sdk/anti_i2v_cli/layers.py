@@ -41,7 +41,10 @@ def layers(
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw what each block of a video model represents of a photo, and mark the layers that the recipe `full` uses."""
+    """Draw what each block of a video model represents.
+
+    The picture marks the layers that the recipe `full` uses.
+    """
     check_device(device)
     import torch
 
@@ -73,4 +76,4 @@ def _print_table(analysed: Sequence[Layer]) -> None:
     width = max(len(layer.name) for layer in analysed)
     typer.echo(f"{'block':<{width}}  {'used':<6}  similarity to early (CKA)  in 3 components")
     for layer in analysed:
-        typer.echo(f"{layer.name:<{width}}  {layer.mark:<6}  {layer.likeness:>25.2f}  {layer.explained:>15.0%}")
+        typer.echo(f"{layer.name:<{width}}  {layer.mark:<6}  {layer.cka:>25.2f}  {layer.explained:>15.0%}")

@@ -8,7 +8,7 @@ __all__ = ["presets"]
 
 
 def presets() -> None:
-    """List the presets: what platforms do to an uploaded photo, for `protect --preset`."""
+    """List the presets: models of platforms for `protect --preset`."""
     from anti_i2v.images.platforms import PRESETS
 
     for name, preset in PRESETS.items():

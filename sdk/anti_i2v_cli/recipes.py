@@ -8,7 +8,7 @@ __all__ = ["recipes"]
 
 
 def recipes() -> None:
-    """List the recipes: named settings for `protect --recipe`."""
+    """List the recipes: settings for `protect --recipe`."""
     from anti_i2v.recipes import load_recipe, recipe_names
 
     for name in recipe_names():

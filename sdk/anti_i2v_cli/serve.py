@@ -72,7 +72,7 @@ def serve(
         float, typer.Option(min=1, metavar="SECONDS", help="Spend at most this long on one photo.")
     ] = 600.0,
 ) -> None:
-    """Run the protection server: a private service for the browser extension and API clients."""
+    """Run the protection server for the extension and API clients."""
     require_packages("the server", PACKAGES, 'pip install "anti-i2v-sdk[server,cpu]"')
     from secrets import token_urlsafe
 

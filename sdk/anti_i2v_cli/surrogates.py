@@ -20,7 +20,7 @@ INSTALLED, MISSING = "installed", "not installed"
 CHECKS = {False: "it matches the pinned fingerprint", True: "its revision and checksums are stored beside it"}
 """Whether a download is a video model -> what protects later loads."""
 
-group = typer.Typer(rich_markup_mode=None, help="List, describe and download the models that photos are optimised on.")
+group = typer.Typer(rich_markup_mode=None, help="List, describe and download encoders and video models.")
 
 
 @group.callback(invoke_without_command=True)

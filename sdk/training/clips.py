@@ -1,12 +1,12 @@
-"""Clips to train small video models on: moves of a camera and of what it sees, made from free photos, and free footage.
+"""Make clips to train small video models on, from free photos (synthetic motion) and free footage.
 
     python sdk/training/clips.py PHOTOS_FOLDER -o clips/ --surrogates SURROGATES_FOLDER [--footage CLIPS_FOLDER]
 
-A made clip begins at a window of a photo, exactly; then the camera pans, zooms and turns, parts of the scene sway (a
-head that turns is a bump that moves sideways), and the light drifts. Moves are small, a few pixels in eight frames:
-with three times as much, models of this size and schedule lost the photo after two frames. Clip number `i` depends on
-the seed and on `i` alone. What is written: `pixels.npy` (N, T, 3, SIDE, SIDE) uint8, and the latents of each named
-encoder, float16.
+A synthetic clip starts with an exact window of a photo. Then the camera pans, zooms and turns, parts of the scene sway
+(a bump that moves sideways looks like a turning head), and the light drifts. Motion is small, a few pixels in eight
+frames: with three times as much, models of this size and schedule lost the photo after two frames. Clip `i` depends
+only on the seed and on `i`. Output: `pixels.npy` (N, T, 3, SIDE, SIDE) uint8, and the latents of each named encoder,
+float16.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from torch import nn
 
 FRAMES, SIDE = 8, 128
 SHORT_SIDES = (150, 420)
-"""How large a photo is, in pixels of its short side, when a window of `SIDE` is cut."""
+"""Range of a photo's short side in pixels, from which a window of `SIDE` is cut."""
 
 TEST_PHOTOS = Path(__file__).parents[2] / "tests" / "data"
 
 
 def photos_of(folder: Path) -> list[Image.Image]:
-    """Every photo of the folder, upright, its short side at most 900 pixels.
+    """Read every photo of the folder, upright, its short side at most 900 pixels.
 
     Raises:
-        SystemExit: there is none, or one is a photo of the tests, which no training may see.
+        SystemExit: there is none, or one is a photo of the tests, which training must not see.
     """
     tested = {digest(path) for path in TEST_PHOTOS.rglob("*.jpg")}
     found = []
@@ -61,8 +61,8 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def moving(photo: Image.Image, draw: np.random.Generator) -> torch.Tensor:
-    """One made clip, (FRAMES, 3, SIDE, SIDE) in [0, 1]; its first frame is a window of the photo, untouched."""
+def synthetic_clip(photo: Image.Image, draw: np.random.Generator) -> torch.Tensor:
+    """Make a clip, (FRAMES, 3, SIDE, SIDE) in [0, 1]; its first frame is an exact window of the photo."""
     low, high = SHORT_SIDES
     short = round(float(np.exp(draw.uniform(np.log(low), np.log(high)))))
     ratio = short / min(photo.size)
@@ -71,7 +71,7 @@ def moving(photo: Image.Image, draw: np.random.Generator) -> torch.Tensor:
     if draw.random() < 0.5:
         seen = seen[:, ::-1]
     left, top = draw.integers(0, size[0] - SIDE + 1), draw.integers(0, size[1] - SIDE + 1)
-    # Where each pixel of each frame looks, in pixels of `seen`.
+    # Source coordinates of each pixel, in pixels of `seen`.
     rows, columns = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32)
     middle = (SIDE - 1) / 2
     speed, growth, turn = draw.normal(0, 0.55, 2), draw.normal(0, 0.005), draw.normal(0, 0.004)
@@ -102,8 +102,8 @@ def moving(photo: Image.Image, draw: np.random.Generator) -> torch.Tensor:
     return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
 
 
-def filmed(path: Path, count: int, draw: np.random.Generator) -> list[torch.Tensor]:
-    """Clips cut from footage: a random moment, stride and square window."""
+def footage_clips(path: Path, count: int, draw: np.random.Generator) -> list[torch.Tensor]:
+    """Cut clips from footage at random moments, strides and square windows."""
     film = cv2.VideoCapture(str(path))
     frames = []
     while True:
@@ -134,14 +134,14 @@ def filmed(path: Path, count: int, draw: np.random.Generator) -> list[torch.Tens
         ]
         clip = torch.from_numpy(np.stack(windows)).permute(0, 3, 1, 2).float() / 255
         steps = (clip[1:] - clip[:-1]).abs().mean((1, 2, 3))
-        # A cut of the film, a black or a standing picture teach nothing.
+        # Skip cuts of the film, and black or still pictures.
         if steps.max() < 0.12 and steps.mean() > 0.002 and clip[0].std() > 0.05:
             cut.append(clip)
     return cut
 
 
 def encode(pixels: np.ndarray, folder: Path) -> torch.Tensor:
-    """Latents of all frames, (N, T, C, h, w) float16; the encoder runs in bfloat16, twice as fast on a CPU."""
+    """Encode all frames, (N, T, C, h, w) float16. The encoder runs in bfloat16, twice as fast on a CPU."""
     model = AutoencoderTiny.from_pretrained(folder, torch_dtype=torch.bfloat16).eval()
     encoder: nn.Module = model.encoder.to(memory_format=torch.channels_last)
     latents, begun = [], time.monotonic()
@@ -157,14 +157,14 @@ def encode(pixels: np.ndarray, folder: Path) -> torch.Tensor:
 def make(
     photos: Sequence[Image.Image], footage: Sequence[Path], count: int, filmed_share: float, seed: int
 ) -> np.ndarray:
-    """(count, FRAMES, 3, SIDE, SIDE) uint8: made clips first, then the share that was filmed."""
+    """Make (count, FRAMES, 3, SIDE, SIDE) uint8: synthetic clips first, then those cut from footage."""
     cuts: list[torch.Tensor] = []
     if footage:
         wanted = round(count * filmed_share / len(footage))
         for number, path in enumerate(footage):
-            cuts += filmed(path, wanted, np.random.default_rng((seed, 1, number)))
+            cuts += footage_clips(path, wanted, np.random.default_rng((seed, 1, number)))
     made = (
-        moving(photos[index % len(photos)], np.random.default_rng((seed, 0, index)))
+        synthetic_clip(photos[index % len(photos)], np.random.default_rng((seed, 0, index)))
         for index in range(count - len(cuts))
     )
     clips = np.empty((count, FRAMES, 3, SIDE, SIDE), np.uint8)
@@ -191,7 +191,7 @@ def main() -> None:
     if not store.exists():
         footage = sorted(path for path in settings.footage.iterdir()) if settings.footage else []
         clips = make(photos_of(settings.photos), footage, settings.clips, settings.filmed, settings.seed)
-        part = store.with_suffix(f".{os.getpid()}.npy")  # two encoders may be run beside each other
+        part = store.with_suffix(f".{os.getpid()}.npy")  # two processes may run at the same time
         np.save(part, clips)
         part.replace(store)
     pixels = np.load(store, mmap_mode="r")

@@ -1,9 +1,9 @@
-"""Take the photos and the footage of `photos.tsv` and `footage.tsv` out of the packages that ship them.
+"""Extract the photos and footage of `photos.tsv` and `footage.tsv` from the packages that ship them.
 
     python sdk/training/gather.py PACKAGES_FOLDER -o OUTPUT_FOLDER
 
-PACKAGES_FOLDER holds packages as their registries give them (.deb, .whl, .tar.gz, .tgz), see README.md beside this
-file. Written are OUTPUT_FOLDER/photos, /people and /footage. Files that no package here ships are listed at the end.
+PACKAGES_FOLDER holds downloaded packages (.deb, .whl, .tar.gz, .tgz); README.md beside this file lists them. Output:
+OUTPUT_FOLDER/photos, /people and /footage. Files that were not found are listed at the end.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ CROP = re.compile(r", crop (\d+),(\d+) (\d+)x(\d+)$")
 
 
 def members(package: Path) -> Iterator[tuple[str, bytes]]:
-    """(path inside, data) of every regular file of a package."""
+    """Yield (path inside, data) of every regular file of a package."""
     if package.suffix == ".whl":
         with zipfile.ZipFile(package) as wheel:
             for name in wheel.namelist():
                 yield name, wheel.read(name)
         return
     if package.suffix == ".deb":
-        told = subprocess.run(["dpkg-deb", "--fsys-tarfile", package], check=True, capture_output=True)  # noqa: S603, S607  # dpkg's own tool on a file that the caller named
-        data = told.stdout
+        unpacked = subprocess.run(["dpkg-deb", "--fsys-tarfile", package], check=True, capture_output=True)  # noqa: S603, S607  # dpkg's own tool on a file that the caller named
+        data = unpacked.stdout
     else:
         data = package.read_bytes()
     with tarfile.open(fileobj=BytesIO(data)) as archive:
@@ -44,8 +44,8 @@ def members(package: Path) -> Iterator[tuple[str, bytes]]:
                 yield member.name.removeprefix("./"), file.read()
 
 
-def wanted() -> dict[str, list[tuple[str, Path]]]:
-    """How a path inside a package ends, as the tables have it -> (what is cut, where it goes)."""
+def requested_files() -> dict[str, list[tuple[str, Path]]]:
+    """Read the tables: end of a path inside a package -> (crop, target)."""
     found: dict[str, list[tuple[str, Path]]] = {}
     for table, folder in (("photos.tsv", "photos"), ("footage.tsv", "people")):
         with (TABLES / table).open(encoding="utf-8", newline="") as file:
@@ -58,7 +58,7 @@ def wanted() -> dict[str, list[tuple[str, Path]]]:
     return found
 
 
-def written(data: bytes, crop: str, path: Path) -> None:
+def write_file(data: bytes, crop: str, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     box = CROP.search(crop)
     if box is None:
@@ -74,15 +74,15 @@ def main() -> None:
     parser.add_argument("packages", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     settings = parser.parse_args()
-    missing = wanted()
+    missing = requested_files()
     for package in sorted(settings.packages.iterdir()):
         if package.suffix not in {".deb", ".whl", ".gz", ".tgz"}:
             continue
         for inside, data in members(package):
-            # The tables leave out the folders that a package begins with.
+            # The tables omit a package's leading folders.
             name = next((place for place in missing if f"/{inside}".endswith("/" + place.removeprefix(".../"))), None)
             for crop, path in missing.pop(name) if name else ():
-                written(data, crop, settings.output / path)
+                write_file(data, crop, settings.output / path)
     for place, targets in missing.items():
         print(f"not found: {place} ({', '.join(path.name for _, path in targets)})")
     print(f"{sum(path.is_file() for path in settings.output.rglob('*'))} files in {settings.output}")

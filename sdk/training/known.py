@@ -1,9 +1,9 @@
-"""Write down which photos trainings saw, so that an evaluation on one of them refuses a headline.
+"""List the photos that training used, so that an evaluation on one of them gives no headline.
 
     python sdk/training/known.py PHOTOS_FOLDER [MORE_FOLDERS...] -o sdk/anti_i2v/data/victims-training.txt
 
-A line a photo: SHA-256 of the file, SHA-256 of its pixels, and its difference hash (`evaluation.doubts.fingerprint`).
-Give every folder that `clips.py` was given. Photos of the tests are refused.
+Each line holds a photo's SHA-256, the SHA-256 of its pixels, and its difference hash
+(`evaluation.validity_checks.fingerprint`). Pass every folder that `clips.py` used. Photos of the tests are refused.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 HEAD = """\
 # Photos that the victims were trained on: SHA-256 of the file, SHA-256 of its pixels, difference hash (64 bits).
-# Written by sdk/training/known.py; where the photos come from is in sdk/training/photos.tsv and footage.tsv.
+# Written by sdk/training/known.py; the sources of the photos are in sdk/training/photos.tsv and footage.tsv.
 """
 
 

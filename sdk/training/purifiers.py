@@ -1,12 +1,12 @@
-"""Train the purifiers that evaluations put photos through: a denoiser of FFDNet's design, and an upscaler.
+"""Train the purifiers of evaluations: a denoiser of FFDNet's design, and an upscaler.
 
     python sdk/training/purifiers.py denoiser PHOTOS_FOLDER -o sdk/anti_i2v/data/purifiers/denoiser.safetensors
     python sdk/training/purifiers.py upscaler PHOTOS_FOLDER -o sdk/anti_i2v/data/purifiers/upscaler.safetensors
 
-The denoiser sees crops under Gaussian noise of 0 to 25 levels, and is told how much. The upscaler sees crops at half
-their size (bicubic), half of them under a little noise or JPEG besides. Both learn by L1. No perturbation of ours is
-among what they see. The last line gives the gate: PSNR on crops of photos that were kept back, with the weights rounded
-to fp16 as they ship. Minutes on one core, so a run is not resumed; deterministic by seed on one machine.
+The denoiser gets crops with Gaussian noise of 0 to 25 levels, and the noise level. The upscaler gets crops at half size
+(bicubic), half of them with some noise or JPEG as well. Both minimise L1, and neither sees our perturbations. The last
+line prints the validation: PSNR on crops of held-out photos, with the weights rounded to fp16 as they ship. A run takes
+minutes on one core and cannot be resumed. It is deterministic by seed on one machine.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from anti_i2v.evaluation.purifiers import RANGE, Denoiser, Upscaler
 
 SIDE = 64
 EDGE = 8
-"""Pixels of a crop's edge that the loss leaves out: a photo's edges are mirrored, a crop's are not."""
+"""Pixels at a crop's edge that the loss excludes: a photo's edges are mirrored, a crop's are not."""
 SHORT_SIDES = (160, 900)
-"""How large a photo is, in pixels of its short side, when a crop is cut; 80 % of what it has at most: JPEG is lost."""
+"""Range of a photo's short side in pixels when a crop is cut; at most 80 % of its own, which removes JPEG artefacts."""
 
 
 def crops(photos: Sequence[Image.Image], count: int, seed: int) -> torch.Tensor:
-    """`count` crops as uint8 (count, 3, SIDE, SIDE), each at a random scale of a photo in turn."""
+    """Cut `count` crops, (count, 3, SIDE, SIDE) uint8, from each photo in turn at random scales."""
     draw = random.Random(seed)
     cut = np.empty((count, SIDE, SIDE, 3), np.uint8)
     for index in range(count):
@@ -50,19 +50,19 @@ def crops(photos: Sequence[Image.Image], count: int, seed: int) -> torch.Tensor:
     return torch.from_numpy(cut).permute(0, 3, 1, 2)
 
 
-def turned(clean: torch.Tensor, draw: random.Random) -> torch.Tensor:
-    """One of the eight ways to lay a square, for the whole batch."""
+def rotate_and_flip(clean: torch.Tensor, draw: random.Random) -> torch.Tensor:
+    """Apply one of the eight symmetries of a square to the whole batch."""
     clean = clean.rot90(draw.randrange(4), (2, 3))
     return clean.flip(3) if draw.random() < 0.5 else clean
 
 
-def small(clean: torch.Tensor, draw: random.Random, spoiled: float) -> torch.Tensor:
-    """A batch at half its size, this share of it under up to 5 levels of noise and perhaps JPEG, as posted."""
+def downscaled(clean: torch.Tensor, draw: random.Random, degraded: float) -> torch.Tensor:
+    """Halve the size of a batch, and degrade this share of it with up to 5 levels of noise and perhaps JPEG."""
     found = []
     for crop in clean:
         window = Image.fromarray(crop.permute(1, 2, 0).numpy())
         window = window.resize((window.width // 2, window.height // 2), Image.Resampling.BICUBIC)
-        if draw.random() < spoiled:
+        if draw.random() < degraded:
             noise = np.random.default_rng(draw.randrange(2**32)).normal(0, draw.uniform(0, 5), (*window.size, 3))
             window = Image.fromarray((np.asarray(window) + noise).round().clip(0, 255).astype(np.uint8))
             if draw.random() < 0.5:
@@ -77,26 +77,26 @@ def noisy(clean: torch.Tensor, level: torch.Tensor, generator: torch.Generator) 
     return (clean + level.view(-1, 1, 1, 1) * torch.randn(clean.shape, generator=generator)).clamp(0, 1)
 
 
-def decibels(found: torch.Tensor, clean: torch.Tensor) -> float:
-    """Mean PSNR of crops, edges left out."""
+def psnr(found: torch.Tensor, clean: torch.Tensor) -> float:
+    """Compute the mean PSNR of crops without their edges."""
     inner = (found.clamp(0, 1) - clean)[..., EDGE:-EDGE, EDGE:-EDGE]
     return round(float(-10 * inner.square().mean((1, 2, 3)).clamp_min(1e-9).log10().mean()), 2)
 
 
 @torch.no_grad()
-def gate(network: Denoiser | Upscaler, kept: torch.Tensor, seed: int) -> dict[str, float]:
-    """DB before and after, on crops that were kept back."""
-    clean, generator, found = kept.float().div(255), torch.Generator().manual_seed(seed), {}
+def validate(network: Denoiser | Upscaler, held_out: torch.Tensor, seed: int) -> dict[str, float]:
+    """Measure PSNR before and after, in dB, on held-out crops."""
+    clean, generator, found = held_out.float().div(255), torch.Generator().manual_seed(seed), {}
     if isinstance(network, Denoiser):
         for levels in (5, 15):
             given = noisy(clean, torch.full((len(clean),), levels / 255), generator)
-            found[f"noise_{levels}"] = decibels(given, clean)
-            found[f"denoised_{levels}"] = decibels(network(given, torch.full((len(clean),), levels / 255)), clean)
+            found[f"noise_{levels}"] = psnr(given, clean)
+            found[f"denoised_{levels}"] = psnr(network(given, torch.full((len(clean),), levels / 255)), clean)
         return found
-    for name, spoiled in (("", 0.0), ("_spoiled", 1.0)):
-        given = small(kept, random.Random(seed), spoiled)
+    for name, degraded in (("", 0.0), ("_degraded", 1.0)):
+        given = downscaled(held_out, random.Random(seed), degraded)
         enlarged = torch.nn.functional.interpolate(given, scale_factor=2, mode="bicubic", align_corners=False)
-        found |= {f"bicubic{name}": decibels(enlarged, clean), f"upscaled{name}": decibels(network(given), clean)}
+        found |= {f"bicubic{name}": psnr(enlarged, clean), f"upscaled{name}": psnr(network(given), clean)}
     return found
 
 
@@ -133,15 +133,15 @@ def main() -> None:
     for step in range(1, settings.steps + 1):
         if time.monotonic() - begun > 60 * settings.minutes:
             break
-        rows = turned(cut[torch.randint(len(cut), (settings.batch,), generator=generator)], draw)
+        rows = rotate_and_flip(cut[torch.randint(len(cut), (settings.batch,), generator=generator)], draw)
         clean = rows.float().div(255)
-        # Twice as fast; what it rounds away is a tenth of a level.
+        # Twice as fast, at an error of a tenth of a level.
         with torch.autocast("cpu", torch.bfloat16):
             if isinstance(network, Denoiser):
                 level = torch.rand(len(clean), generator=generator) * (RANGE / 255)
                 found = network(noisy(clean, level, generator), level)
             else:
-                found = network(small(rows, draw, spoiled=0.5))
+                found = network(downscaled(rows, draw, degraded=0.5))
         loss = (found.float() - clean)[..., EDGE:-EDGE, EDGE:-EDGE].abs().mean()
         optimiser.zero_grad()
         loss.backward()
@@ -156,7 +156,7 @@ def main() -> None:
             total = 0.0
     save_file({name: value.half().contiguous() for name, value in network.state_dict().items()}, settings.output)
     network.load_state_dict({name: value.float() for name, value in load_file(settings.output).items()})
-    print(json.dumps(gate(network.eval(), crops(held, 96, settings.seed + 1), settings.seed)))
+    print(json.dumps(validate(network.eval(), crops(held, 96, settings.seed + 1), settings.seed)))
 
 
 if __name__ == "__main__":

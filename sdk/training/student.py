@@ -1,13 +1,13 @@
-"""Train the embedded student: one small encoder that imitates the latents of several real ones, and their gradients.
+"""Train the student: a small encoder that imitates the latents and gradients of several real ones.
 
     python sdk/training/student.py PHOTOS_FOLDER SURROGATES_FOLDER -o sdk/anti_i2v/data/student.safetensors \\
         --tiles sdk/anti_i2v/data/tiles.safetensors
 
-Each step shows the student a clean crop and a perturbed one (random signs, the trained tiles, or a teacher-made
-adversarial step on top of either) and asks for three things: the teachers' latents, the teachers' latent differences,
-and the direction of the teachers' input gradients (a vector-Jacobian product with the same random vector). `taesd3` is
-held out. The last lines print the gate: the cosine of input gradients, and the error of the relative shift, on crops
-of photos that were kept back, with the weights rounded to fp16 as they ship. Deterministic by seed on one machine.
+In each step the student gets a clean crop and a perturbed one (random signs or the trained tiles, with an adversarial
+step against the teachers on top) and has three targets: the teachers' latents, their latent differences, and the
+direction of their input gradients (a vector-Jacobian product with the same random vector). `taesd3` is held out. The
+last lines print the validation: the cosine of input gradients, and the error of the relative shift, on crops of
+held-out photos, with the weights rounded to fp16 as they ship. Deterministic by seed on one machine.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from tiles import batches, crops, photos_of, sideways, teacher
+from tiles import batches, crops, photos_of, teacher, with_tiles
 from torch.nn import functional as F
 
 from anti_i2v.metrics.latents import relative_shift
@@ -29,7 +29,7 @@ BUDGET = 8 / 255
 
 
 def latent_of(models: dict[str, torch.nn.Module], spreads: dict[str, float], pixels: torch.Tensor) -> torch.Tensor:
-    """The teachers' latents side by side, each at unit spread and with an equal say whatever its channel count."""
+    """Concatenate the teachers' latents, each scaled to unit deviation and equal weight for any channel count."""
     scaled = pixels.mul(2).sub(1).contiguous(memory_format=torch.channels_last)
     parts = [model.encoder(scaled) / spreads[name] * (8 / HEADS[name]) ** 0.5 for name, model in models.items()]
     return torch.cat(parts, 1)
@@ -38,11 +38,11 @@ def latent_of(models: dict[str, torch.nn.Module], spreads: dict[str, float], pix
 def perturbed(
     clean: torch.Tensor, tiles: torch.Tensor, toward: torch.Tensor, generator: torch.Generator
 ) -> torch.Tensor:
-    """Half the crops carry random signs, half the tiles; then a teacher-made sign step of random length."""
+    """Add random signs to half the crops and tiles to the others, then a sign step against the teachers."""
     signs = torch.randint(0, 2, clean.shape, generator=generator).float() * 2 - 1
     strength = torch.rand(len(clean), 1, 1, 1, generator=generator)
     noisy = clean + BUDGET * strength * signs
-    laid = sideways(clean, tiles, generator)
+    laid = with_tiles(clean, tiles, generator)
     pick = torch.rand(len(clean), 1, 1, 1, generator=generator) < 0.5
     started = torch.where(pick, noisy, laid)
     share = torch.rand(len(clean), 1, 1, 1, generator=generator)
@@ -55,11 +55,13 @@ def vector_jacobian(encode, pixels: torch.Tensor, vector: torch.Tensor, graph: b
     return gradient
 
 
-def gate(student: Student, models, spreads, tiles, kept: torch.Tensor, generator: torch.Generator) -> dict[str, float]:
-    """On crops that were kept back: gradient cosine, and how well relative shifts are told."""
-    cosines, errors, truths, told = [], [], [], []
-    for rows in torch.arange(len(kept)).split(4):
-        clean = kept[rows].float().div(255)
+def validate(
+    student: Student, models, spreads, tiles, held_out: torch.Tensor, generator: torch.Generator
+) -> dict[str, float]:
+    """Measure, on held-out crops, the gradient cosine and the accuracy of predicted relative shifts."""
+    cosines, errors, truths, predictions = [], [], [], []
+    for rows in torch.arange(len(held_out)).split(4):
+        clean = held_out[rows].float().div(255)
         vector = torch.randn(
             len(clean), sum(HEADS.values()), clean.shape[-2] // 8, clean.shape[-1] // 8, generator=generator
         )
@@ -71,9 +73,9 @@ def gate(student: Student, models, spreads, tiles, kept: torch.Tensor, generator
             truth = relative_shift(latent_of(models, spreads, moved), latent_of(models, spreads, clean))
             guess = relative_shift(student.features(moved)["latent"], student.features(clean)["latent"])
         truths += truth.tolist()
-        told += guess.tolist()
+        predictions += guess.tolist()
         errors += ((guess - truth).abs() / truth).tolist()
-    correlation = torch.corrcoef(torch.tensor([truths, told]))[0, 1]
+    correlation = torch.corrcoef(torch.tensor([truths, predictions]))[0, 1]
     return {
         "gradient_cosine": round(sum(cosines) / len(cosines), 4),
         "shift_relative_error": round(sum(errors) / len(errors), 4),
@@ -108,7 +110,7 @@ def main() -> None:
     settings.output.parent.mkdir(parents=True, exist_ok=True)
     photos = photos_of(settings.photos)
     cut = crops([photo for index, photo in enumerate(photos) if index % 10], settings.crops, settings.seed)
-    kept = crops(photos[::10], 24, settings.seed + 1)
+    held_out = crops(photos[::10], 24, settings.seed + 1)
     models = {name: teacher(settings.surrogates, name) for name in HEADS}
     tiles = load_file(settings.tiles)["tiles"].float() / 127
     with torch.no_grad():
@@ -136,14 +138,14 @@ def main() -> None:
             difference = latent_of(models, spreads, moved) - wanted
         if settings.gradient_weight:
             leaf = clean.clone().requires_grad_(True)
-            told = student.features(leaf)["latent"]
-            (ours,) = torch.autograd.grad((told * vector).sum(), leaf, create_graph=True)
+            predicted = student.features(leaf)["latent"]
+            (ours,) = torch.autograd.grad((predicted * vector).sum(), leaf, create_graph=True)
             gradient_loss = 1 - F.cosine_similarity(real.flatten(1), ours.flatten(1)).mean()
         else:
-            told, gradient_loss = student.features(clean)["latent"], torch.zeros(())
-        moved_told = student.features(moved)["latent"]
-        latent_loss = F.smooth_l1_loss(told, wanted)
-        difference_loss = (moved_told - told - difference).square().mean() / difference.square().mean()
+            predicted, gradient_loss = student.features(clean)["latent"], torch.zeros(())
+        moved_predicted = student.features(moved)["latent"]
+        latent_loss = F.smooth_l1_loss(predicted, wanted)
+        difference_loss = (moved_predicted - predicted - difference).square().mean() / difference.square().mean()
         loss = latent_loss + difference_loss + settings.gradient_weight * gradient_loss
         optimiser.zero_grad()
         loss.backward()
@@ -163,9 +165,9 @@ def main() -> None:
     save(student, settings.output)
     student.load_state_dict({name: value.float() for name, value in load_file(settings.output).items()})
     student.eval().requires_grad_(False)
-    known = gate(student, models, spreads, tiles, kept, torch.Generator().manual_seed(settings.seed + 2))
-    settings.output.with_suffix(".json").write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(known))
+    measured = validate(student, models, spreads, tiles, held_out, torch.Generator().manual_seed(settings.seed + 2))
+    settings.output.with_suffix(".json").write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(measured))
 
 
 if __name__ == "__main__":

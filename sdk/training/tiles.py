@@ -2,13 +2,13 @@
 
     python sdk/training/tiles.py PHOTOS_FOLDER SURROGATES_FOLDER -o sdk/anti_i2v/data/tiles.safetensors
 
-Two phases, one teacher a step in turn. First, cheaply, the log relative latent shift finds the directions in which
-encoders move at all. Then the decoded error in dB between the photo and the protected photo and the LPIPS of the same
-pair join it, so that the tiles end at what a decoder shows and not at latent energy. (The decoded terms alone were
-tried: their gradient is too noisy at this batch size, and the tiles left their bounds.) Each step sees one random
-transform. `taesd3` is held out: naming it as a teacher is refused.
-Resumable: the state is written every `--every` steps and at the end, and taken up again. Deterministic by seed on one
-machine; a resumed run is so for each segment: it draws anew from the seed and the step where it was taken up.
+There are two phases, and each step uses the next teacher in turn. The first phase, which is cheap, maximises the log
+relative latent shift, to find directions in which encoders move. The second adds the error between the decoded photos,
+in dB and in LPIPS, so that the tiles disrupt the decoder's output and not only the latent. (With the decoded terms
+only, the gradient was too noisy at this batch size, and the tiles left their bounds.) Each step applies one random
+transform. `taesd3` is held out and refused as a teacher.
+Resumable: the state is written every `--every` steps and at the end. Deterministic by seed on one machine; a resumed
+run samples from the seed and the step at which it resumes.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ BUDGET = 8 / 255
 
 
 def photos_of(folder: Path) -> list[Image.Image]:
-    """Every photo of the folder, upright, with its short side at most 900 pixels (what crops are cut from)."""
+    """Read every photo of the folder, upright, at most 1600 x 1600 pixels."""
     photos = []
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in {".jpg", ".jpeg", ".png", ".webp"}:
@@ -54,8 +54,9 @@ def photos_of(folder: Path) -> list[Image.Image]:
 
 
 def crops(photos: list[Image.Image], count: int, seed: int) -> torch.Tensor:
-    """`count` square crops as uint8 (count, 3, CROP, CROP), each seen at a random scale: the short side is
-    192 to 640 pixels when it is cut, as a video model would see it.
+    """Cut `count` square crops, (count, 3, CROP, CROP) uint8, at random scales.
+
+    The photo's short side is 192 to 640 pixels when a crop is cut, as for a video model.
     """
     draw = random.Random(seed)
     cut = torch.empty(count, 3, CROP, CROP, dtype=torch.uint8)
@@ -77,15 +78,15 @@ def crops(photos: list[Image.Image], count: int, seed: int) -> torch.Tensor:
 
 
 def teacher(folder: Path, name: str) -> AutoencoderTiny:
-    """A frozen real encoder and decoder, channels_last (1.5x faster on a CPU)."""
+    """Load a frozen real encoder and decoder, channels_last (1.5x faster on a CPU)."""
     if name == HELD_OUT:
-        raise SystemExit(f"{HELD_OUT} is held out: it selects and reports, it never trains")
+        raise SystemExit(f"{HELD_OUT} is held out and never used in training")
     model = AutoencoderTiny.from_pretrained(folder / name, torch_dtype=torch.float32)
     return model.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
 def encoded(model: AutoencoderTiny, pixels: torch.Tensor) -> torch.Tensor:
-    """The latent of pixels in [0, 1]."""
+    """Encode pixels in [0, 1]."""
     return model.encoder(pixels.mul(2).sub(1).contiguous(memory_format=torch.channels_last))
 
 
@@ -95,8 +96,8 @@ def batches(count: int, size: int, generator: torch.Generator) -> Iterator[torch
         yield from order.split(size)
 
 
-def sideways(pixels: torch.Tensor, tiles: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """The batch with a freshly laid perturbation, one layout a crop."""
+def with_tiles(pixels: torch.Tensor, tiles: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Add the tiles to a batch, with a new layout for each crop."""
     laid = [
         tile_pattern(tiles, sample_layout(int(torch.randint(2**62, (), generator=generator)), len(tiles)), CROP, CROP)
         for _ in pixels
@@ -104,14 +105,14 @@ def sideways(pixels: torch.Tensor, tiles: torch.Tensor, generator: torch.Generat
     return (pixels + BUDGET * torch.stack(laid)).clamp(0, 1)
 
 
-def changed(pixels: torch.Tensor, transform: Transform, draws: np.random.Generator) -> torch.Tensor:
-    """The batch through one draw of the transform."""
+def transformed(pixels: torch.Tensor, transform: Transform, draws: np.random.Generator) -> torch.Tensor:
+    """Apply one sample of the transform to the batch."""
     batch, channels, height, width = pixels.shape
     return apply_transform(transform((batch, channels, height, width), draws, lambda: pixels.detach().numpy()), pixels)
 
 
 def save(output: Path, tiles: torch.Tensor, first: torch.Tensor, second: torch.Tensor, step: int) -> None:
-    """The tiles as they ship, and the state to go on from."""
+    """Save the tiles as they ship, and the state to resume from."""
     state = {"tiles": tiles.detach(), "first": first, "second": second, "step": torch.tensor(step)}
     save_file(state, state_of(output))
     save_file({"tiles": tiles.detach().mul(127).round().to(torch.int8)}, output)
@@ -169,7 +170,7 @@ def main() -> None:
             second.zero_()
         clean = cut[rows].float().div(255)
         name = settings.teachers[step % len(models)]
-        candidate = changed(sideways(clean, tiles, generator), transform, draws)
+        candidate = transformed(with_tiles(clean, tiles, generator), transform, draws)
         latent = encoded(models[name], candidate)
         with torch.no_grad():
             wanted = encoded(models[name], clean)
@@ -208,7 +209,7 @@ def main() -> None:
                 log.write(json.dumps(line) + "\n")
             print(json.dumps(line), flush=True)
             gains = {name: [] for name in models}
-    if done % settings.every:  # stopped by the clock between two saves
+    if done % settings.every:  # stopped by the time limit between two saves
         save(settings.output, tiles, first, second, done)
 
 

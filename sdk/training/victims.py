@@ -2,13 +2,13 @@
 
     python sdk/training/victims.py dit-taef1 CLIPS_FOLDER -o victims/dit-taef1
 
-Each is a family of `anti_i2v.surrogates.backbones` with diffusers' own denoiser, small, on the latents of a real tiny
-autoencoder: a DiT as CogVideoX has it and a U-Net as Stable Video Diffusion has it. The loss is the backbone's own
-(`diffuse` and `denoise`): v-prediction at the scheduler's levels, EDM's for the U-Net. CLIPS_FOLDER is what `clips.py`
-wrote. Resumable (the state is written every `--every` steps) and deterministic: what a step draws depends on the seed
-and the step. The rate is constant and falls to zero over the last quarter of `--steps`, so a run that is stopped can
-be given fewer steps and ends well. A run whose state is gone goes on from the weights that it wrote (`--onward`), with
-a new optimiser: not to the same bytes.
+Each uses a family of `anti_i2v.surrogates.backbones` with a small version of diffusers' denoiser, on the latents of a
+real tiny autoencoder: a DiT as in CogVideoX, and a U-Net as in Stable Video Diffusion. The loss is the backbone's
+(`add_noise` and `denoise`): v-prediction at the scheduler's levels, EDM's for the U-Net. CLIPS_FOLDER is the output of
+`clips.py`. Runs are resumable (the state is written every `--every` steps) and deterministic: samples depend on the
+seed and the step. The rate is constant and falls to zero over the last quarter of `--steps`, so a stopped run can be
+resumed with fewer steps. If the state is lost, `--onward` continues from the written weights with a new optimiser, not
+to the same bytes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from anti_i2v.surrogates.backbones.base import Backbone
-from anti_i2v.surrogates.backbones.cogvideox import COUNTED, CogVideoX, alphas_of
+from anti_i2v.surrogates.backbones.cogvideox import ROTARY_SLICE, CogVideoX, alphas_of
 from anti_i2v.surrogates.backbones.framewise import Framewise
 from anti_i2v.surrogates.backbones.svd import AUGMENTATION, StableVideoDiffusion
 from anti_i2v.surrogates.info import SurrogateInfo, sample_inputs
@@ -57,10 +57,10 @@ VICTIMS = {
 
 HEAD = 32
 NEARBY = 3.5
-"""What every second block's queries and keys have in common at first, beside a content of deviation 1."""
+"""Initial bias of every second block's queries and keys, beside a content of deviation 1."""
 
-WORDS, WORD = 2, 16
-"""The DiTs were told no caption: two tokens of zeros stand for it."""
+CAPTION_TOKENS, CAPTION_WIDTH = 2, 16
+"""The DiTs read no caption: two tokens of zeros take its place."""
 
 DIT_LEVELS = {"_class_name": "CogVideoXDDIMScheduler", "prediction_type": "v_prediction"}
 UNET_LEVELS = {
@@ -80,30 +80,30 @@ CLIP_SIZE, CLIP_WIDTH = 224, 64
 
 def denoiser_of(victim: Victim, channels: int) -> nn.Module:
     if victim.family == "cogvideox":
-        assert isinstance(victim.width, int)  # noqa: S101  # the table above says so
+        assert isinstance(victim.width, int)  # noqa: S101  # by the table above
         model: nn.Module = CogVideoXTransformer3DModel(
             num_attention_heads=victim.width // HEAD,
             attention_head_dim=HEAD,
             in_channels=2 * channels,
             out_channels=channels,
             time_embed_dim=64,
-            text_embed_dim=WORD,
+            text_embed_dim=CAPTION_WIDTH,
             num_layers=victim.layers,
             sample_width=SIDE // DOWN,
             sample_height=SIDE // DOWN,
             sample_frames=FRAMES,
             patch_size=2,
             temporal_compression_ratio=1,
-            max_text_seq_length=WORDS,
+            max_text_seq_length=CAPTION_TOKENS,
             use_rotary_positional_embeddings=True,
         )
-        for block in model.transformer_blocks:  # each begins as if it were not there (Peebles and Xie 2023: adaLN-Zero)
+        for block in model.transformer_blocks:  # each starts as the identity (adaLN-Zero, Peebles and Xie 2023)
             for norm in (block.norm1, block.norm2):
                 nn.init.zeros_(norm.linear.weight)
                 nn.init.zeros_(norm.linear.bias)
         for block in model.transformer_blocks[::2]:
-            # Queries and keys with a common part look, by the rotary tables, at their own place in all frames: how a
-            # frame learns to copy the photo. Without it a thousand steps were not enough.
+            # With a common part in queries and keys, rotary attention favours the same place in all frames, so frames
+            # learn to copy the photo. Without it a thousand steps were not enough.
             nn.init.constant_(block.attn1.norm_q.bias, NEARBY)
             nn.init.constant_(block.attn1.norm_k.bias, NEARBY)
         return model
@@ -140,8 +140,8 @@ def image_encoder_of() -> nn.Module:
     )
 
 
-def built(name: str, victim: Victim, encoders: Path) -> Backbone:
-    """The backbone, untrained, with gradients switched on where it is trained."""
+def build_backbone(name: str, victim: Victim, encoders: Path) -> Backbone:
+    """Build the untrained backbone, with gradients for its trained parts."""
     torch.manual_seed(victim.seed)
     tiny = AutoencoderTiny.from_pretrained(encoders / victim.encoder, torch_dtype=torch.float32)
     autoencoder = Framewise(tiny.to(memory_format=torch.channels_last))
@@ -149,52 +149,52 @@ def built(name: str, victim: Victim, encoders: Path) -> Backbone:
     denoiser = denoiser_of(victim, autoencoder.config.latent_channels)
     model: Backbone
     if victim.family == "cogvideox":
-        words = {"text": torch.zeros(1, WORDS, WORD)}
+        words = {"text": torch.zeros(1, CAPTION_TOKENS, CAPTION_WIDTH)}
         model = CogVideoX(autoencoder, denoiser, info, alphas_of(DIT_LEVELS), frames=FRAMES, context=words)
     else:
         model = StableVideoDiffusion(autoencoder, denoiser, info, image_encoder_of(), {}, frames=FRAMES)
-    for part in trained(model).values():
+    for part in trained_parts(model).values():
         part.train().requires_grad_(True)
     return model
 
 
-def trained(model: Backbone) -> dict[str, nn.Module]:
-    """Part of the folder -> module."""
+def trained_parts(model: Backbone) -> dict[str, nn.Module]:
+    """Map parts of the folder to the modules that are trained."""
     if isinstance(model, StableVideoDiffusion):
         return {"unet": model.denoiser, "image_encoder": model.image_encoder}
     return {"transformer": model.denoiser}
 
 
 def loss_of(model: Backbone, pixels: torch.Tensor, latents: torch.Tensor, draws: np.random.Generator) -> torch.Tensor:
-    """The family's own training loss on clips: (B, T, 3, H, W) uint8 and their latents (B, T, C, h, w)."""
+    """Compute the family's training loss on clips, (B, T, 3, H, W) uint8, and their latents, (B, T, C, h, w)."""
     photo, videos = pixels[:, 0].float().div(255), latents.float()
-    draw: dict[str, Any] = {
+    inputs: dict[str, Any] = {
         key: torch.from_numpy(value)
         for key, value in sample_inputs(model.random_inputs, tuple(photo.shape), draws).items()
     }
     first = videos[:, 0]
     if isinstance(model, StableVideoDiffusion):
-        draw["image"] = model.embedding(photo)
+        inputs["image"] = model.embedding(photo)
         with torch.no_grad():
-            first = model.encode(photo + draw["augmentation"] * (AUGMENTATION / 2))
-    noisy, target = model.add_noise(videos, draw)
-    prediction = model.denoise(noisy, first, photo, {**model.context, **draw})
+            first = model.encode(photo + inputs["augmentation"] * (AUGMENTATION / 2))
+    noisy, target = model.add_noise(videos, inputs)
+    prediction = model.denoise(noisy, first, photo, {**model.context, **inputs})
     return (prediction.float() - target).square().mean()
 
 
 def save_folder(folder: Path, victim: Victim, model: Backbone, averaged: Mapping[str, torch.Tensor]) -> None:
-    """The averaged weights in the hub's layout, as fp16; the encoder is named, not copied."""
+    """Save the averaged weights in the hub's layout, as fp16. The encoder is named, not copied."""
     folder.mkdir(parents=True, exist_ok=True)
     cog = victim.family == "cogvideox"
     index = {"_class_name": "CogVideoXImageToVideoPipeline" if cog else "StableVideoDiffusionPipeline"}
-    if cog:  # so that it generates at other sizes than SIDE, too
-        index[COUNTED[0]] = COUNTED[1]
+    if cog:  # so that it also generates at sizes other than SIDE
+        index[ROTARY_SLICE[0]] = ROTARY_SLICE[1]
     _json(folder / "model_index.json", index)
     _json(folder / "vae" / "config.json", {"_class_name": "AutoencoderTiny", "encoder": victim.encoder})
     _json(folder / "scheduler" / "scheduler_config.json", DIT_LEVELS if cog else UNET_LEVELS)
     if not cog:
         _json(folder / "feature_extractor" / "preprocessor_config.json", {})
-    for part, module in trained(model).items():
+    for part, module in trained_parts(model).items():
         kept = {name: value.clone() for name, value in module.state_dict().items()}
         module.load_state_dict({name: averaged.get(f"{part}.{name}", value) for name, value in kept.items()})
         module.half().save_pretrained(folder / part, safe_serialization=True)
@@ -216,30 +216,32 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--minutes", type=float, default=180)
-    parser.add_argument("--until", type=int, default=10**9, help="a step after which to stop, as if the time were up")
+    parser.add_argument("--until", type=int, default=10**9, help="stop after this step, as if the time were over")
     parser.add_argument("--every", type=int, default=100)
-    parser.add_argument("--onward", type=Path, help="a folder written by an earlier run whose state is gone")
+    parser.add_argument("--onward", type=Path, help="a folder written by an earlier run whose state is lost")
     parser.add_argument("--done", type=int, default=0, help="the steps that it had")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     settings = parser.parse_args()
     if (settings.onward is None) != (settings.done == 0):
-        parser.error("--onward and --done go together: a run's folder, and the steps that it had")
+        parser.error("give --onward and --done together: a run's folder and its number of steps")
 
     torch.set_num_threads(settings.threads)
     victim, device = VICTIMS[settings.victim], torch.device(settings.device)
-    model = built(settings.victim, victim, settings.surrogates).to(device)
+    model = build_backbone(settings.victim, victim, settings.surrogates).to(device)
     pixels = [np.load(folder / "pixels.npy", mmap_mode="r") for folder in settings.clips]
     latents = torch.cat([torch.load(folder / f"{victim.encoder}.pt") for folder in settings.clips])
     ends = np.cumsum([len(part) for part in pixels])
     weights = {
-        f"{part}.{name}": value for part, module in trained(model).items() for name, value in module.named_parameters()
+        f"{part}.{name}": value
+        for part, module in trained_parts(model).items()
+        for name, value in module.named_parameters()
     }
     optimiser = torch.optim.AdamW(weights.values(), lr=settings.rate, betas=(0.9, 0.98), weight_decay=0.01)
     if settings.onward:
-        for part, module in trained(model).items():
+        for part, module in trained_parts(model).items():
             (file,) = (settings.onward / part).glob("*.safetensors")
-            module.load_state_dict(load_file(file))  # fp16 of the file becomes the module's float32
+            module.load_state_dict(load_file(file))  # fp16 in the file, float32 in the module
     averaged = {name: value.detach().clone() for name, value in weights.items()}
     done, kept = settings.done, settings.output / "state.pt"
     begun_at = done
@@ -273,7 +275,7 @@ def main() -> None:
         files = np.searchsorted(ends, rows, side="right")
         starts = ends[files] - [len(pixels[file]) for file in files]
         seen = np.stack([pixels[file][row] for file, row in zip(files, rows - starts, strict=True)])
-        warm = (step - begun_at) / 50  # the moments begin anew where a run goes on from weights alone
+        warm = (step - begun_at) / 50  # warm up again when a run continues without the optimiser's state
         for group in optimiser.param_groups:
             group["lr"] = settings.rate * min(1, warm, 4 * (1 - (step - 1) / settings.steps))
         with torch.autocast(device.type, torch.bfloat16):

@@ -1,5 +1,6 @@
-"""Latent encoders from diffusers, from a local folder in the hub's layout: AutoencoderTiny, AutoencoderKL, and
-AutoencoderKLCogVideoX, which encodes the photo as a video of one frame.
+"""Autoencoders of diffusers as surrogates: AutoencoderTiny, AutoencoderKL and AutoencoderKLCogVideoX.
+
+AutoencoderKLCogVideoX encodes the photo as a video of one frame.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ __all__ = ["CLASSES", "Autoencoder", "fingerprint", "load_autoencoder"]
 
 @final
 class Autoencoder(Surrogate):
-    """A diffusers autoencoder as a surrogate: its latent, its encoder's stages as hook points, its decoder.
+    """A diffusers autoencoder as a surrogate: its latent, its encoder's layers as hook points, its decoder.
 
     Args:
         model: one of `CLASSES`.
-        info: where it comes from.
+        info: its source.
         hooks: names of modules under `model.encoder` whose outputs become features, beside "latent".
     """
 
@@ -43,7 +44,7 @@ class Autoencoder(Surrogate):
         self.tiny, self.video = kind == "AutoencoderTiny", kind == "AutoencoderKLCogVideoX"
         stages = self.model.config.encoder_block_out_channels if self.tiny else self.model.config.block_out_channels
         self.multiple = 2 ** (len(stages) - 1)
-        # AutoencoderTiny's own latents are at the scale of its model's denoiser already.
+        # AutoencoderTiny's latents already have the denoiser's scale.
         self.latent_scale = 1.0 if self.tiny else float(self.model.config.scaling_factor)
         self._captured: dict[str, torch.Tensor] = {}
         modules = dict(self.model.encoder.named_modules())
@@ -56,21 +57,21 @@ class Autoencoder(Surrogate):
 
     def _keep(self, name: str) -> Any:
         def hook(module: nn.Module, inputs: object, output: Any) -> None:
-            # Layers of video autoencoders give their convolutions' cache as well.
+            # Layers of video autoencoders also return their convolutions' cache.
             self._captured[name] = output[0] if isinstance(output, tuple) else output
 
         return hook
 
     def features(self, pixels: Pixels, inputs: DenoiserInputs | None = None) -> Features:
-        # channels_last only where the weights have it: a video's layers view what they are given as channels first.
+        # Layers of video autoencoders call `view` on tensors in channels-first layout.
         layout = torch.contiguous_format if self.video else torch.channels_last
-        given = self.normalised(pixels).to(self.model.dtype).contiguous(memory_format=layout)
+        scaled = self.normalised(pixels).to(self.model.dtype).contiguous(memory_format=layout)
         self._captured.clear()
         if self.tiny:
-            latent = self.model.encoder(given)
+            latent = self.model.encoder(scaled)
         else:
-            # The mode of the posterior: what image-to-video pipelines take as their condition.
-            posterior = self.model.encode(given.unsqueeze(2) if self.video else given).latent_dist
+            # The posterior's mode, which image-to-video pipelines condition on.
+            posterior = self.model.encode(scaled.unsqueeze(2) if self.video else scaled).latent_dist
             latent = posterior.mode() * self.latent_scale
         captured, self._captured = self._captured, {}
         return {name: value.to(pixels.dtype) for name, value in ({"latent": latent} | captured).items()}
@@ -88,9 +89,9 @@ CLASSES = ("AutoencoderTiny", "AutoencoderKL", "AutoencoderKLCogVideoX")
 
 
 def fingerprint(weights: Path) -> str:
-    """SHA-256 over names, shapes and values of a safetensors file, the values as fp16.
+    """Hash the names, shapes and values of a safetensors file with SHA-256, the values as fp16.
 
-    It pins what a model computes, whichever precision a hub stores it in: an fp32 file and its fp16 copy agree.
+    The hash does not depend on the stored precision: an fp32 file and its fp16 copy agree.
 
     Raises:
         SurrogateError: the file is not safetensors.
@@ -118,11 +119,15 @@ def load_autoencoder(
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Autoencoder:
-    """Load a folder that holds config.json and safetensors weights; pickles are never read.
+    """Load an autoencoder from a folder with config.json and safetensors weights. Pickles are never read.
+
+    Args:
+        pinned: the fingerprint that the weights must have; None accepts any.
+        hooks: see `Autoencoder`.
 
     Raises:
-        SurrogateError: diffusers is not installed; the folder, its config or its weights are missing or unfit; the
-            weights' fingerprint is not the pinned one.
+        SurrogateError: diffusers is not installed; the folder, its config or its weights are missing or unusable; the
+            fingerprint is not the pinned one.
     """
     weights, config = folder / WEIGHTS, folder / CONFIG
     if not config.is_file() or not weights.is_file():
@@ -146,7 +151,7 @@ def load_autoencoder(
         import diffusers
     except ImportError:
         raise SurrogateError(f'{folder} needs diffusers: pip install "anti-i2v-sdk[backbones]"') from None
-    # diffusers warns of config entries that it ignores and of an optional package; neither concerns the person here.
+    # diffusers warns about ignored config entries and an optional package, which users need not see.
     logging.getLogger("diffusers").setLevel(logging.ERROR)
     try:
         model, loading = getattr(diffusers, kind).from_pretrained(
@@ -160,12 +165,12 @@ def load_autoencoder(
     except (OSError, TypeError, ValueError, RuntimeError) as problem:
         first_line = str(problem).strip().splitlines()[0]
         raise SurrogateError(f"{folder} cannot be loaded as {kind}: {first_line}") from None
-    if loading["missing_keys"]:  # diffusers would go on with random numbers in their place
+    if loading["missing_keys"]:  # diffusers would fill them with random numbers
         missing = min(loading["missing_keys"])
         raise SurrogateError(f"{weights} lacks {missing!r}, which {kind} needs: pull it again")
     info = SurrogateInfo(
         name=name or folder.name, kind=kind, source=source or folder.name, fingerprint=digest, licence=licence
     )
-    # channels_last: 1.2 to 1.6 times faster on a CPU, never slower where it was measured. Videos have no such layout.
+    # channels_last was 1.2 to 1.6 times faster on a CPU. Videos have no such layout.
     layout = torch.preserve_format if kind == "AutoencoderKLCogVideoX" else torch.channels_last
     return Autoencoder(model.to(device=device, memory_format=layout), info, hooks)

@@ -1,4 +1,4 @@
-"""What the optimiser asks of a surrogate: an encoder today, a denoiser with its hook points by the same interface."""
+"""The interface of a surrogate: an encoder, or a whole video model with a denoiser."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from anti_i2v.tensors import Feature, Pixels
 __all__ = ["DenoiserInputs", "Features", "Surrogate", "SurrogateInfo"]
 
 Features = Mapping[str, Feature]
-"""Hook point -> feature. "latent" is always among them; normalisation happens inside the surrogate."""
+"""Hook point -> feature. "latent" is always present."""
 
 DenoiserInputs = Mapping[str, torch.Tensor]
-"""One draw of each of a surrogate's `draws`, its `context`, and what it `settle`d; empty for encoders."""
+"""A sample of each of a surrogate's `random_inputs`, its `context` and what it `precompute`d; empty for encoders."""
 
 
 class Surrogate(nn.Module, ABC):
-    """A frozen, differentiable part of an image-to-video model.
+    """A frozen, differentiable part of an image-to-video model. It normalises pixels itself.
 
     Attributes:
         info: name, source, hash and licence.
-        multiple: both sides of the pixels are multiples of it.
+        multiple: both sides of the pixels must be multiples of it.
         decodes: whether `decode` works.
-        denoises: whether it has a denoiser, whose features and predictions the collapse and denoising terms look at.
+        denoises: whether it has a denoiser, which the collapse and denoising terms need.
         normalisation: what `normalised` does.
-        latent_scale: factor between the autoencoder's own latents and the latents that `features` gives.
-        draws: what is drawn anew for each step (a denoiser: timestep, noise), by name.
-        context: what stays the same for every photo and step (a prompt's embedding), by name.
+        latent_scale: factor from the autoencoder's own latents to the latents of `features`.
+        random_inputs: what is sampled anew for each step (a denoiser's timestep and noise), by name.
+        context: what is the same for every photo and step (a prompt's embedding), by name.
     """
 
     info: SurrogateInfo
@@ -45,32 +45,32 @@ class Surrogate(nn.Module, ABC):
     context: Mapping[str, torch.Tensor] = {}
 
     def normalised(self, pixels: Pixels) -> torch.Tensor:
-        """Pixels in [0, 1] as the network expects them."""
+        """Scale pixels in [0, 1] to the range that the network expects."""
         known = self.normalisation
         mean, deviation = (pixels.new_tensor(values).view(1, 3, 1, 1) for values in (known.mean, known.deviation))
         return (pixels - mean) / deviation
 
     def precompute(self, clean: Pixels, *, seed: int = 0, on_step: Callable[[], None] | None = None) -> DenoiserInputs:
-        """What is computed once a clean photo and given to every call of `features` beside the draw.
+        """Compute the inputs of `features` that depend on the clean photo only, such as a reference video.
 
         Args:
-            seed: of what is drawn for it.
-            on_step: called now and then where this takes long; what it raises ends the work.
+            seed: of the noise that this takes.
+            on_step: called repeatedly in long work. What it raises ends the work.
         """
         return {}
 
     def collapse_pairs(self) -> tuple[tuple[str, str], ...]:
-        """The (late, early) hook points that collapse onto each other; none but in denoisers."""
+        """List the (late, early) hook points that the collapse term pulls together; only denoisers have any."""
         return ()
 
     def resolve_layers(self, layer: str) -> tuple[str, ...]:
-        """The hook points that a recipe's name of a layer stands for."""
+        """List the hook points of a recipe's layer name, such as "late"."""
         return (layer,)
 
     @abstractmethod
     def features(self, pixels: Pixels, inputs: DenoiserInputs | None = None) -> Features:
-        """Features at the hook points, (B, ...) each, for pixels in [0, 1]."""
+        """Compute the features at the hook points, (B, ...) each, for pixels in [0, 1]."""
 
     def decode(self, latent: Feature) -> Pixels:
-        """Pixels of a latent, about [0, 1], unclamped so that gradients live. Only where `decodes`."""
-        raise TypeError(f"{self.info.name} has no decoder")  # a programming error: `decodes` says so beforehand
+        """Decode a latent to pixels, about [0, 1] and not clamped, which would stop gradients. Needs `decodes`."""
+        raise TypeError(f"{self.info.name} has no decoder")  # a programming error: check `decodes` first

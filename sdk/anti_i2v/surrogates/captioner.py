@@ -1,10 +1,9 @@
-"""A caption that is made of the photo: a vision-language model (BLIP) says what it shows.
+"""Caption a photo with a vision-language model (BLIP), for the text encoders of video models.
 
     folder = locate_captioner("Salesforce/blip-image-captioning-base")
-    describe(photo, folder)      # "a woman with a camera"
+    caption_photo(photo, folder)      # "a woman with a camera"
 
-None is bundled. A caption says what a private photo shows: it goes to the video models' text encoders and to whoever
-asked, and into no file.
+The package ships no captioner. A caption describes a private photo, so it is never written to a file.
 """
 
 from __future__ import annotations
@@ -22,22 +21,22 @@ from anti_i2v.surrogates.hub import HUB_NAME, download
 __all__ = ["KIND", "caption_photo", "locate_captioner"]
 
 KIND = "BlipForConditionalGeneration"
-"""Of Li et al. 2022, arXiv 2201.12086, in transformers."""
+"""The class in transformers of BLIP (Li et al. 2022, arXiv 2201.12086)."""
 
 DOWNLOAD_PATTERNS = ["*.json", "*.txt", "*.safetensors"]
 """Files of the hub that are read."""
 
 BEAMS, TOKENS = 3, 30
-"""Beams as in the authors' own settings. Nothing is sampled: the same photo gives the same caption."""
+"""As in BLIP's own settings. Nothing is sampled: the same photo gives the same caption."""
 
 
 def locate_captioner(name_or_folder: str | Path) -> Path:
-    """The folder of a captioner, by path or hub name (owner/repository, which is downloaded unpinned).
+    """Find the folder of a captioner by path or hub name (owner/repository, which is downloaded unpinned).
 
-    Its weights are not loaded, so that what is wrong is said before the minutes of work.
+    The weights are not loaded, so errors appear before any long work.
 
     Raises:
-        SurrogateError: transformers is missing, there is no such folder or repository, or it holds something else.
+        SurrogateError: transformers is missing, there is no such folder or repository, or it holds another model.
     """
     if find_spec("transformers") is None:
         raise SurrogateError('a captioner needs transformers: pip install "anti-i2v-sdk[backbones]"')
@@ -56,12 +55,12 @@ def locate_captioner(name_or_folder: str | Path) -> Path:
 
 
 def caption_photo(photo: npt.NDArray[np.uint8], folder: Path) -> str:
-    """What a photo shows, (H, W, 3) uint8, in one line. The captioner goes afterwards.
+    """Caption a photo, (H, W, 3) uint8, in one line. The captioner is freed afterwards.
 
-    It runs on the CPU, where it takes seconds: a GPU's memory belongs to the video model.
+    It runs on the CPU, where it takes seconds, to leave a GPU's memory to the video model.
 
     Raises:
-        SurrogateError: the folder is not what `locate_captioner` gives, or a file of it is damaged.
+        SurrogateError: the folder holds no captioner (see `locate_captioner`), or a file of it is damaged.
     """
     import torch
     from PIL import Image
@@ -70,9 +69,9 @@ def caption_photo(photo: npt.NDArray[np.uint8], folder: Path) -> str:
 
     captioner: Any = pretrained("transformers", KIND, folder, torch.float32).eval()
     processor = _processor(folder)
-    given = processor(images=Image.fromarray(photo), return_tensors="pt")
+    inputs = processor(images=Image.fromarray(photo), return_tensors="pt")
     with torch.inference_mode():
-        tokens = captioner.generate(**given, do_sample=False, num_beams=BEAMS, max_new_tokens=TOKENS)
+        tokens = captioner.generate(**inputs, do_sample=False, num_beams=BEAMS, max_new_tokens=TOKENS)
     return " ".join(processor.decode(tokens[0], skip_special_tokens=True).split())
 
 
@@ -84,4 +83,4 @@ def _processor(folder: Path) -> Any:
         return kind.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, TypeError, KeyError, ImportError) as problem:
         first_line = (str(problem).strip() or type(problem).__name__).splitlines()[0]
-        raise SurrogateError(f"{folder} holds no processor of BLIP that can be read: {first_line}") from None
+        raise SurrogateError(f"{folder} has no readable BLIP processor: {first_line}") from None

@@ -68,7 +68,7 @@ class StudentEntry(msgspec.Struct, frozen=True):
         return Path(str(resources.files("anti_i2v").joinpath("data")))
 
     def located(self) -> Path:
-        """The package's data."""
+        """Return the folder."""
         return self.folder
 
     def load(
@@ -95,22 +95,22 @@ Entry: TypeAlias = StudentEntry | EncoderEntry | SmallVideoModelEntry | VideoMod
 
 
 def catalogue() -> dict[str, Entry]:
-    """Every entry by name."""
+    """Map the name of every known surrogate to its entry."""
     return {STUDENT: StudentEntry(), **encoders(), **small_video_models(), **video_models()}
 
 
 def exportable() -> dict[str, Entry]:
-    """The entries that the ONNX engine runs, by name: all but whole video models."""
+    """Map names to the entries that the ONNX engine can run: all but whole video models."""
     return {STUDENT: StudentEntry(), **encoders(), **small_video_models()}
 
 
 def available_encoders(role: EncoderRole = "surrogate") -> list[str]:
-    """Names of the known encoders of a role that are on this machine."""
+    """List the known encoders of a role that are on this machine."""
     return [entry.name for entry in encoders().values() if entry.role == role and entry.available]
 
 
 def resolve(name_or_folder: str | Path) -> Entry:
-    """The entry of a surrogate by name, folder or hub name (owner/repository, which is downloaded unpinned).
+    """Find a surrogate by name, folder or hub name (owner/repository, which is downloaded unpinned).
 
     Raises:
         SurrogateError: it is unknown, or cannot be downloaded.
@@ -145,7 +145,7 @@ def load_surrogate(
         backbone: for whole video models: see `load_backbone`.
 
     Raises:
-        SurrogateError: it is unknown, not on this machine or unfit; the message says what to do.
+        SurrogateError: it is unknown, not on this machine or unusable; the message tells what to do.
     """
     return resolve(name_or_folder).load(device=device, dtype=dtype, hooks=hooks, **backbone)
 

@@ -85,7 +85,7 @@ class EncoderEntry(HubEntry, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 @cache
 def encoders() -> dict[str, EncoderEntry]:
-    """The known encoders by name, from data/surrogates.toml."""
+    """Read the known encoders from data/surrogates.toml, by name."""
     text = resources.files("anti_i2v").joinpath("data/surrogates.toml").read_bytes()
     table = msgspec.toml.decode(text, type=dict[str, list[EncoderEntry]])
     return {entry.name: entry for entry in table["surrogate"]}

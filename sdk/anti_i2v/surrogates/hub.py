@@ -89,14 +89,14 @@ class HubEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.folder is not None
 
     def located(self) -> Path:
-        """Its folder. Raises SurrogateError if it is not on this machine."""
+        """Return its folder. Raises SurrogateError if it is not on this machine."""
         if self.folder is None:
             raise SurrogateError(f"{self.name} is not on this machine: run `anti-i2v surrogates pull {self.name}`")
         return self.folder
 
 
 def hub_client(need: str) -> Any:
-    """The module huggingface_hub.
+    """Import huggingface_hub.
 
     Args:
         need: what needs it, for the error.
@@ -125,7 +125,7 @@ def download(repository: str, wanted: Sequence[str], unwanted: Sequence[str] = (
         return Path(hub.snapshot_download(repository, allow_patterns=list(wanted), ignore_patterns=list(unwanted)))
     except Exception as problem:  # the hub's client has no common error for "cannot be reached"
         raise SurrogateError(
-            f"{repository} is no folder, and no download from the hub ({type(problem).__name__}): check the name"
+            f"{repository} is not a local folder and could not be downloaded ({type(problem).__name__}): check the name"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""What is known of a surrogate, and what it draws, without any model loaded."""
+"""Facts about a surrogate that need no loaded model: its source, its normalisation, its random inputs."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ STUDENT, GAUGE = "embedded", "gauge"
 """The student's name and role. Receipts, artifacts and commands hold these values; elsewhere it is called student."""
 
 NOISE_LEVELS = ("timestep", "level")
-"""What families call the draw that says how noisy the video is; more is noisier in every one of them."""
+"""Names of the random input that sets how noisy the video is. A larger value is noisier in every family."""
 
 ALL_LEVELS = (0.0, 1.0)
 
 
 class SurrogateInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a surrogate comes from: what a receipt says of it.
+    """A surrogate's source, as a receipt records it.
 
     Attributes:
         name: as in `anti-i2v surrogates list`, or the folder's name.
-        kind: the class that reads it.
-        source: hub repository, folder name or "embedded".
-        fingerprint: SHA-256 over its weights' values (see `fingerprint`).
+        kind: the class that loads it.
+        source: hub repository, folder name, or "embedded" for the student.
+        fingerprint: SHA-256 of its weights' values (see `autoencoders.fingerprint`).
         licence: of the weights.
     """
 
@@ -49,20 +49,20 @@ class SurrogateInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class Normalisation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a surrogate does first to pixels in [0, 1]: (pixels - mean) / deviation, a channel each."""
+    """How a surrogate normalises pixels in [0, 1]: (pixels - mean) / deviation, for each channel."""
 
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     deviation: tuple[float, float, float] = (0.5, 0.5, 0.5)
 
 
 class RandomInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One thing that a surrogate draws anew for each step: a denoiser's noise, or its timestep.
+    """The distribution of one random input: a denoiser's noise, or its timestep.
 
     Attributes:
         kind: "normal" (mean 0, deviation 1, float32), "uniform" (in [0, 1), float32) or "integers" (low <= n < high,
             int64).
-        shape: a side each: a number, "B" for the batch, "H" or "W" for the photo's sides, "H/8" for a part of one.
-        low, high: of integers.
+        shape: each side is a number, "B" for the batch, "H" or "W" for the photo's sides, or "H/8" for a fraction.
+        low, high: the range of integers.
     """
 
     kind: Literal["normal", "uniform", "integers"]
@@ -71,7 +71,7 @@ class RandomInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     high: int = 1000
 
     def size(self, batch: int, height: int, width: int) -> list[int]:
-        """The shape for photos of this size."""
+        """Compute the shape for photos of this size."""
         sides = {"B": batch, "H": height, "W": width}
         shape = []
         for side in self.shape:
@@ -80,13 +80,13 @@ class RandomInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return shape
 
     def for_size(self, height: int, width: int) -> RandomInput:
-        """The same for photos of one size, whatever the size of those that it is drawn for."""
+        """Fix the shape to that of photos of one size."""
         sides = self.size(1, height, width)
         shape = tuple("B" if side == "B" else now for side, now in zip(self.shape, sides, strict=True))
         return msgspec.structs.replace(self, shape=shape)
 
     def sample(self, batch: int, height: int, width: int, generator: np.random.Generator) -> npt.NDArray[np.generic]:
-        """One draw for photos of this size."""
+        """Sample it for photos of this size."""
         shape = self.size(batch, height, width)
         if self.kind == "normal":
             return generator.standard_normal(shape, np.float32)
@@ -102,15 +102,15 @@ class RandomInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         generator: np.random.Generator,
         quantiles: tuple[float, float],
     ) -> npt.NDArray[np.generic]:
-        """One draw from a part of the distribution.
+        """Sample from a part of the distribution.
 
         Args:
-            quantiles: of the distribution; (0.5, 1) draws from its upper half.
+            quantiles: the part; (0.5, 1) is the upper half.
         """
         share = generator.uniform(*quantiles, self.size(batch, height, width))
         if self.kind == "integers":
-            drawn = self.low + np.floor(share * (self.high - self.low)).astype(np.int64)
-            return np.minimum(drawn, self.high - 1)
+            integers = self.low + np.floor(share * (self.high - self.low)).astype(np.int64)
+            return np.minimum(integers, self.high - 1)
         if self.kind == "normal":
             inner = share.clip(1e-6, 1 - 1e-6)  # the ends lie at infinity
             share = np.vectorize(NormalDist().inv_cdf, otypes=[np.float64])(inner)
@@ -118,15 +118,15 @@ class RandomInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 def sample_inputs(
-    draws: Mapping[str, RandomInput],
+    random_inputs: Mapping[str, RandomInput],
     shape: tuple[int, ...],
     generator: np.random.Generator,
     noise_levels: tuple[float, float] = ALL_LEVELS,
 ) -> dict[str, npt.NDArray[np.generic]]:
-    """A draw of each, for pixels of `shape` (B, 3, H, W).
+    """Sample each random input for pixels of `shape` (B, 3, H, W).
 
     Args:
-        noise_levels: quantiles between which a denoiser's noise level is drawn; near 1 all is noise.
+        noise_levels: quantiles between which a denoiser's noise level is sampled; near 1 the video is pure noise.
     """
     batch, _, height, width = shape
     size = (batch, height, width)
@@ -134,5 +134,5 @@ def sample_inputs(
         name: random.sample_between(*size, generator, noise_levels)
         if name in NOISE_LEVELS and noise_levels != ALL_LEVELS
         else random.sample(*size, generator)
-        for name, random in draws.items()
+        for name, random in random_inputs.items()
     }

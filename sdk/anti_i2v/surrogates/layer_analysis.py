@@ -1,10 +1,10 @@
-"""What each block of a denoiser knows of a photo: pictures of its features, and a score a layer.
+"""Show what each block of a denoiser encodes of a photo: pictures of its features, and a similarity score.
 
-    found = look_at_layers(backbone, pixels)
-    layers_picture(found).save("layers.png")
+    layers = analyse_layers(backbone, pixels)
+    layers_picture(layers).save("layers.png")
 
-The paper chooses late layers because semantics show there, and an early one because hardly any do (its figure of PCA
-over layers). This draws the same for your photo and your model, so that the recipe's choice can be seen and doubted.
+The paper chooses late layers because semantics emerge there, and an early one because hardly any do (its figure of PCA
+over layers). These pictures show the same for your photo and model, so that you can check the recipe's choice.
 """
 
 from __future__ import annotations
@@ -31,34 +31,34 @@ LATE, EARLY, PLAIN = (198, 40, 40), (21, 101, 192), (97, 97, 97)
 
 @dataclass(frozen=True)
 class Layer:
-    """One block.
+    """The analysis of one block.
 
     Attributes:
         name: its hook point.
-        mark: "late" or "early" where the recipe's collapse picks it, else "".
+        mark: "late" or "early" if the collapse term uses it, else "".
         picture: the first three principal components of its features on the first frame as red, green and blue.
         explained: share of the features' variance in these three.
-        likeness: linear CKA of its features and the first early layer's, 1 for the same representation.
+        cka: linear CKA with the first early layer's features; 1 for the same representation.
     """
 
     name: str
     mark: str
     picture: Rgb8
     explained: float
-    likeness: float
+    cka: float
 
 
 def analyse_layers(backbone: Backbone, pixels: Pixels, *, timestep: int | None = None, seed: int = 0) -> list[Layer]:
-    """Every block's features of one photo, in the order in which they run.
+    """Analyse every block's features of one photo, in the order in which the blocks run.
 
     Args:
         backbone: loaded with its `layers` as hooks.
         pixels: (1, 3, H, W) in [0, 1], sides multiples of `backbone.multiple`.
-        timestep: of the noise; None draws one.
+        timestep: of the noise; None samples one.
         seed: of noise and timestep.
     """
-    drawn = sample_inputs(backbone.random_inputs, tuple(pixels.shape), np.random.default_rng(seed))
-    inputs = {name: torch.from_numpy(value).to(pixels.device) for name, value in drawn.items()}
+    samples = sample_inputs(backbone.random_inputs, tuple(pixels.shape), np.random.default_rng(seed))
+    inputs = {name: torch.from_numpy(value).to(pixels.device) for name, value in samples.items()}
     if timestep is not None:
         inputs["timestep"] = torch.full_like(inputs["timestep"], timestep)
     with torch.inference_mode():
@@ -76,18 +76,18 @@ def analyse_layers(backbone: Backbone, pixels: Pixels, *, timestep: int | None =
 
 
 def _map(feature: torch.Tensor, rows: int, columns: int) -> npt.NDArray[np.float64]:
-    """The first frame's features, (h, w, D)."""
+    """Arrange the first frame's features as (h, w, D)."""
     values: npt.NDArray[np.float64] = feature.double().cpu().numpy()
-    if values.ndim == 4:  # a U-Net's: frames, channels, height, width
+    if values.ndim == 4:  # U-Net: frames, channels, height, width
         return np.moveaxis(values[0], 0, -1)
-    # A transformer's: tokens in the order of frames, rows, columns; text tokens, where there are any, come last.
+    # Transformer: tokens in the order of frames, rows, columns; any text tokens come last.
     return values[: rows * columns].reshape(rows, columns, -1)
 
 
 def principal_picture(channels: npt.NDArray[np.float64]) -> tuple[Rgb8, float]:
-    """(h, w, 3) uint8 of the first three principal components, each stretched to its range, and their variance's share.
+    """Draw the first three principal components, each stretched to its range; also give their share of the variance.
 
-    The sign of a component is chosen so that its largest weight is positive: the same features, the same picture.
+    A component's sign makes its largest weight positive, so the same features give the same picture.
     """
     height, width, _ = channels.shape
     flat = channels.reshape(height * width, -1)
@@ -105,9 +105,9 @@ def principal_picture(channels: npt.NDArray[np.float64]) -> tuple[Rgb8, float]:
 
 
 def linear_cka(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:
-    """Linear centred kernel alignment (Kornblith et al. 2019) of two feature maps, (h, w, D) each.
+    """Compute the linear centred kernel alignment (Kornblith et al. 2019) of two feature maps, (h, w, D) each.
 
-    Maps of other sizes (U-Nets) are compared on the smaller grid, nearest places.
+    Maps of different sizes (U-Nets) are compared on the smaller grid, by nearest neighbours.
     """
     height, width = min(one.shape[0], other.shape[0]), min(one.shape[1], other.shape[1])
     first, second = (_centred(_nearest(each, height, width)) for each in (one, other))
@@ -129,7 +129,7 @@ def _centred(flat: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def layers_picture(layers: Sequence[Layer], columns: int = 6) -> Image.Image:
-    """All blocks on one page; the late ones framed in red, the early one in blue."""
+    """Draw all blocks on one page, the late ones framed in red, the early one in blue."""
     rows = -(-len(layers) // columns)
     columns = min(columns, len(layers))
     step_x, step_y = CELL + GAP, CELL + CAPTION + GAP
@@ -146,5 +146,5 @@ def layers_picture(layers: Sequence[Layer], columns: int = 6) -> Image.Image:
             pen.rectangle((left, top, left + size[0] - 1, top + size[1] - 1), outline=colour, width=4)
         mark = f" ({layer.mark})" if layer.mark else ""
         pen.text((left, top + CELL + 2), f"{layer.name}{mark}", fill=colour)
-        pen.text((left, top + CELL + 16), f"like early {layer.likeness:.2f}, 3 PCs {layer.explained:.0%}", fill=PLAIN)
+        pen.text((left, top + CELL + 16), f"like early {layer.cka:.2f}, 3 PCs {layer.explained:.0%}", fill=PLAIN)
     return page

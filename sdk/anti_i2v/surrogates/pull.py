@@ -25,7 +25,7 @@ PULLING = "pulling"
 
 
 def pullable() -> dict[str, EncoderEntry | VideoModelEntry]:
-    """The entries that a hub holds, by name."""
+    """Map names to the entries that can be downloaded from the hub."""
     return {**encoders(), **video_models()}
 
 

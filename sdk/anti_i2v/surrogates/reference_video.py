@@ -1,4 +1,7 @@
-"""What a whole image-to-video model is told beside the photo."""
+"""The reference video: the frames of a clip that shows the photo's scene.
+
+A model can also generate its own reference from the clean photo: see `backbones.video_generation`.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,14 @@ from anti_i2v.errors import PhotoError
 __all__ = ["GENERATED", "read_frames"]
 
 GENERATED = "generated"
-"""In the place of a reference: whatever model is told of it makes the clip itself."""
+"""In place of a clip: each model generates its own reference."""
 
 
 def read_frames(path: Path, count: int) -> npt.NDArray[np.float32]:
-    """The first frames of a clip, (count, 3, H, W) in [0, 1]; its last frame again where it is shorter.
+    """Read the first frames of a clip, (count, 3, H, W) in [0, 1]. A shorter clip repeats its last frame.
 
     Raises:
-        PhotoError: OpenCV is missing, or the file is no video that it reads.
+        PhotoError: OpenCV is missing, or cannot read the file.
     """
     try:
         import cv2
@@ -39,7 +42,7 @@ def read_frames(path: Path, count: int) -> npt.NDArray[np.float32]:
     finally:
         clip.release()
     if not frames:
-        raise PhotoError(f"{path} is no video that can be read: re-encode it as MP4 (H.264)")
+        raise PhotoError(f"{path} is not a readable video: re-encode it as MP4 (H.264)")
     frames += [frames[-1]] * (count - len(frames))
     stacked = np.stack(frames).transpose(0, 3, 1, 2)
     return np.ascontiguousarray(stacked, np.float32) / np.float32(255)

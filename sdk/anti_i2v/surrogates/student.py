@@ -1,10 +1,11 @@
-"""The embedded student: one small encoder that imitates the latents of several real ones, trained by this project.
+"""The student: a small encoder that imitates the latents of several real ones, trained by this project.
 
-Its training is sdk/training/student.py; data/student.json holds the error that it is known to have.
+sdk/training/student.py trains it; data/student.json holds its measured error.
 """
 
 from __future__ import annotations
 
+import hashlib
 from importlib import resources
 from typing import final
 
@@ -20,7 +21,7 @@ from anti_i2v.tensors import Pixels
 __all__ = ["HEADS", "Student", "load_student"]
 
 HEADS = {"taesd": 4, "taesdxl": 4, "taef1": 16}
-"""Teacher -> latent channels."""
+"""Teacher -> channels of its latent."""
 
 WIDTHS = (16, 32, 64, 96)
 """Channels at full, half, quarter and eighth resolution."""
@@ -33,21 +34,21 @@ class _Residual(nn.Module):
         self.second = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, feature: torch.Tensor) -> torch.Tensor:
-        # SiLU and not ReLU: training matches gradients, and needs them to be smooth.
+        # SiLU, not ReLU: training matches gradients, so they must be smooth.
         return F.silu(feature + self.second(F.silu(self.first(feature))))
 
 
 @final
 class Student(Surrogate):
-    """Pixels to the latents of each teacher: "latent.taesd" and so on, and all of them as "latent".
+    """Predicts each teacher's latent as "latent.taesd" and so on, and all of them as "latent".
 
-    A stem at full resolution, as its teachers have, then three halvings: 0.6 million parameters.
+    It has a stem at full resolution, as its teachers have, then three halvings, and 0.6 million parameters.
     """
 
     def __init__(self, fingerprint: str = "untrained") -> None:
         super().__init__()
         self.info = SurrogateInfo(
-            name=STUDENT, kind="Student", source="embedded", fingerprint=fingerprint, licence="Apache-2.0"
+            name=STUDENT, kind="Student", source=STUDENT, fingerprint=fingerprint, licence="Apache-2.0"
         )
         self.multiple = 8
         layers: list[nn.Module] = [nn.Conv2d(3, WIDTHS[0], 3, padding=1), nn.SiLU()]
@@ -65,14 +66,12 @@ class Student(Surrogate):
 
 
 def load_student(device: str | torch.device = "cpu") -> Student:
-    """The trained student that the package ships."""
+    """Load the trained student that the package ships."""
     data = resources.files("anti_i2v").joinpath("data/student.safetensors").read_bytes()
-    # Of the file's bytes: it is ours and never re-encoded, so the plain hash is enough.
-    import hashlib
-
+    # The file is ours and never re-encoded, so a hash of its bytes is enough.
     student = Student(hashlib.sha256(data).hexdigest())
     student.load_state_dict({name: value.float() for name, value in load(data).items()})
     student.eval().requires_grad_(False).to(device)
-    # channels_last is faster on a CPU; torch's type information lacks it for modules.
+    # channels_last is faster on a CPU. torch's type information lacks it for modules.
     student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return student

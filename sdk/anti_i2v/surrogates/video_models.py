@@ -112,14 +112,14 @@ class SmallVideoModelEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
         return self.role == "white-box"
 
     def located(self) -> Path:
-        """Its folder, if steps may be taken on it. Raises SurrogateError."""
+        """Return its folder. Raises SurrogateError if it is missing or steps may not be taken on it."""
         if not self.optimisable:
             allowed = ", ".join(each.name for each in small_video_models().values() if each.optimisable)
             raise SurrogateError(
-                f"{self.name} is kept for evaluation, so that it says something of transfer: take {allowed}"
+                f"{self.name} is kept for evaluation, so that evaluations measure transfer: take {allowed}"
             )
         if self.folder is None:
-            raise SurrogateError(f"{self.name} is not on this machine: sdk/training/README.md says how it is trained")
+            raise SurrogateError(f"{self.name} is not on this machine: sdk/training/README.md describes the training")
         if not self.available:
             raise SurrogateError(f"{self.name} works on {self.encoder}: run `anti-i2v surrogates pull {self.encoder}`")
         return self.folder
@@ -161,14 +161,14 @@ class SmallVideoModelEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
 
 @cache
 def video_models() -> dict[str, VideoModelEntry]:
-    """The known whole models by name, from data/models.toml."""
+    """Read the known whole models from data/models.toml, by name."""
     text = resources.files("anti_i2v").joinpath("data/models.toml").read_bytes()
     return {model.name: model for model in msgspec.toml.decode(text, type=dict[str, list[VideoModelEntry]])["model"]}
 
 
 @cache
 def small_video_models() -> dict[str, SmallVideoModelEntry]:
-    """The project's own models by name, from data/victims.toml, the easiest to spoil first."""
+    """Read the project's own models from data/victims.toml, by name, the easiest to disrupt first."""
     text = resources.files("anti_i2v").joinpath("data/victims.toml").read_bytes()
     table = msgspec.toml.decode(text, type=dict[str, list[SmallVideoModelEntry]])
     return {model.name: model for model in table["victim"]}

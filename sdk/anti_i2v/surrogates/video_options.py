@@ -1,4 +1,4 @@
-"""What a whole image-to-video model is told beside the photo."""
+"""Options of whole image-to-video models: caption, reference video, frames."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ __all__ = ["VideoOptions"]
 
 
 class VideoOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """The video that models are made to fail on. Encoders alone take no notice of it.
+    """The video that models are made to fail on. Encoders ignore it.
 
     Attributes:
-        caption: what it is to show; one that fits the photo is nearest to what an adversary would write.
-        frames: latent frames; more see more of the video and cost more.
-        reference: a clip of the same scene, a file that OpenCV reads; "generated": each model generates its own from
-            the clean photo, once (a file of that name is Path("generated")); None: the photo stands still.
-        low_memory: recompute blocks in the backward pass instead of keeping them.
-        captioner: makes a caption of each photo: the folder or hub name of a BLIP model (see `captions`).
-        stage: "high" or "low", of a model with a denoiser for high and one for low noise (Wan 2.2 A14B).
+        caption: what the video shows. It should be near to what an adversary would write.
+        frames: latent frames; more cover more of the video and cost more.
+        reference: a clip of the same scene, as a file that OpenCV reads; "generated": each model generates its own from
+            the clean photo, once (for a file of that name, pass Path("generated")); None: the photo stands still.
+        low_memory: recompute blocks in the backward pass instead of storing their activations.
+        captioner: captions each photo: the folder or hub name of a BLIP model (see `captioner`).
+        stage: "high" or "low", for a model with one denoiser for high and one for low noise (Wan 2.2 A14B).
     """
 
     caption: str = ""

@@ -1,8 +1,8 @@
-"""A small model that looks at a large photo through one square window after another.
+"""A small video model that sees a large photo through random square windows.
 
-A model that was trained on small clips says little of a photo of 1000 pixels: whoever animates a person cuts to the
-person first. So each step shows it another square of the photo, from the model's own side to the whole short side,
-averaged over areas to that side.
+A model that was trained on small clips cannot read a photo of 1000 pixels, and people crop to the person before they
+animate a photo. Each step therefore shows the model another square of the photo, from the model's own side up to the
+photo's short side, downscaled by area averaging.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from anti_i2v.tensors import Feature, Pixels
 __all__ = ["FRAMES", "SIDE", "Windowed", "window"]
 
 SIDE = 256
-"""Pixels at which the small video models are asked, as at evaluation: twice what they were trained at. At 128 the same
-steps did less to models that they never saw, and stood out more from smooth areas (docs/evidence.md)."""
+"""Side of a window in pixels: twice the side of the training clips, as at evaluation. At 128 the same steps transferred
+less to other models, and were more visible in smooth areas (docs/evidence.md)."""
 
 FRAMES = 2
-"""Of the video that they are asked for: with the eight that they were trained on steps took longer and did no more."""
+"""Latent frames of the video. With all eight of the training clips, steps took longer and achieved no more."""
 
 PLACE, CLEAN = "place", "clean"
 
 
 def window(pixels: Pixels, place: torch.Tensor, side: int = SIDE) -> Pixels:
-    """One square of each photo, averaged over areas: (B, 3, side, side).
+    """Cut one square out of each photo and downscale it by area averaging: (B, 3, side, side).
 
     Args:
         pixels: (B, 3, H, W).
-        place: (B, 3) in [0, 1]: how large the square is, from `side` (or all of a smaller photo) to the short side, and
-            how far down and right it lies. A photo of `side` x `side` is taken whole, as it is.
+        place: (B, 3) in [0, 1]: the square's size, from `side` (or a smaller photo's short side) to the short side, and
+            its position down and right. A photo of `side` x `side` is returned unchanged.
     """
-    # Counted, not asked for: a graph that is traced from this is run on photos of any size.
+    # Computed from ranges, not read from the shape: a traced graph runs on photos of any size.
     down, across = (
         torch.arange(length, device=place.device, dtype=place.dtype) for length in (pixels.shape[-2], pixels.shape[-1])
     )
@@ -52,7 +52,7 @@ def window(pixels: Pixels, place: torch.Tensor, side: int = SIDE) -> Pixels:
 
 
 def _averages(start: torch.Tensor, size: torch.Tensor, pixel: torch.Tensor, side: int) -> torch.Tensor:
-    """(B, side, length): what each pixel of the window takes of each pixel of the photo along one axis, (length,)."""
+    """Compute the weight of each photo pixel in each window pixel along one axis, (B, side, length)."""
     part = (size / side).view(-1, 1, 1)
     steps = torch.arange(side, device=start.device, dtype=start.dtype).view(1, -1, 1)
     begins = start.view(-1, 1, 1) + steps * part
@@ -62,13 +62,12 @@ def _averages(start: torch.Tensor, size: torch.Tensor, pixel: torch.Tensor, side
 
 @final
 class Windowed(Surrogate):
-    """A video model of `side` pixels as a surrogate for photos of any size; features are those of one window.
+    """A video model of `side` pixels as a surrogate for photos of any size. Its features are those of one window.
 
-    The reference that its loss noises is the clean photo's window, standing still. A photo of its own size is taken
-    whole, and then it is the model itself.
+    The reference video is the clean photo's window, standing still. On photos of `side` x `side` it equals the model.
 
     Args:
-        side: pixels at which the model is asked.
+        side: of a window, in pixels.
     """
 
     decodes: ClassVar[bool] = True

@@ -16,23 +16,23 @@ export const MEASURES = [
   ["shift", "latent shift", 3, "Distance that the encoding moved; higher is more. A shift is not damage by itself."],
   ["decodedPsnr", "decoded PSNR", 1, "Difference of the two decoded pictures in dB; lower is more damage."],
   ["decodedLpips", "decoded LPIPS", 3, "Perceived difference of the two decoded pictures; higher is more damage."],
-  ["decodedIdentity", "decoded identity", 3, "Similarity of the faces: 1 is the same face, 0.68 or more the same person; lower is more damage."],
+  ["decodedIdentity", "decoded identity", 3, "Identity similarity of the face: 1 is the same face, 0.68 or more the same person; lower is more damage."],
 ];
 
 /** [upper bound, words]. */
 export const RELIEF = [
-  [0.4, "practically invisible"],
+  [0.4, "hardly anything visible"],
   [0.8, "visible only when flipping between the two photos"],
-  [1.2, "a faint pattern, visible up close"],
+  [1.2, "a faint pattern on a close look"],
   [1.6, "a pattern that many people notice"],
-  [Infinity, "a clearly visible pattern"],
+  [Infinity, "an obvious pattern"],
 ];
-export const NOTHING_SMOOTH = "the photo has no smooth area";
+export const NOTHING_SMOOTH = "the photo has none";
 
 /** [upper bound, words]. */
 export const DELTA_E = [
   [1, "colours look unchanged to most people"],
-  [2, "colours differ up close"],
+  [2, "colours differ on a close look"],
   [3.5, "colours differ side by side"],
   [Infinity, "colours differ at a glance"],
 ];
@@ -47,6 +47,6 @@ export const CHANGES = {
 /** `{}` stands for a number. */
 export const WEAK = "At most half of the checks succeeded. Treat this photo as not protected.";
 export const STILL_SAME_PERSON = "Every decoder still shows the same person: the lowest identity similarity is {}.";
-export const MEASURED_ON = "These numbers hold for the surrogates named above, on one window of this photo. A protection adds friction for models that read photos as these surrogates do; it says nothing about other models. A latent shift is not damage by itself: a latent can move and still be decoded into the same picture.";
-export const VIDEO_MODELS = "Video models with 16 or more latent channels (CogVideoX, Wan, HunyuanVideo, LTX) hardly react to a protection that was optimised on encoders only: do not take this as protection against them.";
-export const PLATFORMS = "Presets simulate what platforms do to a photo. They are not the platforms themselves.";
+export const MEASURED_ON = "These numbers hold for the surrogates named above, on one window of this photo. A protection adds friction for models that read photos as these do; it says nothing about models that are not listed. Latent shift is not damage: a latent can move and still be decoded into the same picture.";
+export const VIDEO_MODELS = "Video models with 16 or more latent channels (CogVideoX, Wan, HunyuanVideo, LTX) hardly react to a protection that was optimised only on encoders: do not take this as protection against them.";
+export const PLATFORMS = "Presets are models of what platforms do to a photo, not the platforms.";

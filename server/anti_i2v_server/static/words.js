@@ -3,16 +3,16 @@
 export const MARGINS = { shift: 0.02, decodedPsnr: -0.5, decodedLpips: 0.01, decodedIdentity: -0.02 };
 export const SAME_PERSON = 0.68;
 export const RELIEF = [
-  [0.4, "next to nothing for an eye to find"],
-  [0.8, "seen only by flipping between the two photos"],
-  [1.2, "a faint relief, at a close look"],
-  [1.6, "a relief that many people notice"],
-  [Infinity, "a relief that shows plainly"],
+  [0.4, "hardly anything visible"],
+  [0.8, "visible only when flipping between the two photos"],
+  [1.2, "a faint pattern on a close look"],
+  [1.6, "a pattern that many people notice"],
+  [Infinity, "an obvious pattern"],
 ];
-export const NOTHING_SMOOTH = "the photo has none that would show it";
+export const NOTHING_SMOOTH = "the photo has none";
 export const DELTA_E = [
-  [1, "colours as they were, for most eyes"],
-  [2, "colours differ at a close look"],
+  [1, "colours look unchanged to most people"],
+  [2, "colours differ on a close look"],
   [3.5, "colours differ side by side"],
   [Infinity, "colours differ at a glance"],
 ];
@@ -21,8 +21,8 @@ export const MEASURED_ON =
   "models that read photos as these do; it says nothing about models that are not listed. Latent shift is not " +
   "damage: a latent can move and still be decoded into the same picture.";
 export const VIDEO_MODELS =
-  "Video models with 16 or more latent channels (CogVideoX, Wan, HunyuanVideo, LTX) hardly budge when only encoders " +
-  "were aimed at: do not take this as protection against them.";
+  "Video models with 16 or more latent channels (CogVideoX, Wan, HunyuanVideo, LTX) hardly react to a protection " +
+  "that was optimised only on encoders: do not take this as protection against them.";
 export const PLATFORMS = "Presets are models of what platforms do to a photo, not the platforms.";
 const CHANGES = { jpeg75: "JPEG quality 75", "half size": "half size and back", blur: "a slight blur" };
 export const MEASURES = [

@@ -56,6 +56,23 @@ def test_every_command_has_help(command: tuple[str, ...]) -> None:
     assert len(result.stdout.splitlines()) > 4
 
 
+def find(command: tuple[str, ...]) -> Any:
+    found: Any = typer.main.get_command(app)
+    for name in command:
+        found = found.commands[name]
+    return found
+
+
+@pytest.mark.parametrize("command", ALL, ids=" ".join)
+def test_every_parameter_has_help(command: tuple[str, ...]) -> None:
+    assert [each.name for each in find(command).params if not each.help] == []
+
+
+@pytest.mark.parametrize("group", [(), ("surrogates",), ("tokens",)], ids=" ".join)
+def test_the_summaries_of_commands_fit_into_one_line(group: tuple[str, ...]) -> None:
+    assert "..." not in run(*group, "--help").stdout.partition("Commands:")[2]
+
+
 @pytest.mark.parametrize("command", ALL, ids=" ".join)
 def test_the_readme_names_every_command(command: tuple[str, ...]) -> None:
     assert f"anti-i2v {' '.join(command)}" in (ROOT / "README.md").read_text(encoding="utf-8")

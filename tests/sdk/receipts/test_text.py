@@ -89,14 +89,14 @@ def test_a_difference_within_the_margin_is_not_a_win() -> None:
 
 def test_a_receipt_that_wins_half_or_fewer_warns_that_the_photo_is_not_protected() -> None:
     weak = msgspec.structs.replace(STUDENT, shift=VersusRandom(0.1, 0.2))
-    assert "treat this photo as not protected" in as_text(a_receipt(effects=(weak,), survival=()))
-    assert "treat this photo as not protected" not in as_text(a_receipt())
+    assert "Treat this photo as not protected" in as_text(a_receipt(effects=(weak,), survival=()))
+    assert "Treat this photo as not protected" not in as_text(a_receipt())
 
 
 @pytest.mark.parametrize(("score", "reported"), [(0.95, True), (0.68, True), (0.3, False)])
 def test_a_face_that_is_still_the_same_person_is_reported(score: float, reported: bool) -> None:
     effect = msgspec.structs.replace(TAESD, decoded_identity=VersusRandom(score, 0.99))
-    assert ("still draws the same person" in as_text(a_receipt(effects=(effect,)))) is reported
+    assert ("still shows the same person" in as_text(a_receipt(effects=(effect,)))) is reported
 
 
 def test_only_the_student_is_an_estimate_with_its_known_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,11 +130,11 @@ def test_what_was_not_measured_is_named_with_its_reason() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"smooth_area_rms": 0.3}, "0.3 levels              next to nothing for an eye to find"),
-        ({"smooth_area_rms": 1.9}, "1.9 levels              a relief that shows plainly"),
-        ({"smooth_area_rms": None}, "the photo has none that would show it"),
+        ({"smooth_area_rms": 0.3}, "0.3 levels              hardly anything visible"),
+        ({"smooth_area_rms": 1.9}, "1.9 levels              an obvious pattern"),
+        ({"smooth_area_rms": None}, "the photo has none"),
         ({"ssim": 0.8}, "fine structure changed"),
-        ({"de2000_mean": 0.4}, "colours as they were"),
+        ({"de2000_mean": 0.4}, "colours look unchanged"),
         ({"de2000_mean": 5.0}, "colours differ at a glance"),
         ({"sampled_share": 0.25}, "measured on 25% of the pixels"),
     ],

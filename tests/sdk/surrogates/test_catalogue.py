@@ -411,5 +411,5 @@ def test_a_hub_that_cannot_be_reached_is_one_line(monkeypatch: pytest.MonkeyPatc
         raise ConnectionError("no route")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    with pytest.raises(SurrogateError, match=r"no folder, and no download from the hub \(ConnectionError\)"):
+    with pytest.raises(SurrogateError, match=r"not a local folder and could not be downloaded \(ConnectionError\)"):
         load_surrogate("somebody/nothing")

@@ -57,9 +57,9 @@ def test_half_size_is_pillows_bicubic_and_what_is_spoiled_is_near_it(script: Mod
     crop = Image.fromarray(coarse).resize((64, 64), Image.Resampling.BICUBIC)
     clean = torch.from_numpy(np.array(crop)).permute(2, 0, 1)[None].expand(8, -1, -1, -1)
     wanted = np.asarray(crop.resize((32, 32), Image.Resampling.BICUBIC)).transpose(2, 0, 1) / 255
-    plain = script.small(clean, drawn(), spoiled=0.0)
+    plain = script.downscaled(clean, drawn(), degraded=0.0)
     np.testing.assert_allclose(plain.numpy(), np.broadcast_to(wanted, plain.shape), atol=1e-6)
-    spoiled = script.small(clean, drawn(), spoiled=1.0)
+    spoiled = script.downscaled(clean, drawn(), degraded=1.0)
     assert 0 < float((spoiled - plain).abs().mean()) * 255 < 5
 
 

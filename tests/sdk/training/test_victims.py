@@ -38,7 +38,7 @@ def photo() -> Image.Image:
 
 def test_a_clip_begins_at_a_window_of_its_photo_and_then_moves(photo: Image.Image) -> None:
     clips = script("clips")
-    clip = clips.moving(photo, np.random.default_rng(3))
+    clip = clips.synthetic_clip(photo, np.random.default_rng(3))
     assert clip.shape == (clips.FRAMES, 3, clips.SIDE, clips.SIDE)
     assert 0 <= float(clip.min()) <= float(clip.max()) <= 1
     steps = (clip[1:] - clip[:-1]).abs().mean((1, 2, 3))
@@ -185,7 +185,7 @@ def test_what_was_trained_is_a_folder_that_the_sdk_loads(at_hand: Path, monkeypa
     victims = script("victims")
     victim = victims.Victim("cogvideox", "toy", seed=1, width=64, layers=2)
     monkeypatch.setattr(victims, "SIDE", 32)
-    model = victims.built("toy", victim, at_hand / "encoders")
+    model = victims.build_backbone("toy", victim, at_hand / "encoders")
     victims.save_folder(at_hand / "folder", victim, model, {})
     # The encoder is named, not copied; here it is put beside the denoiser.
     (at_hand / "folder" / "vae" / "config.json").unlink()

@@ -1,6 +1,6 @@
-"""What image-to-video models have in common: the photo's latent, a noisy video, a denoiser whose blocks are watched.
+"""The base of all image-to-video models: encode the photo, noise a video, run the denoiser, capture its blocks.
 
-A family says how the photo enters, how the video is noised and how the denoiser is called; everything else is here.
+A family module defines how the photo enters, how the video is noised and how the denoiser is called.
 """
 
 from __future__ import annotations
@@ -21,39 +21,39 @@ from anti_i2v.tensors import Feature, Pixels
 __all__ = ["PREDICTION", "TARGET", "Backbone", "as_batch", "named_layers"]
 
 PREDICTION, TARGET = "prediction", "target"
-"""Hook points of the denoising loss: what the denoiser says, and what its training asks for, shaped alike."""
+"""Hook points of the denoising loss: the denoiser's prediction and its training target, of the same shape."""
 
 EARLY, LATE, ALL = "early", "late", "all"
 
 Generate: TypeAlias = Callable[..., Feature]
-"""As `video_generation.generate`: the latents of a video of each clean photo."""
+"""The signature of `video_generation.generate`."""
 
 
-class StopForward(Exception):  # no error: how a forward pass ends once its last hook point was seen
-    """The last watched block has run."""
+class StopForward(Exception):  # ends a forward pass early, which is not an error
+    """The last hooked block has run."""
 
 
 class Backbone(Surrogate):
     """An image-to-video model: its autoencoder, its denoiser, the denoiser's blocks as hook points.
 
     Args:
-        autoencoder: diffusers' class, encoding the photo.
+        autoencoder: diffusers' class, which encodes the photo.
         denoiser: diffusers' class.
-        info: where it comes from.
-        context: what the denoiser is told beside photo and noise, (1, ...) each.
+        info: its source.
+        context: the denoiser's inputs that are the same for every photo, (1, ...) each.
         embed: caption -> context, for `recaption`.
         hooks: hook points whose features are wanted: names of `layers`, "early", "late", or `PREDICTION`. The forward
-            pass ends at the last of them: a prediction that nobody asked for costs nothing.
-        frames: of the video, in latent frames.
+            pass stops at the last of them, so an unneeded prediction costs nothing.
+        frames: latent frames of the video.
         checkpointing: recompute blocks of denoiser and autoencoder in the backward pass: less memory, more time.
-        scheduler: settings of diffusers' scheduler, as the model's folder holds them; generation needs them.
+        scheduler: settings of diffusers' scheduler from the model's folder, which generation needs.
 
     Attributes:
         layers: the denoiser's blocks, in the order in which they run.
-        caption: what the video is to show, as `recaption` was told.
-        in_place: the photo's latent is the first frame of the video, (B, C, frames, h, w), and is never noised.
-        reference: a clip of the photo's scene, (T, 3, H, W) in [0, 1]; "generated": what `sampling.generate` makes of
-            the clean photo; None: the clean photo stands still.
+        caption: what the video shows, as last given to `recaption`.
+        in_place: whether the photo's latent is the first frame of the video, (B, C, frames, h, w), and is never noised.
+        reference: a clip of the photo's scene, (T, 3, H, W) in [0, 1]; or a function that generates one
+            (`video_generation.generate`); None: the clean photo stands still.
     """
 
     decodes: ClassVar[bool] = True
@@ -61,7 +61,7 @@ class Backbone(Surrogate):
     block_lists: ClassVar[tuple[str, ...]]
     """Attributes of the denoiser that hold its blocks, in the order in which they run."""
     samplers: ClassVar[tuple[str, ...]]
-    """diffusers' schedulers by which videos are generated; the first one where the folder names none of them."""
+    """diffusers' schedulers that can generate its videos; the first is the default."""
 
     in_place: bool = False
     autoencoder: Any  # diffusers ships no type information
@@ -96,7 +96,7 @@ class Backbone(Surrogate):
         self._captured: dict[str, torch.Tensor] = {}
         self._hooks_enabled = True
         if checkpointing:
-            # Not by tiles, which end what the encoder sees at their borders: another latent, and another gradient.
+            # Tiling is not used: it cuts the encoder's view at tile borders, which changes latent and gradient.
             for model in (self.autoencoder, self.denoiser):
                 if getattr(model, "_supports_gradient_checkpointing", False):
                     model.enable_gradient_checkpointing()
@@ -105,78 +105,78 @@ class Backbone(Surrogate):
             if name in self.hooked_layers:
                 blocks[name].register_forward_hook(self._keep(name, stop=index == last and not self._predicts))
 
-    # What a family says -----------------------------------------------------------------------------------------------
+    # Defined by each family -------------------------------------------------------------------------------------------
 
     @abstractmethod
     def encode(self, pixels: Pixels) -> Feature:
-        """The photo's latent as the denoiser reads it, (B, C, h, w)."""
+        """Encode photos to the latent that the denoiser reads, (B, C, h, w)."""
 
     @abstractmethod
     def decode(self, latent: Feature) -> Pixels:
-        """Pixels of a photo's latent: see `Surrogate.decode`."""
+        """Decode a photo's latent: see `Surrogate.decode`."""
 
     @abstractmethod
     def static_video(self, latent: Feature) -> Feature:
-        """The video latents of a photo that stands still: the reference where no video is given."""
+        """Repeat a photo's latent over time: the default reference, a video in which nothing moves."""
 
     @abstractmethod
     def add_noise(self, reference: Feature, inputs: DenoiserInputs) -> tuple[Feature, Feature]:
-        """The noisy video of the draw's noise and timestep, and what training asks the denoiser to say of it."""
+        """Noise a reference with the inputs' noise and timestep; return the noisy video and the training target."""
 
     @abstractmethod
     def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, inputs: DenoiserInputs) -> Feature:
-        """What the denoiser says, shaped like the target of `diffuse`."""
+        """Run the denoiser; the prediction has the shape of the target of `add_noise`."""
 
     def encode_video(self, frames: torch.Tensor) -> Feature:
-        """The reference latents of a clip, (T, 3, H, W); too long ones are cut, too short ones stand still at last.
+        """Encode a clip, (T, 3, H, W), to reference latents; a short one repeats its last frame, a long one is cut.
 
         Raises:
-            SurrogateError: this family reads no reference.
+            SurrogateError: this family takes no reference.
         """
         raise SurrogateError(f"{self.info.name} takes no reference video: leave it out")
 
     @abstractmethod
     def decode_video(self, latents: Feature) -> torch.Tensor:
-        """The pixels of a video's latents, (B, T, 3, H, W) in [0, 1]: as many frames as `encode_video` reads."""
+        """Decode a video's latents to (B, T, 3, H, W) in [0, 1], with as many frames as `encode_video` reads."""
 
     @abstractmethod
     def timestep_inputs(self, timestep: torch.Tensor) -> DenoiserInputs:
-        """What a draw says where the denoiser is at the scheduler's timestep, (B,)."""
+        """Convert the scheduler's timestep, (B,), to the denoiser's inputs."""
 
     def photo_conditioning(self, clean: Pixels) -> DenoiserInputs:
-        """What the denoiser is told of a clean photo, computed once and constant, beside the reference."""
+        """Compute the denoiser's inputs that depend on the clean photo only, beside the reference."""
         return {}
 
     def encode_condition(self, pixels: Pixels, inputs: DenoiserInputs) -> tuple[Feature, DenoiserInputs]:
-        """What `denoise` is told of the photo, which no noise level changes: its latent, and what goes to the draw."""
+        """Encode what `denoise` reads of the photo at every noise level: its latent, and the extended inputs."""
         return self.encode(pixels), inputs
 
     def sampler(self, steps: int, noise: Feature) -> Any:
-        """The scheduler of a video of this size, its timesteps set as the family's pipeline sets them.
+        """Create the scheduler for a video of this size, with timesteps as in the family's pipeline.
 
         Raises:
-            SurrogateError: nothing is known of the scheduler, or this model alone makes no video.
+            SurrogateError: the scheduler is unknown, or this model cannot generate a video without another.
         """
         scheduler = self.scheduler()
         scheduler.set_timesteps(steps)
         return scheduler
 
     def initial_latents(self, noise: Feature, latent: Feature) -> Feature:
-        """Where generation starts, on a scale of 1."""
+        """Return the latents from which generation starts, at unit scale."""
         return noise
 
-    # What all have in common ------------------------------------------------------------------------------------------
+    # Common to all ----------------------------------------------------------------------------------------------------
 
     def recaption(self, caption: str) -> None:
-        """What the video is to show, from now on: for photos that are bound afterwards."""
+        """Set the caption for photos that are bound afterwards."""
         if self._embed is not None:
             self.context = self._embed(caption)
         self.caption = caption
 
     def features(self, pixels: Pixels, inputs: DenoiserInputs | None = None) -> Features:
-        """ "latent", the watched blocks' outputs, and `PREDICTION` and `TARGET` where they are wanted.
+        """Compute "latent", the hooked blocks' outputs, and `PREDICTION` and `TARGET` if they are hooked.
 
-        Without a draw: the latent alone, which is what judges compare.
+        Without inputs the denoiser does not run, and only the latent is returned.
         """
         if inputs is None or not (self.hooked_layers or self._predicts):
             return {"latent": self.encode(pixels)}
@@ -196,7 +196,7 @@ class Backbone(Surrogate):
         }
 
     def precompute(self, clean: Pixels, *, seed: int = 0, on_step: Callable[[], None] | None = None) -> DenoiserInputs:
-        """The reference latents of a clean photo, and what `tell` says of it."""
+        """Compute the reference latents of clean photos, and their `photo_conditioning`."""
         conditioning = self.photo_conditioning(clean)
         return {**conditioning, "reference": self._reference_latents(clean, conditioning, seed, on_step)}
 
@@ -213,7 +213,7 @@ class Backbone(Surrogate):
         return as_batch(self.encode_video(frames), len(clean))
 
     def scheduler(self) -> Any:
-        """Diffusers' scheduler, new. Raises SurrogateError."""
+        """Create diffusers' scheduler. Raises SurrogateError if its settings are unknown."""
         import diffusers
 
         if self._scheduler is None:
@@ -224,7 +224,7 @@ class Backbone(Surrogate):
 
     @contextmanager
     def without_hooks(self) -> Iterator[None]:
-        """Within, the denoiser runs to its end and no features are kept."""
+        """Let the denoiser run to its end and capture no features, within a `with` block."""
         self._hooks_enabled = False
         try:
             yield
@@ -232,17 +232,17 @@ class Backbone(Surrogate):
             self._hooks_enabled = True
 
     def collapse_pairs(self) -> tuple[tuple[str, str], ...]:
-        """The (late, early) blocks that collapse onto each other.
+        """List the (late, early) blocks that the collapse term pulls together.
 
-        The paper's rule for every backbone: the last three layers onto layer 3, here counted from 0; in models of
-        fewer than seven layers the one before the last three.
+        The paper's rule for every backbone: the last three layers onto layer 3, here counted from 0. In models of
+        fewer than seven layers, the one before the last three takes the place of layer 3.
         """
         late = self.layers[-min(3, max(1, len(self.layers) - 1)) :]
         early = self.layers[min(3, max(0, len(self.layers) - 4))]
         return tuple((each, early) for each in late)
 
     def resolve_layers(self, layer: str) -> tuple[str, ...]:
-        """The hook points that a name stands for: "late" and "early" are those of `pairs`, "all" is every block.
+        """List the hook points of a name: "late" and "early" are those of `collapse_pairs`, "all" is every block.
 
         Raises:
             SurrogateError: there is no such block.
@@ -263,7 +263,7 @@ class Backbone(Surrogate):
         def hook(module: nn.Module, inputs: object, output: Any) -> None:
             if not self._hooks_enabled:
                 return
-            # Blocks with a second stream (text) or skip connections give the video's features first.
+            # Blocks with a text stream or skip connections return the video's features first.
             self._captured[name] = output[0] if isinstance(output, tuple) else output
             if stop:
                 raise StopForward
@@ -272,12 +272,13 @@ class Backbone(Surrogate):
 
 
 def _by_photo(feature: torch.Tensor, batch: int) -> torch.Tensor:
-    """(B, ...): video U-Nets fold the frames into the batch. By `shape`, not `len`: a graph's batch varies."""
+    """Separate the frames, which video U-Nets fold into the batch, from it: (B, ...)."""
+    # By `shape`, not `len`: the batch of a traced graph varies.
     return feature if feature.shape[0] == batch else feature.reshape(batch, -1, *feature.shape[1:])
 
 
 def named_layers(denoiser: nn.Module, lists: Sequence[str]) -> dict[str, nn.Module]:
-    """The blocks under each list (or single module) of a denoiser: "transformer_blocks.0" -> module, in order."""
+    """Name the blocks under each list (or single module) of a denoiser: "transformer_blocks.0" -> module, in order."""
     found: dict[str, nn.Module] = {}
     for name in lists:
         blocks = denoiser.get_submodule(name)
@@ -289,5 +290,5 @@ def named_layers(denoiser: nn.Module, lists: Sequence[str]) -> dict[str, nn.Modu
 
 
 def as_batch(tensor: torch.Tensor, batch: int) -> torch.Tensor:
-    """What is the same for every photo, (1, ...), once for each."""
+    """Expand what is the same for every photo, (1, ...), to the batch."""
     return tensor.expand(batch, *tensor.shape[1:])

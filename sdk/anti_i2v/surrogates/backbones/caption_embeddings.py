@@ -1,6 +1,6 @@
-"""Embeddings of captions: computed once, kept on disk by content, so that the text encoder need not stay.
+"""Embeddings of captions, cached on disk so that the text encoder can be freed.
 
-A text encoder is the largest part of several families (T5-XXL: 9 GB); a photo's caption passes it once.
+The text encoder is the largest part of several families (T5-XXL: 9 GB), and a caption passes it once.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ __all__ = ["embedded_caption", "t5_embedding"]
 def embedded_caption(
     folder: Path, caption: str, encode: Callable[[], Mapping[str, torch.Tensor]], *, kind: str
 ) -> dict[str, torch.Tensor]:
-    """What `encode` makes of the caption, from the disk where it was made before.
+    """Embed a caption with `encode`, or read the embedding from the disk cache.
 
     Args:
-        folder: of the model; its text encoder's files (names, sizes, times) are part of the key.
-        caption: part of the key; the file holds the embedding alone, under a hash.
-        encode: loads tokenizer and text encoder, and gives tensors of one caption, (1, ...) each.
-        kind: part of the key: what else decides, such as the length.
+        folder: of the model. The names, sizes and times of its text encoder's files are part of the key.
+        caption: part of the key. The file is named by a hash and does not contain the caption.
+        encode: loads tokenizer and text encoder, and returns tensors of one caption, (1, ...) each.
+        kind: part of the key: other settings, such as the length.
     """
     digest = hashlib.sha256(f"{kind}\0{caption}\0{folder.resolve()}".encode())
-    for part in sorted(folder.glob("t*er*")):  # text_encoder, text_encoder_2, tokenizer, transformer is none of them
+    for part in sorted(folder.glob("t*er*")):  # text_encoder*, tokenizer*; and transformer
         if part.name.startswith("transformer"):
             continue
         for file in sorted(part.iterdir()):
@@ -45,7 +45,7 @@ def embedded_caption(
     if kept.is_file():
         try:
             return load_file(kept)
-        except SafetensorError:  # damaged: made again below
+        except SafetensorError:  # damaged: embedded again below
             pass
     with torch.no_grad():
         made = {name: tensor.detach().float().cpu().contiguous() for name, tensor in encode().items()}
@@ -55,7 +55,7 @@ def embedded_caption(
 
 
 def t5_embedding(parts: Parts, length: int, kinds: tuple[str, ...] = ("T5EncoderModel",)) -> torch.Tensor:
-    """The caption through the folder's tokenizer and T5, padded to `length` tokens, (1, length, D)."""
+    """Embed the caption with the folder's tokenizer and T5, padded to `length` tokens: (1, length, D)."""
     tokens = tokenized(parts.folder / "tokenizer", parts.caption, length)
     encoder: Any = parts.load("text_encoder", kinds, "transformers")
     embedding: torch.Tensor = encoder(tokens["input_ids"].to(parts.device))[0]
@@ -63,7 +63,7 @@ def t5_embedding(parts: Parts, length: int, kinds: tuple[str, ...] = ("T5Encoder
 
 
 def tokenized(folder: Path, caption: str, length: int) -> Mapping[str, torch.Tensor]:
-    """Token ids and their mask, (1, length). Raises SurrogateError."""
+    """Tokenize a caption to ids and their mask, (1, length). Raises SurrogateError."""
     try:
         from transformers import AutoTokenizer
     except ImportError:
@@ -72,7 +72,7 @@ def tokenized(folder: Path, caption: str, length: int) -> Mapping[str, torch.Ten
         tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, ImportError) as problem:
         first_line = str(problem).strip().splitlines()[0]
-        raise SurrogateError(f"{folder} holds no tokenizer that can be read: {first_line}") from None
+        raise SurrogateError(f"{folder} has no readable tokenizer: {first_line}") from None
     found: Mapping[str, torch.Tensor] = tokenizer(
         [caption], padding="max_length", max_length=length, truncation=True, return_tensors="pt"
     )

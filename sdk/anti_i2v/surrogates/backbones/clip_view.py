@@ -1,4 +1,4 @@
-"""A photo as image encoders are shown it, with gradients."""
+"""Preprocess photos for image encoders, with gradients."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["clip_view"]
 
 
 def clip_view(pixels: Pixels, settings: Mapping[str, Any]) -> torch.Tensor:
-    """A photo as CLIPImageProcessor shows it, (B, 3, h, w), but not rounded to 8 bits: gradients live.
+    """Resize, crop and normalise as CLIPImageProcessor does, (B, 3, h, w), but differentiably: without 8-bit rounding.
 
     Args:
-        settings: of preprocessor_config.json; what is missing is CLIP's.
+        settings: of preprocessor_config.json; CLIP's values are the defaults.
     """
     if settings.get("do_resize", True):
         size, sides = settings.get("size", {"shortest_edge": 224}), pixels.shape[-2:]

@@ -1,7 +1,7 @@
-"""A tiny image autoencoder in the place of a video autoencoder: what small video models are built on.
+"""A tiny image autoencoder, run frame by frame, in place of a video autoencoder, for small video models.
 
-AutoencoderTiny knows the latents of Stable Diffusion (4 channels) and of newer models (16 channels). Run on each frame
-it answers as diffusers' video autoencoders do, so that the families here take it unchanged.
+AutoencoderTiny exists for the latents of Stable Diffusion (4 channels) and of newer models (16 channels). `Framewise`
+has the interface of diffusers' video autoencoders, so that the families here work with it unchanged.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TINY = "AutoencoderTiny"
 class Framewise(nn.Module):
     """AutoencoderTiny frame by frame, with the interface of AutoencoderKLCogVideoX and AutoencoderKLTemporalDecoder.
 
-    Frames are not compressed over time; latents have the scale of the denoisers that the autoencoder was made for.
+    Frames are not compressed over time. Latents have the denoiser's scale.
     """
 
     tiny: Any  # diffusers ships no type information
@@ -48,32 +48,32 @@ class Framewise(nn.Module):
         return found
 
     def encode(self, pixels: torch.Tensor) -> Any:
-        """Pixels in [-1, 1], (B, 3, H, W) or (B, 3, T, H, W); it has no spread, the mode is the latent."""
+        """Encode pixels in [-1, 1], (B, 3, H, W) or (B, 3, T, H, W). The distribution's mode is the latent."""
         latent = _framewise(self.tiny.encoder, pixels)
         return SimpleNamespace(latent_dist=SimpleNamespace(mode=lambda: latent))
 
     def decode(self, latent: torch.Tensor, num_frames: int = 1) -> Any:
-        """The inverse; `num_frames` is what temporal decoders are told, nothing here depends on it."""
+        """Decode latents. `num_frames` has no effect; temporal decoders take it."""
         return SimpleNamespace(sample=_framewise(self.tiny.decoder, latent))
 
 
-def _framewise(network: nn.Module, given: torch.Tensor) -> torch.Tensor:
-    if given.ndim == 4:
-        found: torch.Tensor = network(given)
-        return found
-    batch, channels, frames, *sides = given.shape
-    found = network(given.movedim(2, 1).reshape(batch * frames, channels, *sides))
-    return found.reshape(batch, frames, *found.shape[1:]).movedim(1, 2)
+def _framewise(network: nn.Module, video: torch.Tensor) -> torch.Tensor:
+    if video.ndim == 4:
+        output: torch.Tensor = network(video)
+        return output
+    batch, channels, frames, *sides = video.shape
+    output = network(video.movedim(2, 1).reshape(batch * frames, channels, *sides))
+    return output.reshape(batch, frames, *output.shape[1:]).movedim(1, 2)
 
 
 def video_autoencoder(parts: Parts, kind: str) -> nn.Module:
-    """The folder's autoencoder: the family's own class, or a known tiny one.
+    """Load the folder's autoencoder: the family's own class, or AutoencoderTiny.
 
-    A vae/config.json of class AutoencoderTiny either has weights beside it, or names a known encoder as "encoder":
-    small models share it and need not carry it.
+    A vae/config.json of class AutoencoderTiny either has weights beside it, or names a known encoder as "encoder", so
+    that small models can share its weights.
 
     Raises:
-        SurrogateError: the class is another, or the encoder that is named is not on this machine.
+        SurrogateError: it has another class, or the named encoder is not on this machine.
     """
     settings = settings_of(parts.folder / "vae" / "config.json")
     if settings.get("_class_name") != TINY:
@@ -85,5 +85,5 @@ def video_autoencoder(parts: Parts, kind: str) -> nn.Module:
         raise SurrogateError(f"{parts.folder} is built on {settings['encoder']!r}, which is not a known encoder")
     encoder = known.load(device=parts.device, dtype=parts.dtype)
     if not encoder.tiny:
-        raise SurrogateError(f"{parts.folder} is built on {known.name}, which is no {TINY}")
+        raise SurrogateError(f"{parts.folder} is built on {known.name}, which is not an {TINY}")
     return Framewise(encoder.model)

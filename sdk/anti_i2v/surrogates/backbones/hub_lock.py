@@ -1,7 +1,6 @@
-"""What was pulled: the revision and a SHA-256 a file, written beside a model and compared whenever it is loaded.
+"""The lock file of a pulled model: its revision and the SHA-256 of each file, compared at every load.
 
-Nobody can pin beforehand what he has never downloaded: the first pull is taken on trust in the hub, and all later
-loads have to find the very same files.
+Large models are not pinned in advance. The first pull trusts the hub; every later load must find the same files.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ SUFFIXES = (".safetensors", ".json", ".txt", ".model")
 
 
 class Lock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Of one model.
+    """The lock of one model.
 
     Attributes:
         source: hub repository.
@@ -36,14 +35,14 @@ class Lock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def write_lock(folder: Path, source: str, revision: str) -> Lock:
-    """Sum up a folder that was just pulled."""
+    """Hash the files of a folder that was just pulled, and write the lock."""
     lock = Lock(source, revision, _sums(folder))
     write_atomic(folder / LOCK, msgspec.json.format(msgspec.json.encode(lock), indent=2) + b"\n", overwrite=True)
     return lock
 
 
 def read_lock(folder: Path) -> Lock | None:
-    """None for a folder that was not pulled. Raises SurrogateError for a damaged one."""
+    """Read the lock; None for a folder that was not pulled. Raises SurrogateError if it is damaged."""
     file = folder / LOCK
     try:
         return msgspec.json.decode(file.read_bytes(), type=Lock)
@@ -54,10 +53,10 @@ def read_lock(folder: Path) -> Lock | None:
 
 
 def check_lock(folder: Path) -> str:
-    """One SHA-256 that stands for the whole folder.
+    """Compare a folder with its lock, if there is one, and hash the whole folder with SHA-256.
 
     Raises:
-        SurrogateError: a file is not the one that was pulled, is missing, or is new.
+        SurrogateError: a file was changed, removed or added since the pull.
     """
     sums = _sums(folder)
     lock = read_lock(folder)

@@ -23,16 +23,16 @@ from anti_i2v.tensors import Feature, Pixels
 __all__ = ["HunyuanVideo", "context", "load"]
 
 GUIDANCE = 6.0
-"""What the weights with a distilled guidance are told, as the pipeline's example does."""
+"""Input of weights with distilled guidance, as in the pipeline's example."""
 
 CAPTION_TOKENS = 77
-"""Of CLIP's; LLaVA reads up to 256 and the photo."""
+"""For CLIP. LLaVA reads up to 256 tokens and the photo."""
 
-EVERY = {"latent_concat": 2, "token_replace": 4}
-"""How the photo enters -> which of LLaVA's tokens of it the denoiser reads: every second, or every fourth."""
+TOKEN_INTERLEAVE = {"latent_concat": 2, "token_replace": 4}
+"""How the photo enters -> which of LLaVA's image tokens the denoiser reads: every second, or every fourth."""
 
-PURE = 0.999
-"""The noise's share where the pipeline starts from; the rest is the photo, standing still."""
+INITIAL_NOISE = 0.999
+"""Share of noise in the latents from which the pipeline starts; the rest is the photo."""
 
 Describe = Callable[[Pixels, str], Mapping[str, torch.Tensor]]
 
@@ -41,22 +41,22 @@ Describe = Callable[[Pixels, str], Mapping[str, torch.Tensor]]
 class HunyuanVideo(Backbone):
     """AutoencoderKLHunyuanVideo and HunyuanVideoTransformer3DModel (Kong et al. 2024, arXiv 2412.03603).
 
-    Videos are (B, C, frames, h, w). Training asks for noise - video, the velocity of the straight path
-    (1 - level) video + level noise, with levels from a logit-normal distribution (flow matching). Ours, by choice: that
-    distribution is the standard one, moved by the shift of the scheduler.
+    Videos are (B, C, frames, h, w). The training target is noise - video, the velocity of the straight path
+    (1 - level) video + level noise, with levels from a logit-normal distribution (flow matching). Our choice: the
+    standard logit-normal, with the scheduler's shift.
 
-    The photo's latent enters in one of two ways, as the weights ask. "latent_concat": beside the channels of the noisy
-    video, zero-padded over time, under a mask of what is known. "token_replace": in place of the first frame, at
-    timestep 0; the loss leaves that frame out.
+    The photo's latent enters in one of two ways, depending on the weights. "latent_concat": it is zero-padded over time
+    and concatenated to the noisy video, with a mask of the known frame. "token_replace": it replaces the first frame,
+    at timestep 0, and the loss excludes that frame.
 
-    The photo enters a second time, through LLaVA, which reads it before the caption. That embedding is made once of the
-    clean photo and no gradient flows through it: ours, by choice, for LLaVA is more than half as large as the denoiser.
-    Without the photo's tokens the denoiser would see what it never saw in training. They are not kept on disk, as
-    captions are, because they say what the photo shows.
+    The photo also enters through LLaVA, which reads it before the caption. Our choice: this embedding is computed once
+    from the clean photo, without gradients, because LLaVA is more than half as large as the denoiser. Without the
+    photo's tokens the denoiser would run outside its training distribution. They are not cached on disk, because they
+    describe the photo.
 
     Args:
         shift: of the noise levels.
-        describe: photos, caption -> LLaVA's "text" (B, L, D), which holds both, and its "text_mask" (B, L).
+        describe: photos, caption -> LLaVA's "text" (B, L, D) of both, and its "text_mask" (B, L).
     """
 
     block_lists: ClassVar[tuple[str, ...]] = ("transformer_blocks", "single_transformer_blocks")
@@ -82,7 +82,7 @@ class HunyuanVideo(Backbone):
         side = f"/{known.spatial_compression_ratio}"
         shape = ("B", known.latent_channels, self.frames, f"H{side}", f"W{side}")
         self.random_inputs = {
-            "level": RandomInput(kind="normal", shape=("B",)),  # the logit of the noise level, before its shift
+            "level": RandomInput(kind="normal", shape=("B",)),  # logit of the noise level, before the shift
             "noise": RandomInput(kind="normal", shape=shape),
         }
 
@@ -108,7 +108,7 @@ class HunyuanVideo(Backbone):
         return video.movedim(2, 1).to(latents.dtype).add(1).div(2).clamp(0, 1)
 
     def photo_conditioning(self, clean: Pixels) -> DenoiserInputs:
-        """LLaVA's words on a clean photo."""
+        """Embed the clean photo and the caption with LLaVA."""
         return dict(self._describe(clean, self.caption))
 
     def timestep_inputs(self, timestep: torch.Tensor) -> DenoiserInputs:
@@ -120,7 +120,7 @@ class HunyuanVideo(Backbone):
         return scheduler
 
     def initial_latents(self, noise: Feature, latent: Feature) -> Feature:
-        return torch.lerp(latent.unsqueeze(2).expand_as(noise), noise, PURE)
+        return torch.lerp(latent.unsqueeze(2).expand_as(noise), noise, INITIAL_NOISE)
 
     def add_noise(self, reference: Feature, inputs: DenoiserInputs) -> tuple[Feature, Feature]:
         level = self._level(inputs).view(-1, 1, 1, 1, 1).to(reference.dtype)
@@ -137,20 +137,20 @@ class HunyuanVideo(Backbone):
             condition = torch.cat([first, first.new_zeros(*first.shape[:2], *later)], 2)
             mask = torch.cat([torch.ones_like(first[:, :1]), first.new_zeros(batch, 1, *later)], 2)
             given = torch.cat([noisy, condition, mask], 1)
-        told = self._settings.guidance_embeds
+        guided = self._settings.guidance_embeds
         prediction: torch.Tensor = self.denoiser(
             given.to(dtype),
             self._level(inputs) * 1000,
             as_batch(inputs["text"].to(dtype), batch),
             as_batch(inputs["text_mask"].to(dtype), batch),
             as_batch(inputs["pooled"].to(dtype), batch),
-            guidance=given.new_full((batch,), GUIDANCE * 1000, dtype=dtype) if told else None,
+            guidance=given.new_full((batch,), GUIDANCE * 1000, dtype=dtype) if guided else None,
             return_dict=False,
         )[0]
         return prediction[:, :, int(self.in_place) :]
 
     def _latents(self, video: torch.Tensor) -> torch.Tensor:
-        """Of (B, 3, T, H, W) in [0, 1]."""
+        """Encode a video, (B, 3, T, H, W) in [0, 1]."""
         given = (video * 2 - 1).to(self.autoencoder.dtype)
         latents: torch.Tensor = self.autoencoder.encode(given).latent_dist.mode()
         return latents.to(video.dtype) * self.latent_scale
@@ -161,33 +161,37 @@ class HunyuanVideo(Backbone):
 
 
 def load(parts: Parts) -> HunyuanVideo:
-    """From a folder: transformer/, vae/, scheduler/, text_encoder/ (LLaVA) with tokenizer/ and image_processor/,
+    """Load from a folder.
+
+    It holds transformer/, vae/, scheduler/, text_encoder/ (LLaVA) with tokenizer/ and image_processor/, and
     text_encoder_2/ (CLIP) with tokenizer_2/.
 
     Raises:
-        SurrogateError: a text-to-video model, too.
+        SurrogateError: a part is missing or unusable, or it is a text-to-video model.
     """
     denoiser: Any = parts.load("transformer", ["HunyuanVideoTransformer3DModel"])
-    if denoiser.config.image_condition_type not in EVERY:
-        raise SurrogateError(f"{parts.folder} makes videos of text alone: its denoiser takes no photo")
+    if denoiser.config.image_condition_type not in TOKEN_INTERLEAVE:
+        raise SurrogateError(f"{parts.folder} generates videos from text only: its denoiser takes no photo")
     scheduler = parts.scheduler()
     view = settings_of(parts.folder / "image_processor" / "preprocessor_config.json")
-    settings_of(parts.folder / "text_encoder" / "config.json")  # needed once a photo comes: what is missing is said now
+    settings_of(
+        parts.folder / "text_encoder" / "config.json"
+    )  # it loads later, with a photo; a missing file is reported now
     tokenized(parts.folder / "tokenizer", parts.caption, CAPTION_TOKENS)
-    every = EVERY[denoiser.config.image_condition_type]
+    interleave = TOKEN_INTERLEAVE[denoiser.config.image_condition_type]
     return HunyuanVideo(
         parts.load("vae", ["AutoencoderKLHunyuanVideo"]),
         denoiser,
         parts.info,
         float(scheduler.get("shift", 1.0)),
-        lambda clean, caption: _described(replace(parts, caption=caption), view, every, clean),
+        lambda clean, caption: _llava_embedding(replace(parts, caption=caption), view, interleave, clean),
         scheduler=scheduler,
         **parts.options,
     )
 
 
 def context(parts: Parts) -> dict[str, torch.Tensor]:
-    """The caption through CLIP."""
+    """Embed the caption with CLIP."""
 
     def encode() -> dict[str, torch.Tensor]:
         tokens = tokenized(parts.folder / "tokenizer_2", parts.caption, CAPTION_TOKENS)
@@ -197,14 +201,14 @@ def context(parts: Parts) -> dict[str, torch.Tensor]:
     return embedded_caption(parts.folder, parts.caption, encode, kind=f"clip pooled {CAPTION_TOKENS}")
 
 
-def _described(parts: Parts, view: Mapping[str, Any], every: int, clean: Pixels) -> dict[str, torch.Tensor]:
-    """What LLaVA makes of photos and the caption, as the pipeline words, cuts and thins it. LLaVA goes afterwards."""
+def _llava_embedding(parts: Parts, view: Mapping[str, Any], interleave: int, clean: Pixels) -> dict[str, torch.Tensor]:
+    """Embed photos and caption with LLaVA, with the pipeline's template, cropping and interleave; then free LLaVA."""
     from diffusers.pipelines.hunyuan_video import pipeline_hunyuan_video_image2video as pipeline
     from transformers import AutoTokenizer
 
     where = parts.with_room("text_encoder").device
     llava = replace(parts, device=where).load("text_encoder", ["LlavaForConditionalGeneration"], "transformers")
-    reader = SimpleNamespace(  # all that the pipeline's method looks at
+    reader = SimpleNamespace(  # the attributes that the pipeline's method uses
         text_encoder=llava,
         tokenizer=AutoTokenizer.from_pretrained(parts.folder / "tokenizer", local_files_only=True),
         image_processor=lambda photo, return_tensors: SimpleNamespace(pixel_values=clip_view(photo, view)),
@@ -212,9 +216,17 @@ def _described(parts: Parts, view: Mapping[str, Any], every: int, clean: Pixels)
     read: Any = pipeline.HunyuanVideoImageToVideoPipeline._get_llama_prompt_embeds
     template = pipeline.DEFAULT_PROMPT_TEMPLATE
     with torch.no_grad():
-        found = [
-            read(reader, photo, parts.caption, template, device=where, dtype=parts.dtype, image_embed_interleave=every)
+        embeddings = [
+            read(
+                reader,
+                photo,
+                parts.caption,
+                template,
+                device=where,
+                dtype=parts.dtype,
+                image_embed_interleave=interleave,
+            )
             for photo in clean.unsqueeze(1).unbind()
         ]
-    text, mask = (torch.cat(tensors).to(parts.device) for tensors in zip(*found, strict=True))
+    text, mask = (torch.cat(tensors).to(parts.device) for tensors in zip(*embeddings, strict=True))
     return {"text": text, "text_mask": mask}

@@ -1,4 +1,4 @@
-"""I2VGen-XL: the photo's latent as the first frame of a second video, in the context, and CLIP's embedding of it."""
+"""I2VGen-XL: the photo enters as the first frame of a second video, as context tokens, and through CLIP."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from anti_i2v.tensors import Feature, Pixels
 __all__ = ["I2VGenXL", "context", "load"]
 
 FPS = 16
-"""The pipeline's own wish."""
+"""Frames a second, the pipeline's default."""
 
 CAPTION_TOKENS = 77
 
@@ -32,19 +32,19 @@ CAPTION_TOKENS = 77
 class I2VGenXL(Backbone):
     """AutoencoderKL and I2VGenXLUNet (Zhang et al. 2023, arXiv 2311.04145).
 
-    Videos are (B, C, frames, h, w). Training asks for v on a cosine schedule without signal at its end (VGen's
-    i2vgen_xl_train.yaml); here it is what the scheduler's `prediction_type` and noise levels say. VGen adds noise that
-    is the same over a channel as well ("offset noise"); ours is plain.
+    Videos are (B, C, frames, h, w). VGen trains on v with a cosine schedule that ends without signal
+    (i2vgen_xl_train.yaml); here the scheduler's `prediction_type` and noise levels decide. VGen also adds noise that is
+    constant over each channel ("offset noise"); our noise is plain.
 
-    The photo enters three times, and gradients flow through all: its latent is the first frame of a video that stands
-    beside the noisy one, whose other frames are filled with their place in time from 0 to 1; the same latent becomes
-    tokens of the context; and so does CLIP's embedding of its central square. The pipeline samples the latent, here it
-    is the mode.
+    The photo enters three times, with gradients through all: its latent is the first frame of a second video that is
+    concatenated to the noisy one, and whose other frames hold their position in time from 0 to 1; the same latent
+    becomes context tokens; and so does CLIP's embedding of the central square. The pipeline samples the latent; we use
+    the mode.
 
     Args:
         image_encoder: transformers' CLIPVisionModelWithProjection.
-        view: settings of the feature extractor before it: the crop's size and how it normalises.
-        alphas: the scheduler's cumulative products of alpha, one a timestep.
+        view: settings of its feature extractor: crop size and normalisation.
+        alphas: the scheduler's cumulative products of alpha, one for each timestep.
         prediction: "v_prediction" or "epsilon".
     """
 
@@ -66,7 +66,7 @@ class I2VGenXL(Backbone):
     ) -> None:
         super().__init__(autoencoder, denoiser, info, **options)
         self.image_encoder = image_encoder.eval().requires_grad_(False)
-        known, self._asks_for_v = self.autoencoder.config, prediction == "v_prediction"
+        known, self._predicts_v = self.autoencoder.config, prediction == "v_prediction"
         self._view = {**view, "do_resize": False, "do_center_crop": False}
         self.multiple = 2 ** (len(known.block_out_channels) - 1)
         self.latent_scale = float(known.scaling_factor)
@@ -77,9 +77,9 @@ class I2VGenXL(Backbone):
             "noise": RandomInput(kind="normal", shape=shape),
         }
         self.register_buffer("alphas", alphas.float(), persistent=False)
-        if options.get("checkpointing"):  # which diffusers does not offer for this U-Net
+        if options.get("checkpointing"):  # diffusers does not offer it for this U-Net
             for name in self.layers:
-                _recomputed(self.denoiser.get_submodule(name))
+                _recompute(self.denoiser.get_submodule(name))
 
     def encode(self, pixels: Pixels) -> Feature:
         given = self.normalised(pixels).to(self.autoencoder.dtype)
@@ -96,12 +96,12 @@ class I2VGenXL(Backbone):
 
     def encode_video(self, frames: torch.Tensor) -> Feature:
         wanted = frames[torch.arange(self.frames).clamp_max(len(frames) - 1)]
-        # One by one: no more memory than a photo takes.
+        # One by one: no more memory than for a photo.
         latents = torch.cat([self.encode(frame) for frame in wanted.unsqueeze(1).unbind()])
         return latents.movedim(0, 1).unsqueeze(0)
 
     def decode_video(self, latents: Feature) -> torch.Tensor:
-        # Frame by frame: no more memory than a photo takes.
+        # Frame by frame: no more memory than for a photo.
         return torch.stack([self.decode(frame).clamp(0, 1) for frame in latents.unbind(2)], 1)
 
     def encode_condition(self, pixels: Pixels, inputs: DenoiserInputs) -> tuple[Feature, DenoiserInputs]:
@@ -113,7 +113,7 @@ class I2VGenXL(Backbone):
     def add_noise(self, reference: Feature, inputs: DenoiserInputs) -> tuple[Feature, Feature]:
         level = self.alphas[inputs["timestep"]].view(-1, 1, 1, 1, 1).to(reference.dtype)
         noise, signal, rest = inputs["noise"].to(reference), level.sqrt(), (1 - level).sqrt()
-        target = signal * noise - rest * reference if self._asks_for_v else noise
+        target = signal * noise - rest * reference if self._predicts_v else noise
         return signal * reference + rest * noise, target
 
     def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, inputs: DenoiserInputs) -> Feature:
@@ -135,7 +135,7 @@ class I2VGenXL(Backbone):
         return matching(self.layers)
 
     def _embedding(self, pixels: Pixels) -> torch.Tensor:
-        """CLIP's embedding of the photo, (B, 1, D)."""
+        """Embed the photo with CLIP, (B, 1, D)."""
         size = self._view["crop_size"]
         small = interpolate(_central_square(pixels), (size["height"], size["width"]), mode="bilinear", antialias=True)
         given = clip_view(small, self._view).to(self.image_encoder.dtype)
@@ -144,9 +144,9 @@ class I2VGenXL(Backbone):
 
 
 def _central_square(pixels: Pixels) -> Pixels:
-    """As the pipeline cuts it, for a video of the photo's own size: as large as the photo is wide.
+    """Crop the central square, as wide as the photo, as the pipeline does for a video of the photo's size.
 
-    Its arithmetic is kept, which at some sizes leaves a black line at the edge.
+    The pipeline's arithmetic is kept, which leaves a black line at the edge for some sizes.
     """
     height, width = pixels.shape[-2:]
     scale = min(1.0, height / width)
@@ -157,11 +157,12 @@ def _central_square(pixels: Pixels) -> Pixels:
 
 
 def _nearest(size: int, wanted: int) -> torch.Tensor:
-    """The indices that Pillow's box filter takes where it enlarges; torch's own differ where two are equally near."""
+    """Compute the indices of Pillow's box filter when it enlarges; torch breaks ties differently."""
     return ((torch.arange(wanted, dtype=torch.float64) + 0.5) * (size / wanted)).long()
 
 
-def _recomputed(block: nn.Module) -> None:
+def _recompute(block: nn.Module) -> None:
+    """Recompute a block in the backward pass instead of storing its activations."""
     forward = block.forward
 
     def run(*given: Any, **named: Any) -> Any:
@@ -173,11 +174,11 @@ def _recomputed(block: nn.Module) -> None:
 
 
 def load(parts: Parts) -> I2VGenXL:
-    """From a folder: unet/, vae/, image_encoder/, feature_extractor/, scheduler/, text_encoder/ and tokenizer/."""
+    """Load from a folder: unet/, vae/, image_encoder/, feature_extractor/, scheduler/, text_encoder/ and tokenizer/."""
     settings = parts.scheduler()
-    asked = settings.get("prediction_type", "epsilon")
-    if asked not in ("v_prediction", "epsilon"):
-        raise SurrogateError(f"{parts.folder} was trained to predict {asked}, which is not read")
+    prediction = settings.get("prediction_type", "epsilon")
+    if prediction not in ("v_prediction", "epsilon"):
+        raise SurrogateError(f"{parts.folder} was trained to predict {prediction}, which is not supported")
     return I2VGenXL(
         parts.load("vae", ["AutoencoderKL"]),
         parts.load("unet", ["I2VGenXLUNet"]),
@@ -185,28 +186,27 @@ def load(parts: Parts) -> I2VGenXL:
         parts.load("image_encoder", ["CLIPVisionModelWithProjection"], "transformers"),
         settings_of(parts.folder / "feature_extractor" / "preprocessor_config.json"),
         alphas_of(settings),
-        asked,
+        prediction,
         scheduler=settings,
         **parts.options,
     )
 
 
 def context(parts: Parts) -> dict[str, torch.Tensor]:
-    """The caption through CLIP."""
+    """Embed the caption with CLIP."""
 
     def encode() -> dict[str, torch.Tensor]:
         tokens = tokenized(parts.folder / "tokenizer", parts.caption, CAPTION_TOKENS)
         encoder: Any = parts.load("text_encoder", ["CLIPTextModel"], "transformers")
         states = encoder(tokens["input_ids"].to(parts.device), output_hidden_states=True).hidden_states
-        # The last layer but one, normalised as the last: the pipeline's clip_skip of 1. Transformers 5 has no
-        # text_model around it.
+        # The penultimate layer with the final norm: the pipeline's clip_skip of 1. Transformers 5 has no text_model.
         return {"text": getattr(encoder, "text_model", encoder).final_layer_norm(states[-2])}
 
     return embedded_caption(parts.folder, parts.caption, encode, kind=f"clip -2 {CAPTION_TOKENS}")
 
 
 def alphas_of(settings: Mapping[str, Any]) -> torch.Tensor:
-    """The cumulative products of alpha, one a timestep, as diffusers' DDIM scheduler makes them."""
+    """Compute the cumulative products of alpha, one for each timestep, as diffusers' DDIM scheduler does."""
     from diffusers import DDIMScheduler
 
     kind: Any = DDIMScheduler

@@ -29,13 +29,13 @@ FAMILIES = {
     "HunyuanVideoImageToVideoPipeline": "hunyuan",
     "I2VGenXLPipeline": "i2vgenxl",
     "LTXImageToVideoPipeline": "ltx",
-    "LTXPipeline": "ltx",  # the same weights: Lightricks' folder says so
+    "LTXPipeline": "ltx",  # the class in Lightricks' folder, for the same weights
     "StableVideoDiffusionPipeline": "svd",
     "WanImageToVideoPipeline": "wan",
-    "WanPipeline": "wan",  # 2.2 TI2V 5B makes both; those of text alone are refused
+    "WanPipeline": "wan",  # 2.2 TI2V 5B; text-to-video models of this class are refused
 }
-"""Class of the pipeline, as model_index.json says it -> the module here whose `load(parts)` builds the family; its
-`context(parts)` is what the denoiser is told of the caption."""
+"""Pipeline class in model_index.json -> module of the family. Its `load(parts)` builds the model, and its
+`context(parts)` embeds the caption."""
 
 
 def load_backbone(
@@ -50,20 +50,18 @@ def load_backbone(
     dtype: torch.dtype = torch.float32,
     **options: Any,
 ) -> Backbone:
-    """A model of any family in `FAMILIES`.
+    """Load a model of any family in `FAMILIES`.
 
     Args:
         folder: in the hub's layout.
-        caption: of the photo; its embedding is computed once and cached on disk, and the text encoder freed. Another
-            one is given by `recaption`.
-        stage: "high" or "low", of a model with a denoiser for each (Wan 2.2 A14B); None takes the first.
+        caption: of the photo. Its embedding is cached on disk and the text encoder freed; `recaption` replaces it.
+        stage: "high" or "low", for a model with a denoiser for each (Wan 2.2 A14B); None loads the first.
         device, dtype: where and how it runs; bfloat16 on a GPU.
-        options: of `Backbone`: hooks, frames, checkpointing.
+        options: of `Backbone`: hooks, frames, checkpointing, and reference, which may be "generated".
 
     Raises:
-        SurrogateError: diffusers is missing; the folder, a part of it or a weight file is missing, truncated or not
-            what was pulled; the family is not read; there is no such stage; the GPU is too small. The message says what
-            to do.
+        SurrogateError: diffusers is missing; a part of the folder is missing, truncated or changed since the pull; the
+            family is unknown; there is no such stage; the GPU is too small. The message says what to do.
     """
     index = settings_of(folder / MODEL_INDEX)
     kind = str(index.get("_class_name", ""))
@@ -71,11 +69,13 @@ def load_backbone(
         raise SurrogateError(
             f"{folder} holds a {kind or 'model of unknown class'}: this version reads {', '.join(FAMILIES)}"
         )
-    if stage is not None and index.get("boundary_ratio") is None:  # the level at which one denoiser follows the other
+    if (
+        stage is not None and index.get("boundary_ratio") is None
+    ):  # the noise level at which the second denoiser takes over
         raise SurrogateError(f"{folder} has no stage {stage!r}: it has a single denoiser")
     device = torch.device(device)
     digest = check_lock(folder)
-    _fits(folder, device, dtype)
+    _check_memory(folder, device, dtype)
     info = SurrogateInfo(
         name=name or folder.name, kind=kind, source=source or folder.name, fingerprint=digest, licence=licence
     )
@@ -85,12 +85,12 @@ def load_backbone(
     parts = Parts(folder, info, caption, device, dtype, stage)
 
     def embed(caption: str) -> dict[str, torch.Tensor]:
-        asked = replace(parts, caption=caption).with_room("text_encoder")
+        captioned = replace(parts, caption=caption).with_room("text_encoder")
         with torch.no_grad():
-            found: Mapping[str, torch.Tensor] = family.context(asked)
+            context: Mapping[str, torch.Tensor] = family.context(captioned)
         if device.type == "cuda":
-            torch.cuda.empty_cache()  # the text encoder's memory, for whoever asks next what is free
-        return {name: tensor.to(device) for name, tensor in found.items()}
+            torch.cuda.empty_cache()  # returns the text encoder's memory to the device
+        return {name: tensor.to(device) for name, tensor in context.items()}
 
     model: Backbone = family.load(replace(parts, options={**options, "embed": embed}))
     model.to(device).recaption(caption)
@@ -98,15 +98,15 @@ def load_backbone(
 
 
 DENOISERS = ("transformer", "transformer_2", "unet", "vae", "image_encoder")
-"""What stays on the device while photos are protected; text encoders go once the caption is embedded."""
+"""The parts that stay on the device while photos are protected. Text encoders are freed."""
 
 
-def _fits(folder: Path, device: torch.device, dtype: torch.dtype) -> None:
-    """Whether the weights fit the device's free memory. Raises SurrogateError."""
+def _check_memory(folder: Path, device: torch.device, dtype: torch.dtype) -> None:
+    """Raise SurrogateError unless the weights fit into the device's free memory."""
     if device.type != "cuda":
         return
     sizes = {part: weight_bytes(folder / part, dtype) for part in DENOISERS}
-    sizes["transformer"] = max(sizes["transformer"], sizes.pop("transformer_2"))  # one of Wan's two is loaded
+    sizes["transformer"] = max(sizes["transformer"], sizes.pop("transformer_2"))  # only one of Wan's two is loaded
     size = sum(sizes.values())
     free, _ = torch.cuda.mem_get_info(device)
     if size > free:
@@ -117,7 +117,7 @@ def _fits(folder: Path, device: torch.device, dtype: torch.dtype) -> None:
 
 
 def trained_frames(folder: Path) -> int | None:
-    """Latent frames that the model was trained on, where its denoiser's configuration says so."""
+    """Read the number of latent frames of the training from the denoiser's configuration; None if it is not there."""
     for part in ("transformer", "unet"):
         if (folder / part / "config.json").is_file():
             settings = settings_of(folder / part / "config.json")

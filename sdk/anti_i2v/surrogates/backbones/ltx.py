@@ -1,4 +1,4 @@
-"""LTX-Video I2V: the photo's latent is the video's first frame, at timestep 0, among tokens that carry their own."""
+"""LTX-Video I2V: the photo's latent is the video's first frame, at timestep 0; each token has its own timestep."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ LENGTH = 128
 """Tokens of a caption."""
 
 FRAME_RATE = 25
-"""Frames a second: the pipeline's default, by which it stretches positions in time."""
+"""Frames a second, the pipeline's default; it scales positions in time."""
 
 SHIFT = ((1024, 0.95), (4096, 2.05))
-"""Two points (tokens, shift) of the line by which long videos are trained on more noise."""
+"""Two points (tokens, shift) of a line: training uses more noise for longer videos."""
 
 
 @final
 class LTXVideo(Backbone):
     """AutoencoderKLLTXVideo and LTXVideoTransformer3DModel (HaCohen et al. 2024, arXiv 2501.00103).
 
-    Videos are (B, C, frames, h, w), and (B, frames h w, C) for the denoiser. Training asks for noise - video, the
-    velocity of the straight path (1 - level) video + level noise (rectified flow). Levels are Lightricks' own
-    (LTX-Video-Trainer, ShiftedLogitNormalTimestepSampler): logit-normal, with a shift that grows with the tokens.
-    Its loss leaves out the first frame, which is given; so does this one.
+    Videos are (B, C, frames, h, w), and (B, frames h w, C) for the denoiser. The training target is noise - video, the
+    velocity of the straight path (1 - level) video + level noise (rectified flow). Noise levels follow Lightricks'
+    LTX-Video-Trainer (ShiftedLogitNormalTimestepSampler): logit-normal, with a shift that grows with the number of
+    tokens. Its loss excludes the first frame, which is given, and so does this one.
     """
 
     block_lists: ClassVar[tuple[str, ...]] = ("transformer_blocks",)
@@ -52,11 +52,11 @@ class LTXVideo(Backbone):
         side = f"/{self._space}"
         shape = ("B", self.autoencoder.config.latent_channels, self.frames, f"H{side}", f"W{side}")
         self.random_inputs = {
-            "timestep": RandomInput(kind="normal", shape=("B",)),  # the logit of the noise level, before its shift
+            "timestep": RandomInput(kind="normal", shape=("B",)),  # logit of the noise level, before the shift
             "noise": RandomInput(kind="normal", shape=shape),
         }
         for block in self.autoencoder.decoder.modules():
-            if hasattr(block, "per_channel_scale1"):  # noise in the decoder: a photo would decode to another each time
+            if hasattr(block, "per_channel_scale1"):  # the decoder injects noise, so decoding would be random
                 block.per_channel_scale1 = block.per_channel_scale2 = None
 
     def encode(self, pixels: Pixels) -> Feature:
@@ -91,8 +91,8 @@ class LTXVideo(Backbone):
         from diffusers.pipelines.ltx.pipeline_ltx_image2video import calculate_shift
 
         scheduler = self.scheduler()
-        places = ("base_image_seq_len", 256), ("max_image_seq_len", 4096), ("base_shift", 0.5), ("max_shift", 1.15)
-        line = [scheduler.config.get(name, otherwise) for name, otherwise in places]
+        defaults = ("base_image_seq_len", 256), ("max_image_seq_len", 4096), ("base_shift", 0.5), ("max_shift", 1.15)
+        line = [scheduler.config.get(name, otherwise) for name, otherwise in defaults]
         shift = calculate_shift(noise[0, 0].numel(), *line)
         scheduler.set_timesteps(sigmas=torch.linspace(1, 1 / steps, steps, dtype=torch.float64).tolist(), mu=shift)
         return scheduler
@@ -122,7 +122,7 @@ class LTXVideo(Backbone):
         return prediction.mT.reshape(batch, -1, frames, height, width)[:, :, 1:]
 
     def _level(self, inputs: DenoiserInputs, video: Feature) -> torch.Tensor:
-        """Noise levels in (0, 1], (B,)."""
+        """Compute noise levels in (0, 1], (B,)."""
         if "level" in inputs:
             return inputs["level"]
         (few, low), (many, high) = SHIFT
@@ -130,7 +130,7 @@ class LTXVideo(Backbone):
         return torch.sigmoid(inputs["timestep"] + shift)
 
     def _latents(self, video: torch.Tensor) -> torch.Tensor:
-        """Of (B, 3, T, H, W) in [-1, 1], standardised a channel."""
+        """Encode a video, (B, 3, T, H, W) in [-1, 1], and standardise each channel."""
         latents: torch.Tensor = self.autoencoder.encode(video.to(self.autoencoder.dtype)).latent_dist.mode()
         mean, deviation = self._statistics(video)
         return (latents.to(video.dtype) - mean) / deviation
@@ -141,7 +141,7 @@ class LTXVideo(Backbone):
 
 
 def load(parts: Parts) -> LTXVideo:
-    """From a folder: transformer/, vae/, scheduler/, and text_encoder/ with tokenizer/ for the caption."""
+    """Load from a folder: transformer/, vae/, scheduler/, and text_encoder/ with tokenizer/ for the caption."""
     return LTXVideo(
         parts.load("vae", ["AutoencoderKLLTXVideo"]),
         parts.load("transformer", ["LTXVideoTransformer3DModel"]),
@@ -152,12 +152,12 @@ def load(parts: Parts) -> LTXVideo:
 
 
 def context(parts: Parts) -> dict[str, torch.Tensor]:
-    """The caption through T5, and its mask."""
+    """Embed the caption with T5, and return its mask."""
     return embedded_caption(parts.folder, parts.caption, lambda: _text(parts), kind=f"t5 mask {LENGTH}")
 
 
 def _text(parts: Parts) -> dict[str, torch.Tensor]:
-    """The caption through T5, padded to 128 tokens, and which tokens are its own."""
+    """Embed the caption with T5, padded to 128 tokens, with the mask of its own tokens."""
     tokens = tokenized(parts.folder / "tokenizer", parts.caption, LENGTH)
     encoder: Any = parts.load("text_encoder", ["T5EncoderModel"], "transformers")
     return {"text": encoder(tokens["input_ids"].to(parts.device))[0], "mask": tokens["attention_mask"]}

@@ -24,19 +24,19 @@ from anti_i2v.surrogates.info import SurrogateInfo
 __all__ = ["Parts", "architecture", "pretrained", "settings_of", "weight_bytes"]
 
 ROOM = 2 * 2**30
-"""Bytes that a text encoder needs beside its weights, generously."""
+"""Bytes that a text encoder needs beside its weights, a generous estimate."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What a family builds itself from.
+    """A model's folder, and how its parts are loaded.
 
     Attributes:
         folder: in the hub's layout.
-        info: where it comes from.
-        caption: what the video is to show, for the text encoder.
+        info: the model's source.
+        caption: what the video shows, for the text encoder.
         device, dtype: of the models.
-        stage: of two denoisers, the one for "high" or "low" noise; None: the first, which single ones are.
+        stage: of two denoisers, the one for "high" or "low" noise; None: the first or only one.
         options: for `Backbone`: hooks, frames, checkpointing.
     """
 
@@ -49,7 +49,7 @@ class Parts:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def load(self, part: str, kinds: Sequence[str], library: str = "diffusers") -> nn.Module:
-        """One model of the folder, frozen, on the device.
+        """Load one model of the folder, frozen, onto the device.
 
         Raises:
             SurrogateError: it is missing, of another class, or its weights are truncated or incomplete.
@@ -61,11 +61,11 @@ class Parts:
         return model.eval().requires_grad_(False).to(self.device)
 
     def scheduler(self) -> Mapping[str, Any]:
-        """The scheduler's settings, whose noise levels training used."""
+        """Read the scheduler's settings, which hold the noise levels of training."""
         return settings_of(self.folder / "scheduler" / "scheduler_config.json")
 
     def with_room(self, part: str) -> Parts:
-        """These, on the GPU where a part fits beside what is there, else on the CPU: a minute instead of a second."""
+        """Return these parts on the GPU if the named one fits into its free memory, else on the slower CPU."""
         if self.device.type != "cuda":
             return self
         size = weight_bytes(self.folder / part, self.dtype)
@@ -74,7 +74,7 @@ class Parts:
 
 
 def settings_of(file: Path) -> dict[str, Any]:
-    """A JSON object of the folder. Raises SurrogateError."""
+    """Read a JSON object of the folder. Raises SurrogateError."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -90,23 +90,23 @@ def settings_of(file: Path) -> dict[str, Any]:
 
 
 def architecture(folder: Path) -> str:
-    """The class of a model of transformers. Raises SurrogateError."""
+    """Read the class of a model of transformers. Raises SurrogateError."""
     names = settings_of(folder / "config.json").get("architectures") or [""]
     return str(names[0])
 
 
 def pretrained(library: str, kind: str, folder: Path, dtype: torch.dtype) -> nn.Module:
-    """A model from a folder of safetensors, by its class.
+    """Load a model of a class from a folder of safetensors.
 
     Raises:
-        SurrogateError: the library is missing, the weights are (or are pickles), truncated or incomplete.
+        SurrogateError: the library is missing, or the weights are missing, pickles, truncated or incomplete.
     """
     try:
         package = import_module(library)
     except ImportError:
         raise SurrogateError(f'{folder} needs {library}: pip install "anti-i2v-sdk[backbones]"') from None
-    logging.getLogger(library).setLevel(logging.ERROR)  # they warn of settings that they ignore
-    package.utils.logging.disable_progress_bar()  # ours tells how a photo gets on
+    logging.getLogger(library).setLevel(logging.ERROR)  # they warn about settings that they ignore
+    package.utils.logging.disable_progress_bar()  # we report progress ourselves
     if not any(folder.glob("*.safetensors")):
         raise SurrogateError(f"{folder} has no safetensors weights (pickles are never read): pull it again")
     try:
@@ -120,14 +120,14 @@ def pretrained(library: str, kind: str, folder: Path, dtype: torch.dtype) -> nn.
         if type(problem).__name__ != "SafetensorError":
             raise
         raise SurrogateError(f"a weight file in {folder} is truncated or damaged: pull it again") from None
-    if loading["missing_keys"]:  # it would go on with random numbers in their place
+    if loading["missing_keys"]:  # the library would fill them with random numbers
         raise SurrogateError(f"{folder} lacks {min(loading['missing_keys'])!r}, which {kind} needs: pull it again")
     loaded: nn.Module = model
     return loaded
 
 
 def weight_bytes(part: Path, dtype: torch.dtype) -> int:
-    """What a part's weights take at the precision at which they are loaded."""
+    """Count the bytes of a part's weights at the precision of loading."""
     total = 0
     for file in part.glob("*.safetensors"):
         with safe_open(file, framework="pt") as tensors:

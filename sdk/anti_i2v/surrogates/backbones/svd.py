@@ -1,4 +1,4 @@
-"""Stable Video Diffusion: the photo's latent beside every noisy frame, and its CLIP embedding in cross-attention."""
+"""Stable Video Diffusion: the photo's latent beside each noisy frame, its CLIP embedding in cross-attention."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from anti_i2v.tensors import Feature, Pixels
 __all__ = ["StableVideoDiffusion", "context", "load"]
 
 LEVEL_MEAN, LEVEL_DEVIATION = 0.7, 1.6
-"""Of the noise level's logarithm: what public trainers of the image-to-video model take (SVD_Xtend's train_svd.py)."""
+"""Of the logarithm of the noise level, as in public trainers of the image-to-video model (SVD_Xtend's train_svd.py)."""
 
 FPS, MOTION, AUGMENTATION = 7, 127, 0.02
-"""The pipeline's own wishes: frames a second, "motion bucket", and the noise put on the photo, whose scale is [-1, 1].
+"""The pipeline's defaults: frames a second, "motion bucket", and the noise added to the photo, on the scale [-1, 1].
 
-Training drew the noise anew (log-normal, about 0.05); whoever generates leaves it where it is, so it stays here."""
+Training sampled the strength of that noise (log-normal, about 0.05). It is fixed here, as in generation."""
 
 CLIP_SIDE = 224
-"""What the pipeline resizes the photo to, whatever the feature extractor says."""
+"""The pipeline resizes the photo to this side, whatever the feature extractor's settings are."""
 
 
 @final
@@ -39,16 +39,16 @@ class StableVideoDiffusion(Backbone):
 
     Videos are (B, frames, C, h, w). Training follows EDM (Karras et al. 2022, arXiv 2206.00364) with preconditioners
     and a weight under which the loss is the plain squared error of v on a video scaled to unit variance:
-    noisy = (video + sigma noise) / sqrt(sigma^2 + 1), v = (noise - sigma video) / sqrt(sigma^2 + 1). The U-Net is told
+    noisy = (video + sigma noise) / sqrt(sigma^2 + 1), v = (noise - sigma video) / sqrt(sigma^2 + 1). The U-Net reads
     log(sigma) / 4.
 
-    The photo enters twice, and gradients flow through both: with a little noise through the autoencoder, whose latent
-    (not scaled, unlike the video's) stands beside every frame, and without noise through CLIP. Where the denoiser runs,
-    "latent" is that of the photo with noise.
+    The photo enters twice, with gradients through both: with a little noise through the autoencoder, whose latent
+    (not scaled, unlike the video's) is concatenated to each frame, and without noise through CLIP. When the denoiser
+    runs, "latent" is that of the noisy photo.
 
     Args:
         image_encoder: transformers' CLIPVisionModelWithProjection.
-        view: settings of the feature extractor before it, which only normalises here.
+        view: settings of its feature extractor, which only normalises here.
     """
 
     block_lists: ClassVar[tuple[str, ...]] = BLOCKS
@@ -97,7 +97,7 @@ class StableVideoDiffusion(Backbone):
 
     def encode_video(self, frames: torch.Tensor) -> Feature:
         wanted = frames[torch.arange(self.frames).clamp_max(len(frames) - 1)]
-        # One by one: no more memory than a photo takes.
+        # One by one: no more memory than for a photo.
         latents = torch.cat([self.encode(frame) for frame in wanted.unsqueeze(1).unbind()])
         return latents.unsqueeze(0) * self._video_scale
 
@@ -110,19 +110,19 @@ class StableVideoDiffusion(Backbone):
         return {"level": (timestep * 4 - LEVEL_MEAN) / LEVEL_DEVIATION}
 
     def add_noise(self, reference: Feature, inputs: DenoiserInputs) -> tuple[Feature, Feature]:
-        sigma = _logarithm(inputs).to(reference).exp().view(-1, 1, 1, 1, 1)
+        sigma = _log_sigma(inputs).to(reference).exp().view(-1, 1, 1, 1, 1)
         noise, size = inputs["noise"].to(reference), (sigma.square() + 1).sqrt()
         return (reference + sigma * noise) / size, (noise - sigma * reference) / size
 
     def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, inputs: DenoiserInputs) -> Feature:
         dtype, batch = self.denoiser.dtype, len(pixels)
         given = torch.cat([noisy, latent.unsqueeze(1).expand(-1, self.frames, -1, -1, -1)], 2)
-        wishes = pixels.new_tensor([FPS - 1, MOTION, AUGMENTATION])  # it was trained on one frame a second less
+        time_ids = pixels.new_tensor([FPS - 1, MOTION, AUGMENTATION])  # training subtracted one from the frame rate
         prediction: torch.Tensor = self.denoiser(
             given.to(dtype),
-            _logarithm(inputs) / 4,
+            _log_sigma(inputs) / 4,
             inputs["image"].to(dtype),
-            added_time_ids=wishes.to(dtype).expand(batch, 3),
+            added_time_ids=time_ids.to(dtype).expand(batch, 3),
             return_dict=False,
         )[0]
         return prediction
@@ -131,7 +131,7 @@ class StableVideoDiffusion(Backbone):
         return matching(self.layers)
 
     def embedding(self, pixels: Pixels) -> torch.Tensor:
-        """CLIP's embedding of the photo, (B, 1, D)."""
+        """Embed the photo with CLIP, (B, 1, D)."""
         from diffusers.pipelines.stable_video_diffusion import pipeline_stable_video_diffusion as pipeline
 
         resize: Any = pipeline._resize_with_antialiasing
@@ -141,17 +141,17 @@ class StableVideoDiffusion(Backbone):
         return embedding
 
 
-def _logarithm(inputs: DenoiserInputs) -> torch.Tensor:
+def _log_sigma(inputs: DenoiserInputs) -> torch.Tensor:
     return LEVEL_MEAN + LEVEL_DEVIATION * inputs["level"]
 
 
 def load(parts: Parts) -> StableVideoDiffusion:
-    """From a folder: unet/, vae/, image_encoder/, feature_extractor/, scheduler/."""
+    """Load from a folder: unet/, vae/, image_encoder/, feature_extractor/, scheduler/."""
     scheduler = parts.scheduler()
-    asked = scheduler.get("prediction_type")
-    if asked != "v_prediction":
-        raise SurrogateError(f"{parts.folder} was trained to predict {asked}, not v_prediction: it is no SVD")
-    half = parts.dtype == torch.float16  # in which this autoencoder overflows, as its configuration says
+    prediction = scheduler.get("prediction_type")
+    if prediction != "v_prediction":
+        raise SurrogateError(f"{parts.folder} was trained to predict {prediction}, not v_prediction: it is not SVD")
+    half = parts.dtype == torch.float16  # this autoencoder overflows in fp16, as its configuration says
     return StableVideoDiffusion(
         video_autoencoder(replace(parts, dtype=torch.float32) if half else parts, "AutoencoderKLTemporalDecoder"),
         parts.load("unet", ["UNetSpatioTemporalConditionModel"]),
@@ -164,5 +164,5 @@ def load(parts: Parts) -> StableVideoDiffusion:
 
 
 def context(parts: Parts) -> dict[str, torch.Tensor]:
-    """Nothing: it reads no caption."""
+    """Return nothing: the model reads no caption."""
     return {}

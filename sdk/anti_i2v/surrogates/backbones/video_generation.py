@@ -76,7 +76,7 @@ def _scaled(scheduler: Any, video: Feature, timestep: torch.Tensor) -> Feature:
 
 
 def sample_noise(backbone: Backbone, pixels: Pixels, seeds: Sequence[int]) -> dict[str, torch.Tensor]:
-    """The backbone's random inputs for each photo, (B, ...), except for the noise level, which the scheduler sets."""
+    """Sample the random inputs of each photo, (B, ...), but not the noise level, which the scheduler sets."""
     height, width = pixels.shape[-2:]
     sizes = {
         name: random.size(1, height, width) for name, random in backbone.random_inputs.items() if len(random.shape) > 1

@@ -1,4 +1,4 @@
-"""Wan I2V: the photo's latents beside the noisy video's channels (2.1, 2.2 A14B) or for its first frame (2.2 5B)."""
+"""Wan I2V: the photo's latents join the noisy video's channels (2.1, 2.2 A14B) or replace its first frame (2.2 5B)."""
 
 from __future__ import annotations
 
@@ -23,39 +23,39 @@ from anti_i2v.tensors import Feature, Pixels
 __all__ = ["Wan", "context", "levels_of", "load"]
 
 LENGTH = 512
-"""Tokens of a caption: the transformer of 2.1 tells text from image by this number."""
+"""Tokens of a caption. The transformer of 2.1 separates text from image tokens by this number."""
 
-EYES = ("CLIPVisionModel", "CLIPVisionModelWithProjection")
+IMAGE_ENCODERS = ("CLIPVisionModel", "CLIPVisionModelWithProjection")
 
 STAGES = {"high": "transformer", "low": "transformer_2"}
-"""The denoisers of 2.2 A14B: noise levels from `boundary_ratio` up are the first one's, all others the second one's."""
+"""The denoisers of 2.2 A14B: the first for noise levels from `boundary_ratio` up, the second for lower ones."""
 
-HALF = "{} is one of two denoisers, and a video takes both: give it a clip as reference"
+ONE_OF_TWO = "{} is one of two denoisers, and a video takes both: give it a clip as reference"
 
 
 @final
 class Wan(Backbone):
     """AutoencoderKLWan and WanTransformer3DModel (Team Wan 2025, arXiv 2503.20314).
 
-    Videos are (B, C, frames, h, w). Training asks for noise - video, the velocity of the straight path
-    (1 - level) video + level noise (rectified flow). The paper draws levels from a logit-normal distribution whose
-    parameters it does not give. Ours, by choice: uniformly from the scheduler's own shifted levels, as DiffSynth-Studio
-    fine-tunes these models, and of two denoisers only from the range of the one that was loaded.
+    Videos are (B, C, frames, h, w). The training target is noise - video, the velocity of the straight path
+    (1 - level) video + level noise (rectified flow). The paper samples levels from a logit-normal distribution without
+    giving its parameters. Our choice: uniform over the scheduler's shifted levels, as DiffSynth-Studio fine-tunes these
+    models; with two denoisers, only the range of the loaded one.
 
-    The causal autoencoder sees the photo and gray frames after it, and remembers: all latent frames of the condition
-    depend on the photo, so all are encoded, and differentiated, in every step; `checkpointing` spares most of the
-    memory that this takes. Where the photo stands in place of the first frame (5B) a single frame is encoded.
+    The causal autoencoder encodes the photo followed by gray frames. All latent frames of the condition depend on the
+    photo, so all are encoded and differentiated in every step; `checkpointing` saves most of that memory. If the photo
+    replaces the first frame (5B), a single frame is encoded.
 
     Args:
-        levels: what is drawn from: noise levels in (0, 1], one a timestep.
-        in_place: the photo's latent is the first frame of the video, at timestep 0 (`expand_timesteps`).
-        image_encoder: CLIP's vision model of 2.1: its penultimate layer is read.
-        view: settings of the image processor before it.
+        levels: noise levels in (0, 1], one for each timestep.
+        in_place: whether the photo's latent replaces the video's first frame, at timestep 0 (`expand_timesteps`).
+        image_encoder: CLIP's vision model of 2.1, whose penultimate layer is used.
+        view: settings of its image processor.
         steps: timestep of level 1.
-        whole: no second denoiser is needed for other noise levels.
+        whole: whether one denoiser covers all noise levels.
 
     Raises:
-        SurrogateError: too few frames, or a video that half of a model cannot generate is to be the reference.
+        SurrogateError: there are too few frames, or one of two denoisers should generate the reference.
     """
 
     block_lists: ClassVar[tuple[str, ...]] = ("blocks",)
@@ -80,7 +80,7 @@ class Wan(Backbone):
     ) -> None:
         super().__init__(autoencoder, denoiser, info, **options)
         if not whole and callable(self.reference):
-            raise SurrogateError(HALF.format(info.name))
+            raise SurrogateError(ONE_OF_TWO.format(info.name))
         if in_place and self.frames < 2:
             raise SurrogateError(f"{info.name} needs 2 latent frames or more: the first one is the photo itself")
         known, self._settings = self.autoencoder.config, self.denoiser.config
@@ -106,7 +106,7 @@ class Wan(Backbone):
 
         own = latent.unsqueeze(2) * self.deviation.to(latent.dtype) + self.mean.to(latent.dtype)
         given = self.autoencoder.post_quant_conv(own.to(self.autoencoder.dtype))
-        # Its `decode` clamps, which ends gradients; of a single frame nothing is to be remembered.
+        # Its `decode` clamps, which stops gradients. A single frame needs no memory of earlier ones.
         decoded = self.autoencoder.decoder(given, first_chunk=True)
         pixels: Pixels = unpatchify(decoded, self.autoencoder.config.patch_size or 1)  # type: ignore[no-untyped-call]  # diffusers
         return pixels[:, :, 0].to(latent.dtype).add(1).div(2)
@@ -125,19 +125,19 @@ class Wan(Backbone):
         return video.movedim(2, 1).to(latents.dtype).add(1).div(2).clamp(0, 1)
 
     def encode_condition(self, pixels: Pixels, inputs: DenoiserInputs) -> tuple[Feature, DenoiserInputs]:
-        known = dict(inputs)
+        extended = dict(inputs)
         if not self.in_place:
-            known["beside"] = self._condition(pixels)
+            extended["condition"] = self._condition(pixels)
         if self.image_encoder is not None:
-            known["seen"] = self._seen(pixels)
-        return self.encode(pixels), known
+            extended["image"] = self._image_tokens(pixels)
+        return self.encode(pixels), extended
 
     def timestep_inputs(self, timestep: torch.Tensor) -> DenoiserInputs:
         return {"level": timestep / self._steps}
 
     def sampler(self, steps: int, noise: Feature) -> Any:
         if not self._whole:
-            raise SurrogateError(HALF.format(self.info.name))
+            raise SurrogateError(ONE_OF_TWO.format(self.info.name))
         return super().sampler(steps, noise)
 
     def add_noise(self, reference: Feature, inputs: DenoiserInputs) -> tuple[Feature, Feature]:
@@ -154,18 +154,18 @@ class Wan(Backbone):
             known = torch.arange(self.frames * tokens, device=noisy.device) < tokens
             timestep = timestep.unsqueeze(1).masked_fill(known, 0)
         else:
-            given = torch.cat([noisy, inputs["beside"]], 1)
+            given = torch.cat([noisy, inputs["condition"]], 1)
         prediction: torch.Tensor = self.denoiser(
             given.to(dtype),
             timestep,
             as_batch(inputs["text"].to(dtype), batch),
-            inputs["seen"].to(dtype) if "seen" in inputs else None,
+            inputs["image"].to(dtype) if "image" in inputs else None,
             return_dict=False,
         )[0]
         return prediction[:, :, int(self.in_place) :]
 
     def _latents(self, video: torch.Tensor) -> torch.Tensor:
-        """Of (B, 3, T, H, W) in [-1, 1], standardised a channel."""
+        """Encode a video, (B, 3, T, H, W) in [-1, 1], and standardise each channel."""
         given = video.to(self.autoencoder.dtype)
         if self._saves_memory and given.requires_grad:
             latents = self._frame_by_frame(given)
@@ -174,10 +174,10 @@ class Wan(Backbone):
         return (latents.to(video.dtype) - self.mean.to(video.dtype)) / self.deviation.to(video.dtype)
 
     def _frame_by_frame(self, video: torch.Tensor) -> torch.Tensor:
-        """What `autoencoder.encode` gives; each latent frame is computed anew in the backward pass.
+        """Encode as `autoencoder.encode` does, but recompute each latent frame in the backward pass.
 
-        Four latent frames of 480x832 in bfloat16 keep 31 GiB of activations, and about 12 so; the photo alone keeps 3.5
-        (counted on tensors without data).
+        Four latent frames of 480x832 in bfloat16 store 31 GiB of activations, and about 12 with this; only the photo
+        stores 3.5 (counted on tensors without data).
         """
         from diffusers.models.autoencoders.autoencoder_kl_wan import patchify
 
@@ -186,7 +186,7 @@ class Wan(Backbone):
             return self.autoencoder.encoder(frames, memory, [0]), memory
 
         video = patchify(video, self.autoencoder.config.patch_size or 1)  # type: ignore[no-untyped-call]  # diffusers
-        memory: list[Any] = [None] * len(list(self.autoencoder.encoder.modules()))  # a place for each convolution
+        memory: list[Any] = [None] * len(list(self.autoencoder.encoder.modules()))  # one slot for each convolution
         moments = []
         for start in range(1 - self._time, video.shape[2], self._time):
             frames = video[:, :, max(0, start) : start + self._time]
@@ -196,7 +196,7 @@ class Wan(Backbone):
         return latents
 
     def _condition(self, pixels: Pixels) -> torch.Tensor:
-        """A mask of what is known, and the latents of the photo with gray frames after it, (B, 4 + C, frames, h, w)."""
+        """Encode the photo and gray frames after it, behind a mask of the known frame: (B, 4 + C, frames, h, w)."""
         photo = self.normalised(pixels).unsqueeze(2)
         gray = photo.new_zeros(()).expand(*photo.shape[:2], (self.frames - 1) * self._time, *photo.shape[3:])
         latents = self._latents(torch.cat([photo, gray], 2))
@@ -204,15 +204,15 @@ class Wan(Backbone):
         mask[:, :, 0] = 1
         return torch.cat([mask, latents], 1)
 
-    def _seen(self, pixels: Pixels) -> torch.Tensor:
-        """CLIP's tokens of the photo."""
+    def _image_tokens(self, pixels: Pixels) -> torch.Tensor:
+        """Embed the photo as CLIP's tokens."""
         given = clip_view(pixels, self._view or {}).to(self.image_encoder.dtype)
         tokens: torch.Tensor = self.image_encoder(given, output_hidden_states=True).hidden_states[-2]
         return tokens
 
 
 def levels_of(settings: Mapping[str, Any]) -> torch.Tensor:
-    """The scheduler's shifted noise levels, one a training timestep, rising to 1."""
+    """Compute the scheduler's shifted noise levels, one for each training timestep, rising to 1."""
     count = int(settings.get("num_train_timesteps", 1000))
     shift = float(settings.get("flow_shift", settings.get("shift", 1.0)))  # UniPC, or Euler
     even = torch.arange(1, count + 1, dtype=torch.float64) / count
@@ -220,15 +220,18 @@ def levels_of(settings: Mapping[str, Any]) -> torch.Tensor:
 
 
 def load(parts: Parts) -> Wan:
-    """From a folder: transformer/, vae/, scheduler/, text_encoder/, tokenizer/; 2.1: image_encoder/, image_processor/.
+    """Load from a folder.
 
-    The folder of A14B holds transformer/ and transformer_2/, of which `stage` names one: "high" (the default: it starts
-    from noise alone and takes all of the scene from the photo) or "low". Two surrogates make both.
+    It holds transformer/, vae/, scheduler/, text_encoder/ and tokenizer/; that of 2.1 also image_encoder/ and
+    image_processor/.
+
+    The folder of A14B holds transformer/ and transformer_2/, of which `stage` selects one: "high" (the default, which
+    starts from pure noise and takes the whole scene from the photo) or "low". To use both, name two surrogates.
 
     Raises:
-        SurrogateError: a text-to-video model, one that needs a last frame, or a stage that there is not.
+        SurrogateError: it is a text-to-video model, needs a last frame, or has no such stage.
     """
-    if find_spec("accelerate") is None:  # diffusers keeps parts of this transformer in float32, and needs it for that
+    if find_spec("accelerate") is None:  # diffusers needs it to keep parts of this transformer in float32
         raise SurrogateError(f'{parts.folder} needs accelerate: pip install "anti-i2v-sdk[backbones]"')
     index, scheduler = settings_of(parts.folder / MODEL_INDEX), parts.scheduler()
     levels, boundary, stage = levels_of(scheduler), index.get("boundary_ratio"), parts.stage or "high"
@@ -239,20 +242,20 @@ def load(parts: Parts) -> Wan:
     autoencoder: Any = parts.load("vae", ["AutoencoderKLWan"])
     denoiser: Any = parts.load(STAGES[stage], ["WanTransformer3DModel"])
     in_place, settings = bool(index.get("expand_timesteps")), denoiser.config
-    beside = 2 * autoencoder.config.z_dim + autoencoder.config.scale_factor_temporal
-    if settings.in_channels != (autoencoder.config.z_dim if in_place else beside):
-        raise SurrogateError(f"{parts.folder} makes videos of text alone: its denoiser takes no photo")
+    concatenated = 2 * autoencoder.config.z_dim + autoencoder.config.scale_factor_temporal
+    if settings.in_channels != (autoencoder.config.z_dim if in_place else concatenated):
+        raise SurrogateError(f"{parts.folder} generates videos from text only: its denoiser takes no photo")
     if settings.pos_embed_seq_len is not None:
         raise SurrogateError(f"{parts.folder} needs a first and a last frame: choose a model that takes one photo")
-    sees = settings.image_dim is not None
+    has_image_encoder = settings.image_dim is not None
     return Wan(
         autoencoder,
         denoiser,
         parts.info,
         levels,
         in_place=in_place,
-        image_encoder=parts.load("image_encoder", EYES, "transformers") if sees else None,
-        view=settings_of(parts.folder / "image_processor" / "preprocessor_config.json") if sees else None,
+        image_encoder=parts.load("image_encoder", IMAGE_ENCODERS, "transformers") if has_image_encoder else None,
+        view=settings_of(parts.folder / "image_processor" / "preprocessor_config.json") if has_image_encoder else None,
         steps=int(scheduler.get("num_train_timesteps", 1000)),
         whole=boundary is None,
         scheduler=scheduler,
@@ -261,12 +264,12 @@ def load(parts: Parts) -> Wan:
 
 
 def context(parts: Parts) -> dict[str, torch.Tensor]:
-    """The caption through UMT5."""
+    """Embed the caption with UMT5."""
     return embedded_caption(parts.folder, parts.caption, lambda: {"text": _text(parts)}, kind=f"umt5 {LENGTH}")
 
 
 def _text(parts: Parts) -> torch.Tensor:
-    """The caption through UMT5, zero after its end, (1, 512, D)."""
+    """Embed the caption with UMT5, (1, 512, D), with zeros after its end."""
     tokens = tokenized(parts.folder / "tokenizer", " ".join(parts.caption.split()), LENGTH)
     encoder: Any = parts.load("text_encoder", ["UMT5EncoderModel"], "transformers")
     mask = tokens["attention_mask"].to(parts.device)

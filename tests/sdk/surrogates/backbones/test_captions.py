@@ -236,7 +236,7 @@ UNFIT: dict[str, tuple[Callable[[Path], Any], str]] = {
     "another model": (another_model, "holds a CLIPModel, not BlipForConditionalGeneration: name a BLIP captioner"),
     "a pickle alone": (pickle_alone, r"has no safetensors weights \(pickles are never read\)"),
     "truncated weights": (truncate, "is truncated or damaged"),
-    "no tokenizer": (lambda folder: (folder / "tokenizer.json").unlink(), "holds no processor of BLIP"),
+    "no tokenizer": (lambda folder: (folder / "tokenizer.json").unlink(), "has no readable BLIP processor"),
 }
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ def photo(seed: int = 0, *, dtype: torch.dtype = torch.float64) -> torch.Tensor:
     return torch.nn.functional.interpolate(coarse, (SIDE, SIDE), mode="bilinear").to(dtype).mul(0.8).add(0.1)
 
 
+@cache
 def load(folder: Path, dtype: torch.dtype = torch.float64, **options: object) -> Backbone:
     return load_backbone(folder, caption="a person smiles", dtype=dtype, **{"hooks": HOOKS, "frames": 2, **options})
 

@@ -110,7 +110,7 @@ def test_a_model_of_text_alone_is_refused(hunyuan_folder: Path, tmp_path: Path) 
     made = diffusers.HunyuanVideoTransformer3DModel.from_config({**settings, "image_condition_type": None})
     shutil.rmtree(copy / "transformer")
     made.save_pretrained(copy / "transformer")
-    with pytest.raises(SurrogateError, match="text makes videos of text alone: its denoiser takes no photo"):
+    with pytest.raises(SurrogateError, match="text generates videos from text only: its denoiser takes no photo"):
         load_backbone(copy, caption=CAPTION)
 
 

@@ -64,7 +64,7 @@ UNFIT: dict[str, tuple[Callable[[Path], Any], str]] = {
     "another class of part": (another_class, "vae holds a AutoencoderKL, not AutoencoderKLCogVideoX"),
     "another shape": (another_shape, "transformer cannot be loaded as CogVideoXTransformer3DModel"),
     "no text encoder": (lambda folder: shutil.rmtree(folder / "text_encoder"), "text_encoder has no config.json"),
-    "no tokenizer": (lambda folder: shutil.rmtree(folder / "tokenizer"), "tokenizer holds no tokenizer"),
+    "no tokenizer": (lambda folder: shutil.rmtree(folder / "tokenizer"), "tokenizer has no readable tokenizer"),
     "no scheduler": (lambda folder: shutil.rmtree(folder / "scheduler"), "scheduler has no scheduler_config.json"),
     "an index that is no JSON": (
         lambda folder: (folder / "model_index.json").write_text("{"),

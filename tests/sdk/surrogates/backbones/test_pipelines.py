@@ -306,5 +306,5 @@ def test_learned_places_are_the_models_own_at_its_size_and_scaled_elsewhere(cogv
     at(fewer, 32, 32)
     frame = 64
     assert torch.equal(fewer.denoiser.patch_embed.pos_embedding, table[:, : words + 2 * frame])
-    with pytest.raises(SurrogateError, match="learned places for 3 latent frames: ask for no more"):
+    with pytest.raises(SurrogateError, match="learned positions for 3 latent frames: set frames to 3 or fewer"):
         load_backbone(cogvideox_learned_folder, frames=4)

@@ -130,7 +130,7 @@ def test_half_precision_spares_the_autoencoder_of_svd(svd_folder: Path) -> None:
 
 def test_svd_asks_for_v_alone(svd_folder: Path, tmp_path: Path) -> None:
     spoiled = changed(svd_folder, tmp_path / "svd", "scheduler/scheduler_config.json", prediction_type="epsilon")
-    with pytest.raises(SurrogateError, match="svd was trained to predict epsilon, not v_prediction: it is no SVD"):
+    with pytest.raises(SurrogateError, match="svd was trained to predict epsilon, not v_prediction: it is not SVD"):
         load_backbone(spoiled)
 
 
@@ -140,5 +140,5 @@ def test_i2vgenxl_asks_for_noise_or_for_v(i2vgenxl_folder: Path, tmp_path: Path)
     noise = torch.randn(1, 4, 2, 8, 8)
     _, target = model.add_noise(torch.zeros_like(noise), {"timestep": torch.tensor([400]), "noise": noise})
     assert torch.equal(target, noise)
-    with pytest.raises(SurrogateError, match="was trained to predict sample, which is not read"):
+    with pytest.raises(SurrogateError, match="was trained to predict sample, which is not supported"):
         load_backbone(changed(i2vgenxl_folder, tmp_path / "sample", file, prediction_type="sample"))

@@ -408,20 +408,24 @@ def test_a_deadline_and_a_cancellation_end_a_video_that_is_being_generated(
 ) -> None:
     told = VideoOptions(frames=2, reference="generated")
     protector = Protector("full", surrogates=[cogvideox_folder], device="cpu", video=told, **SETTINGS)
-    protector.protect(cat, effects=False)  # loads the model
-    done, cancel = [], threading.Event()
+    done, cancel, slow = [], threading.Event(), threading.Event()
 
     def slowed(*given: Any, on_step: Callable[[], None], **named: Any) -> torch.Tensor:
         def one() -> None:
             done.append(None)
             if len(done) == 3:
                 cancel.set()
-            time.sleep(0.1)
+            if slow.is_set():
+                time.sleep(0.1)
             on_step()
 
         return generate(*given, on_step=one, **named)
 
     monkeypatch.setattr(loading, "generate", slowed)
+    protector.protect(cat, effects=False)  # loads the model
+    slow.set()
+    done.clear()
+    cancel.clear()
     stopped = protector.protect(cat, effects=False, deadline=0.5)
     assert (stopped.receipt.steps, stopped.receipt.stopped) == (0, "deadline")
     assert 1 <= len(done) < 10

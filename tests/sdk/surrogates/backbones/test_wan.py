@@ -170,7 +170,7 @@ def change(folder: Path, file: str, **settings: object) -> None:
 @pytest.mark.parametrize(
     ("version", "spoil", "options", "message"),
     [
-        ("wan5b", {"expand_timesteps": False}, {}, "makes videos of text alone: its denoiser takes no photo"),
+        ("wan5b", {"expand_timesteps": False}, {}, "generates videos from text only: its denoiser takes no photo"),
         ("wan21", {}, {"stage": "low"}, "has no stage 'low': it has a single denoiser"),
         ("wan22", {}, {"stage": "middle"}, "has no stage 'middle': choose from high, low"),
         ("wan5b", {}, {"frames": 1}, "needs 2 latent frames or more: the first one is the photo itself"),
