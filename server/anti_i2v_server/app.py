@@ -18,21 +18,44 @@ from litestar.types import ASGIApp
 from structlog.typing import FilteringBoundLogger
 
 from anti_i2v.errors import AntiI2VError
-from anti_i2v_server.gate import Gate
-from anti_i2v_server.journal import Journal, logger
-from anti_i2v_server.metrics import Metrics
+from anti_i2v_server.access_log import Journal, logger
+from anti_i2v_server.jobs import routes as jobs
+from anti_i2v_server.jobs.service import Service
 from anti_i2v_server.openapi import config
-from anti_i2v_server.pairing import Pairing
+from anti_i2v_server.operations import routes as operations
+from anti_i2v_server.operations.metrics import Metrics
+from anti_i2v_server.operations.routes import STATIC
+from anti_i2v_server.pairing import routes as pairing_routes
+from anti_i2v_server.pairing.service import Pairing
+from anti_i2v_server.pairing.tokens import Tokens
 from anti_i2v_server.problems import encode_problem, problem_of
-from anti_i2v_server.routes import HANDLERS
-from anti_i2v_server.routes.operations import STATIC
+from anti_i2v_server.protection import catalogue
+from anti_i2v_server.protection import routes as protection
+from anti_i2v_server.protection.worker_handle import Worker
 from anti_i2v_server.security import Security
-from anti_i2v_server.service import Service
+from anti_i2v_server.security_middleware import Gate
 from anti_i2v_server.settings import Settings
-from anti_i2v_server.tokens import Tokens
-from anti_i2v_server.worker import Worker
 
 __all__ = ["Server", "make_server"]
+
+HANDLERS = [
+    protection.protect,
+    jobs.submit,
+    jobs.status,
+    jobs.events,
+    jobs.result,
+    jobs.receipt,
+    jobs.cancel,
+    catalogue.recipes,
+    catalogue.presets,
+    catalogue.surrogates,
+    pairing_routes.pair,
+    pairing_routes.open_code,
+    operations.health,
+    operations.ready,
+    operations.metrics,
+    operations.page,
+]
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,11 @@ from litestar.openapi.spec import (
 )
 
 from anti_i2v.receipt import versions
-from anti_i2v_server.body import FORM, PHOTO_PART, READ_TYPES
-from anti_i2v_server.docs import DocsPage
-from anti_i2v_server.gate import RECEIPT_HEADER
+from anti_i2v_server.jobs.responses import BOTH, IMAGE_TYPES
+from anti_i2v_server.operations.docs import DocsPage
 from anti_i2v_server.problems import MEDIA_TYPE, TABLE, Problem
-from anti_i2v_server.replies import BOTH, IMAGE_TYPES
+from anti_i2v_server.security_middleware import RECEIPT_HEADER
+from anti_i2v_server.upload import FORM, PHOTO_PART, READ_TYPES
 
 __all__ = [
     "NO_TOKEN",

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from anti_i2v.errors import RecipeError
 from anti_i2v_server.errors import HostRefused, OriginRefused, Unauthorised
+from anti_i2v_server.pairing.tokens import Tokens, digest
 from anti_i2v_server.settings import Settings
-from anti_i2v_server.tokens import Tokens, digest
 
 __all__ = ["LOOPBACK", "OPEN", "Principal", "Security", "check_binding"]
 

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from anti_i2v.cli import app
-from anti_i2v_server.tokens import Tokens
+from anti_i2v_server.pairing.tokens import Tokens
 
 
 @pytest.fixture(autouse=True)

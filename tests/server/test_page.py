@@ -17,7 +17,7 @@ import pytest
 from anti_i2v import receipt as receipts
 from anti_i2v import report
 from anti_i2v.recipes import load_recipe
-from anti_i2v_server.tokens import Tokens
+from anti_i2v_server.pairing.tokens import Tokens
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the page is tested with playwright")
 expect = playwright.expect
@@ -375,7 +375,7 @@ def test_the_page_says_what_the_terminal_says(page: Any, process: Any) -> None:
     page.goto(process.url)
     said = page.evaluate(
         """async () => {
-          const words = await import("/static/words.js");
+          const words = await import("/static/receipt-text.js");
           const ends = (table) => table.map(([end, text]) => [end === Infinity ? null : end, text]);
           return { ...words, RELIEF: ends(words.RELIEF), DELTA_E: ends(words.DELTA_E),
                    MEASURES: words.MEASURES.map((each) => each.slice(0, 3)) };
@@ -406,7 +406,7 @@ COUNTS = [
 def test_the_headline_counts(page: Any, process: Any, won: int, checks: int, words: str) -> None:
     page.goto(process.url)
     found = page.evaluate(
-        "async (receipt) => (await import('/static/words.js')).headline(receipt).join(' ')",
+        "async (receipt) => (await import('/static/receipt-text.js')).headline(receipt).join(' ')",
         {"beatsRandom": won, "checks": checks},
     )
     assert found == words

@@ -65,7 +65,7 @@ def serve(
     from secrets import token_urlsafe
 
     from anti_i2v.engines import check_names
-    from anti_i2v_server.running import serve as run
+    from anti_i2v_server.runner import serve as run
     from anti_i2v_server.security import check_binding
     from anti_i2v_server.settings import Settings
 

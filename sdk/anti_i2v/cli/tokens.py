@@ -22,7 +22,7 @@ def _list_by_default(ctx: typer.Context) -> None:
 @group.command("list")
 def list_tokens() -> None:
     """List the tokens that were given out: their ids, when, and to whom. The tokens themselves are kept nowhere."""
-    from anti_i2v_server.tokens import Tokens
+    from anti_i2v_server.pairing.tokens import Tokens
 
     entries = Tokens().entries()
     for entry in entries:
@@ -34,7 +34,7 @@ def list_tokens() -> None:
 @group.command()
 def revoke(token_id: Annotated[str, typer.Argument(metavar="ID", show_default=False, help="As in the list.")]) -> None:
     """Make a token invalid, at once, also in a server that runs."""
-    from anti_i2v_server.tokens import Tokens
+    from anti_i2v_server.pairing.tokens import Tokens
 
     if not Tokens().revoke(token_id):
         raise RecipeError(f"no token has the id {token_id!r}: see `anti-i2v tokens list`")

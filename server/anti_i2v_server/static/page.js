@@ -2,8 +2,8 @@
 
 import { Problem, ask, askJson, pair, server, token } from "./api.js";
 import { byId, el, marked, pause, sentence } from "./dom.js";
-import { setUpCodes } from "./pairing.js";
-import { Photo } from "./photo.js";
+import { setUpCodes } from "./pairing-dialog.js";
+import { Photo } from "./photo-card.js";
 
 let recipes = [];
 let presets = [];

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from anti_i2v_server.errors import PairingExhausted, PairingRefused
-from anti_i2v_server.tokens import Tokens
+from anti_i2v_server.pairing.tokens import Tokens
 
 __all__ = ["CODE_SECONDS", "TRIES", "Pairing"]
 

@@ -11,7 +11,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
-from anti_i2v_server.metrics import Metrics
+from anti_i2v_server.operations.metrics import Metrics
 
 __all__ = ["Journal", "logger"]
 

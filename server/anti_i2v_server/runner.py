@@ -16,10 +16,10 @@ import uvicorn
 
 from anti_i2v_server.app import Server, make_server
 from anti_i2v_server.errors import NotReady
-from anti_i2v_server.pairing import CODE_SECONDS, TRIES
+from anti_i2v_server.pairing.service import CODE_SECONDS, TRIES
+from anti_i2v_server.protection.worker_handle import Worker
 from anti_i2v_server.security import LOOPBACK
 from anti_i2v_server.settings import Settings
-from anti_i2v_server.worker import Worker
 
 __all__ = ["serve"]
 

@@ -17,12 +17,12 @@ from PIL import Image
 
 from anti_i2v.errors import Cancelled, PhotoError
 from anti_i2v_server.errors import JobFailed, NotReady, Stopping, WorkerLost
-from anti_i2v_server.jobs import Job, State
-from anti_i2v_server.pool import HOPELESS
-from anti_i2v_server.service import Service
+from anti_i2v_server.jobs.job import Job, State
+from anti_i2v_server.jobs.job_options import Wishes
+from anti_i2v_server.jobs.service import Service
+from anti_i2v_server.protection.worker_handle import Worker
+from anti_i2v_server.protection.worker_pool import HOPELESS
 from anti_i2v_server.settings import Settings
-from anti_i2v_server.wishes import Wishes
-from anti_i2v_server.worker import Worker
 
 PATIENCE = 60.0
 DRAFT = Wishes(recipe="draft")
@@ -76,7 +76,9 @@ def test_a_worker_that_hangs_is_replaced_and_its_job_tried_again(log: Any, photo
 
 @pytest.mark.slow
 def test_a_job_that_takes_too_long_loses_its_worker(log: Any, photo: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("anti_i2v_server.pool.SLACK", -2.0)  # of a deadline of four seconds: no worker can keep it
+    monkeypatch.setattr(
+        "anti_i2v_server.protection.worker_pool.SLACK", -2.0
+    )  # of a deadline of four seconds: no worker can keep it
 
     async def body(service: Service) -> None:
         job = service.submit(Wishes(recipe="balanced", deadline=3.0), photo, "me")
@@ -118,7 +120,7 @@ def test_a_worker_ends_itself_above_its_memory() -> None:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit is Linux's")
 def test_memory_that_grows_too_fast_to_be_watched_is_refused_by_the_system() -> None:
     program = """
-from anti_i2v_server.memory import forbid_more_than
+from anti_i2v_server.protection.memory_limit import forbid_more_than
 forbid_more_than(200 * 2**20)
 try:
     bytearray(2**30)
@@ -132,7 +134,7 @@ except MemoryError:
 def test_a_worker_that_does_not_start_is_told_and_no_job_is_taken(
     log: Any, photo: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("anti_i2v_server.pool.BACKOFF", (0.0,))
+    monkeypatch.setattr("anti_i2v_server.protection.worker_pool.BACKOFF", (0.0,))
 
     async def body(service: Service) -> None:
         while not service.pool.hopeless:
@@ -234,7 +236,7 @@ def test_a_stream_ends_after_its_time_though_nothing_happens(photo: bytes, log: 
 
 
 def test_results_are_swept_away_though_nobody_asks(photo: bytes, log: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("anti_i2v_server.service.SWEEP", 0.05)
+    monkeypatch.setattr("anti_i2v_server.jobs.service.SWEEP", 0.05)
 
     async def body(service: Service) -> None:
         await service.submit(DRAFT, photo, "me").ended()
@@ -248,15 +250,15 @@ def test_a_worker_never_loads_torch(photo: bytes) -> None:
     """The worker's own code, in a process that can be asked what it has loaded."""
     program = """
 import io, sys
-from anti_i2v_server.child import Child
-from anti_i2v_server.wire import Channel, Setup, Task
+from anti_i2v_server.protection.worker_process import Child
+from anti_i2v_server.protection.ipc import Channel, Setup, Task
 import threading
 child = Child(Channel(io.BytesIO(), io.BytesIO()), Setup("auto", ("embedded",), 2**40, 10**8))
 for recipe in ("draft", "balanced"):
     task = Task("t", sys.stdin.buffer.read() if recipe == "draft" else done, recipe, None, 2.0, 0, None, False)
     done = task.photo
     child._protect(task, threading.Event())
-import anti_i2v_server.running
+import anti_i2v_server.runner
 print([name for name in ("torch", "kornia", "diffusers") if name in sys.modules])
 """
     found = subprocess.run([sys.executable, "-c", program], input=photo, capture_output=True, check=True)  # noqa: S603  # our own interpreter
@@ -268,7 +270,7 @@ def test_the_server_never_loads_a_model_runtime() -> None:
 import sys
 from anti_i2v_server.app import make_server
 from anti_i2v_server.settings import Settings
-import anti_i2v_server.running
+import anti_i2v_server.runner
 make_server(Settings())
 print([name for name in ("torch", "kornia", "onnxruntime", "scipy", "skimage") if name in sys.modules])
 """
@@ -278,7 +280,7 @@ print([name for name in ("torch", "kornia", "onnxruntime", "scipy", "skimage") i
 
 def test_a_worker_that_nobody_started_says_so() -> None:
     found = subprocess.run(  # our own interpreter
-        [sys.executable, "-m", "anti_i2v_server.child"], input=b"", capture_output=True, check=False
+        [sys.executable, "-m", "anti_i2v_server.protection.worker_process"], input=b"", capture_output=True, check=False
     )
     assert found.returncode == 1
     assert b"started by that command alone" in found.stderr
@@ -286,7 +288,8 @@ def test_a_worker_that_nobody_started_says_so() -> None:
 
 def test_a_worker_that_speaks_nonsense_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "anti_i2v_server.worker.CHILD", ("-c", "print('x' * 100, flush=True); import time; time.sleep(60)")
+        "anti_i2v_server.protection.worker_handle.CHILD",
+        ("-c", "print('x' * 100, flush=True); import time; time.sleep(60)"),
     )
 
     async def body() -> None:

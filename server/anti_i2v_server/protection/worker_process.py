@@ -1,4 +1,4 @@
-"""Inside a worker process: `python -m anti_i2v_server.child`. It owns the ONNX Runtime sessions, and protects.
+"""Inside a worker process: `python -m anti_i2v_server.protection.worker_process`. It owns the ONNX Runtime sessions, and protects.
 
 Three threads: this one protects; one reads messages, so that a cancel arrives between two steps; one says twice a
 second that the process lives, and ends it when it holds too much memory. When the server is gone, so is the worker.
@@ -21,8 +21,8 @@ from anti_i2v.descent import Step
 from anti_i2v.errors import AntiI2VError
 from anti_i2v.photo import open_photo
 from anti_i2v.protector import Protector
-from anti_i2v_server.memory import OVER_MEMORY, forbid_more_than, resident
-from anti_i2v_server.wire import Alive, Cancel, Channel, Done, Faulty, Progress, Ready, Refused, Setup, Task
+from anti_i2v_server.protection.ipc import Alive, Cancel, Channel, Done, Faulty, Progress, Ready, Refused, Setup, Task
+from anti_i2v_server.protection.memory_limit import OVER_MEMORY, forbid_more_than, resident
 
 __all__ = ["Child", "main"]
 

@@ -11,7 +11,7 @@ from anti_i2v.photo import FORMATS
 from anti_i2v.presets import PRESETS
 from anti_i2v.recipes import recipe_names
 from anti_i2v_server.errors import MalformedRequest
-from anti_i2v_server.wishes import METADATA, PRIORITIES, Wishes
+from anti_i2v_server.jobs.job_options import METADATA, PRIORITIES, Wishes
 
 __all__ = ["departure", "job_wishes", "protect_wishes"]
 

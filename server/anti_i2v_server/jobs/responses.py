@@ -11,9 +11,9 @@ import msgspec
 from litestar import Response
 
 from anti_i2v.receipt import Pair, Receipt
-from anti_i2v_server.gate import RECEIPT_HEADER
-from anti_i2v_server.jobs import Event, Job, Result, effect_of
+from anti_i2v_server.jobs.job import Event, Job, Result, effect_of
 from anti_i2v_server.problems import Problem, problem_of
+from anti_i2v_server.security_middleware import RECEIPT_HEADER
 
 __all__ = ["BOTH", "IMAGE_TYPES", "JobStatus", "compact", "event_frame", "photo_reply"]
 

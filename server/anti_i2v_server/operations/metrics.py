@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from anti_i2v_server.jobs import State
-from anti_i2v_server.service import Service
+from anti_i2v_server.jobs.job import State
+from anti_i2v_server.jobs.service import Service
 
 __all__ = ["Metrics"]
 

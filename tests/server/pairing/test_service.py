@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from anti_i2v_server.errors import PairingExhausted, PairingRefused
-from anti_i2v_server.pairing import CODE_SECONDS, LETTERS, TRIES, Pairing
-from anti_i2v_server.tokens import Tokens
+from anti_i2v_server.pairing.service import CODE_SECONDS, LETTERS, TRIES, Pairing
+from anti_i2v_server.pairing.tokens import Tokens
 
 ORIGIN = "moz-extension://0123"
 

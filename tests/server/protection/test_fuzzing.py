@@ -24,7 +24,7 @@ DECODE = f"""
 import json, sys
 from anti_i2v.errors import PhotoError
 from anti_i2v.photo import open_photo
-from anti_i2v_server.memory import forbid_more_than
+from anti_i2v_server.protection.memory_limit import forbid_more_than
 import resource
 forbid_more_than({CAP})
 ends = {{"photo": 0, "problem": 0}}

@@ -14,9 +14,7 @@ import msgspec
 from anti_i2v import errors as sdk_errors
 from anti_i2v.errors import AntiI2VError
 from anti_i2v_server.errors import JobFailed, WorkerLost
-from anti_i2v_server.memory import OVER_MEMORY
-from anti_i2v_server.settings import Settings
-from anti_i2v_server.wire import (
+from anti_i2v_server.protection.ipc import (
     Alive,
     Cancel,
     Done,
@@ -30,10 +28,12 @@ from anti_i2v_server.wire import (
     read_frame,
     to_frame,
 )
+from anti_i2v_server.protection.memory_limit import OVER_MEMORY
+from anti_i2v_server.settings import Settings
 
 __all__ = ["Worker"]
 
-CHILD = ("-m", "anti_i2v_server.child")
+CHILD = ("-m", "anti_i2v_server.protection.worker_process")
 """What a worker runs."""
 
 TOKEN_VARIABLE = "ANTI_I2V_TOKEN"  # noqa: S105  # a name

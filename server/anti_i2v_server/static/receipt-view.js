@@ -1,7 +1,7 @@
 // The receipt on the page: the count, what it means, every number.
 
 import { el, marked, save } from "./dom.js";
-import { MEASURED_ON, MEASURES, VIDEO_MODELS, changeName, clearlyMore, facts, headline, isWeak, number, percent, shiftAfter, warnings } from "./words.js";
+import { MEASURED_ON, MEASURES, VIDEO_MODELS, changeName, clearlyMore, facts, headline, isWeak, number, percent, shiftAfter, warnings } from "./receipt-text.js";
 
 /** An element. `labels`: preset -> its name for people; `name`: of the photo, without its ending. */
 export function receiptOf(receipt, labels, name) {

@@ -1,10 +1,10 @@
 // One photo on the page: sent, followed, shown with its receipt, saved.
 
 import { Gone, Problem, ask, askJson, follow } from "./api.js";
-import { compareOf } from "./compare.js";
+import { compareOf } from "./compare-view.js";
 import { announce, el, marked, pause, save, sentence } from "./dom.js";
-import { receiptOf } from "./receipt.js";
-import { headline } from "./words.js";
+import { receiptOf } from "./receipt-view.js";
+import { headline } from "./receipt-text.js";
 
 const TYPES = { jpg: "image/jpeg", jpeg: "image/jpeg", png: "image/png", webp: "image/webp", avif: "image/avif", tif: "image/tiff", tiff: "image/tiff", bmp: "image/bmp", heic: "image/heic", heif: "image/heif" };
 const ENDINGS = { jpeg: ["jpg", "jpeg"], tiff: ["tif", "tiff"], heif: ["heic", "heif"] };

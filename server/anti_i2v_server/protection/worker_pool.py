@@ -9,13 +9,13 @@ from structlog.typing import FilteringBoundLogger
 
 from anti_i2v.errors import AntiI2VError
 from anti_i2v.receipt import Receipt
-from anti_i2v_server.board import Board
 from anti_i2v_server.errors import JobFailed, WorkerLost
-from anti_i2v_server.jobs import Job, Result
+from anti_i2v_server.jobs.job import Job, Result
+from anti_i2v_server.jobs.job_store import Board
 from anti_i2v_server.problems import problem_of
+from anti_i2v_server.protection.ipc import Progress, Task
+from anti_i2v_server.protection.worker_handle import Worker
 from anti_i2v_server.settings import Settings
-from anti_i2v_server.wire import Progress, Task
-from anti_i2v_server.worker import Worker
 
 __all__ = ["Pool"]
 

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from anti_i2v.receipt import Receipt
-from anti_i2v_server.wishes import Wishes
+from anti_i2v_server.jobs.job_options import Wishes
 
 __all__ = ["MOST_EVENTS", "Event", "Job", "Result", "State"]
 

@@ -11,7 +11,7 @@ from litestar.params import JSONBody
 
 from anti_i2v_server.errors import OriginRefused
 from anti_i2v_server.openapi import NO_TOKEN, problems
-from anti_i2v_server.pairing import CODE_SECONDS, Pairing
+from anti_i2v_server.pairing.service import CODE_SECONDS, Pairing
 from anti_i2v_server.security import EXTENSION
 
 __all__ = ["open_code", "pair"]

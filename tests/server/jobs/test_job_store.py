@@ -12,11 +12,11 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from anti_i2v.metrics.imperceptibility import Imperceptibility
 from anti_i2v.receipt import Receipt
-from anti_i2v_server.board import Board
 from anti_i2v_server.errors import JobUnknown, QueueFull
-from anti_i2v_server.jobs import MOST_EVENTS, Job, Result, State
+from anti_i2v_server.jobs.job import MOST_EVENTS, Job, Result, State
+from anti_i2v_server.jobs.job_options import Wishes
+from anti_i2v_server.jobs.job_store import Board
 from anti_i2v_server.settings import Settings
-from anti_i2v_server.wishes import Wishes
 
 LIMITS = Settings(queue_limit=4, store_limit=60, keep_seconds=100)
 PHOTO = b"0123456789"

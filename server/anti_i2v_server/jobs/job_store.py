@@ -10,9 +10,9 @@ from bisect import insort
 from collections.abc import Callable
 
 from anti_i2v_server.errors import JobUnknown, KeyReused, QueueFull
-from anti_i2v_server.jobs import Job, State
+from anti_i2v_server.jobs.job import Job, State
+from anti_i2v_server.jobs.job_options import Wishes
 from anti_i2v_server.settings import Settings
-from anti_i2v_server.wishes import Wishes
 
 __all__ = ["Board"]
 

@@ -10,9 +10,9 @@ from litestar.di import NamedDependency
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from anti_i2v_server.errors import NotReady
-from anti_i2v_server.metrics import Metrics
+from anti_i2v_server.jobs.service import Service
 from anti_i2v_server.openapi import NO_TOKEN, problems
-from anti_i2v_server.service import Service
+from anti_i2v_server.operations.metrics import Metrics
 
 __all__ = ["STATIC", "health", "metrics", "page", "ready"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from anti_i2v_server.errors import TokenFileUnsafe
-from anti_i2v_server.tokens import Tokens
+from anti_i2v_server.pairing.tokens import Tokens
 
 ORIGIN = "chrome-extension://abcdefgh"
 

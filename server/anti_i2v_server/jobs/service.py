@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager, suppress
 from structlog.typing import FilteringBoundLogger
 
 from anti_i2v.errors import Cancelled
-from anti_i2v_server.board import Board
 from anti_i2v_server.errors import JobPending, NotReady, Stopping
-from anti_i2v_server.jobs import Event, Job, Result, State
-from anti_i2v_server.pool import Pool
+from anti_i2v_server.jobs.job import Event, Job, Result, State
+from anti_i2v_server.jobs.job_options import Wishes
+from anti_i2v_server.jobs.job_store import Board
 from anti_i2v_server.problems import problem_of
+from anti_i2v_server.protection.worker_handle import Worker
+from anti_i2v_server.protection.worker_pool import Pool
 from anti_i2v_server.settings import Settings
-from anti_i2v_server.wishes import Wishes
-from anti_i2v_server.worker import Worker
 
 __all__ = ["Service"]
 

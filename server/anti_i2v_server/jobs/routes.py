@@ -12,14 +12,14 @@ from litestar.params import FromPath, HeaderParameter
 from litestar.response import Stream
 
 from anti_i2v.receipt import Receipt
-from anti_i2v_server.asking import job_wishes
-from anti_i2v_server.body import read_photo
-from anti_i2v_server.jobs import Job
+from anti_i2v_server.jobs.dependencies import job_wishes
+from anti_i2v_server.jobs.job import Job
+from anti_i2v_server.jobs.job_options import Wishes
+from anti_i2v_server.jobs.responses import JobStatus, event_frame, photo_reply
+from anti_i2v_server.jobs.service import Service
 from anti_i2v_server.openapi import RECEIPT, EventsOperation, PhotoInOperation, PhotoOutOperation, problems
-from anti_i2v_server.replies import JobStatus, event_frame, photo_reply
 from anti_i2v_server.security import Principal
-from anti_i2v_server.service import Service
-from anti_i2v_server.wishes import Wishes
+from anti_i2v_server.upload import read_photo
 
 __all__ = ["cancel", "events", "receipt", "result", "status", "submit"]
 

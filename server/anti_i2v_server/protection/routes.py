@@ -7,13 +7,13 @@ from typing import Any
 from litestar import Request, Response, post
 from litestar.di import NamedDependency, Provide
 
-from anti_i2v_server.asking import departure, protect_wishes
-from anti_i2v_server.body import read_photo
+from anti_i2v_server.jobs.dependencies import departure, protect_wishes
+from anti_i2v_server.jobs.job_options import Wishes
+from anti_i2v_server.jobs.responses import photo_reply
+from anti_i2v_server.jobs.service import Service
 from anti_i2v_server.openapi import RECEIPT, PhotoInOutOperation, problems
-from anti_i2v_server.replies import photo_reply
 from anti_i2v_server.security import Principal
-from anti_i2v_server.service import Service
-from anti_i2v_server.wishes import Wishes
+from anti_i2v_server.upload import read_photo
 
 __all__ = ["protect"]
 
