@@ -13,12 +13,12 @@ from structlog.typing import FilteringBoundLogger
 
 from anti_i2v_server.operations.metrics import Metrics
 
-__all__ = ["Journal", "logger"]
+__all__ = ["AccessLog", "make_logger"]
 
 UNKNOWN_ROUTE = "-"
 
 
-def logger() -> FilteringBoundLogger:
+def make_logger() -> FilteringBoundLogger:
     """Lines on standard error: for people on a terminal, JSON elsewhere."""
     renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
     if sys.stderr.isatty():
@@ -35,7 +35,7 @@ def logger() -> FilteringBoundLogger:
     return made
 
 
-class Journal:
+class AccessLog:
     """ASGI: notes the method, the route's template, the status and the time of each request."""
 
     def __init__(self, app: ASGIApp, log: FilteringBoundLogger, metrics: Metrics) -> None:
@@ -47,14 +47,14 @@ class Journal:
             return
         begun, status = time.perf_counter(), 499  # as some servers say it: the client left before an answer
 
-        async def noting(message: Message) -> None:
+        async def record_status(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self._app(scope, receive, noting)
+            await self._app(scope, receive, record_status)
         finally:
             # The template, for a path may hold the id of a job. Only a route that was found has one.
             route = scope.get("path_template") or UNKNOWN_ROUTE

@@ -18,22 +18,22 @@ from litestar.types import ASGIApp
 from structlog.typing import FilteringBoundLogger
 
 from anti_i2v.errors import AntiI2VError
-from anti_i2v_server.access_log import Journal, logger
+from anti_i2v_server.access_log import AccessLog, make_logger
 from anti_i2v_server.jobs import routes as jobs
-from anti_i2v_server.jobs.service import Service
-from anti_i2v_server.openapi import config
+from anti_i2v_server.jobs.service import JobService
+from anti_i2v_server.openapi import openapi_config
 from anti_i2v_server.operations import routes as operations
 from anti_i2v_server.operations.metrics import Metrics
-from anti_i2v_server.operations.routes import STATIC
+from anti_i2v_server.operations.routes import STATIC_FOLDER
 from anti_i2v_server.pairing import routes as pairing_routes
-from anti_i2v_server.pairing.service import Pairing
-from anti_i2v_server.pairing.tokens import Tokens
+from anti_i2v_server.pairing.service import PairingService
+from anti_i2v_server.pairing.tokens import TokenStore
 from anti_i2v_server.problems import encode_problem, problem_of
 from anti_i2v_server.protection import catalogue
 from anti_i2v_server.protection import routes as protection
-from anti_i2v_server.protection.worker_handle import Worker
+from anti_i2v_server.protection.worker_handle import WorkerHandle
 from anti_i2v_server.security import Security
-from anti_i2v_server.security_middleware import Gate
+from anti_i2v_server.security_middleware import SecurityMiddleware
 from anti_i2v_server.settings import Settings
 
 __all__ = ["Server", "make_server"]
@@ -63,19 +63,19 @@ class Server:
     """What runs: `asgi` is for an ASGI server, the rest for who started it."""
 
     asgi: ASGIApp
-    inner: Litestar
-    service: Service
-    pairing: Pairing
-    tokens: Tokens
+    litestar: Litestar
+    service: JobService
+    pairing: PairingService
+    tokens: TokenStore
 
 
 def make_server(
     settings: Settings,
     *,
     token: str | None = None,
-    tokens: Tokens | None = None,
+    tokens: TokenStore | None = None,
     log: FilteringBoundLogger | None = None,
-    on_ready: Callable[[Worker], None] = lambda _: None,
+    on_ready: Callable[[WorkerHandle], None] = lambda _: None,
 ) -> Server:
     """A server that has started nothing yet.
 
@@ -85,17 +85,17 @@ def make_server(
         log: where lines go; None takes standard error.
         on_ready: told of every worker that is ready.
     """
-    log = log or logger()
-    tokens = tokens or Tokens()
-    pairing, service = Pairing(tokens), Service(settings, log, on_ready)
+    log = log or make_logger()
+    tokens = tokens or TokenStore()
+    pairing, service = PairingService(tokens), JobService(settings, log, on_ready)
     metrics = Metrics(service)
-    inner = _routes(settings, service, pairing, metrics, log)
-    gate = Gate(inner, Security(settings, tokens, token))
-    return Server(Journal(gate, log, metrics), inner, service, pairing, tokens)
+    inner = _make_litestar(settings, service, pairing, metrics, log)
+    gate = SecurityMiddleware(inner, Security(settings, tokens, token))
+    return Server(AccessLog(gate, log, metrics), inner, service, pairing, tokens)
 
 
-def _routes(
-    settings: Settings, service: Service, pairing: Pairing, metrics: Metrics, log: FilteringBoundLogger
+def _make_litestar(
+    settings: Settings, service: JobService, pairing: PairingService, metrics: Metrics, log: FilteringBoundLogger
 ) -> Litestar:
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
@@ -104,13 +104,13 @@ def _routes(
 
     def explain(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
         if not isinstance(error, AntiI2VError | HTTPException):
-            log.error("unforeseen", error=type(error).__name__, where=_places(error))
+            log.error("unforeseen", error=type(error).__name__, where=_stack_locations(error))
         problem = problem_of(error)
         body, headers = encode_problem(problem)
         return Response(body, status_code=problem.status, headers=headers, media_type=headers.pop("content-type"))
 
     mimetypes.add_type("text/javascript", ".js")  # some Windows registries say text/plain, which nosniff refuses
-    static = create_static_files_router("/static", [STATIC], include_in_schema=False)
+    static = create_static_files_router("/static", [STATIC_FOLDER], include_in_schema=False)
     return Litestar(
         [*HANDLERS, static],
         dependencies={
@@ -121,12 +121,12 @@ def _routes(
         exception_handlers={Exception: explain},
         lifespan=[lifespan],
         logging_config=None,
-        openapi_config=config(),
+        openapi_config=openapi_config(),
         request_max_body_size=settings.body_limit,
     )
 
 
-def _places(error: Exception) -> list[str]:
+def _stack_locations(error: Exception) -> list[str]:
     """Where it happened, without its words and without source lines: they may quote the request."""
     frames = traceback.extract_tb(error.__traceback__)[-6:]
     return [f"{os.path.basename(frame.filename)}:{frame.lineno} {frame.name}" for frame in frames]

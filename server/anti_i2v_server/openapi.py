@@ -22,25 +22,25 @@ from litestar.openapi.spec import (
 )
 
 from anti_i2v.receipt import versions
-from anti_i2v_server.jobs.responses import BOTH, IMAGE_TYPES
+from anti_i2v_server.jobs.responses import IMAGE_TYPES, MULTIPART
 from anti_i2v_server.operations.docs import DocsPage
-from anti_i2v_server.problems import MEDIA_TYPE, TABLE, Problem
+from anti_i2v_server.problems import MEDIA_TYPE, PROBLEMS, Problem
 from anti_i2v_server.security_middleware import RECEIPT_HEADER
-from anti_i2v_server.upload import FORM, PHOTO_PART, READ_TYPES
+from anti_i2v_server.upload import FORM_TYPE, PHOTO_PART, PHOTO_TYPES
 
 __all__ = [
     "NO_TOKEN",
-    "RECEIPT",
+    "RECEIPT_HEADER_SPEC",
     "EventsOperation",
     "PhotoInOperation",
     "PhotoInOutOperation",
     "PhotoOutOperation",
-    "config",
-    "problems",
+    "openapi_config",
+    "problem_responses",
 ]
 
 NO_TOKEN: list[dict[str, list[str]]] = [{}]
-RECEIPT = ResponseHeader(
+RECEIPT_HEADER_SPEC = ResponseHeader(
     name=RECEIPT_HEADER,
     documentation_only=True,
     description="The receipt as compact JSON: budget spent, PSNR, SSIM, dE2000, effects and what is left under each "
@@ -49,30 +49,31 @@ RECEIPT = ResponseHeader(
 BINARY = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
 
 
-def problems(*statuses: int, token: bool = True) -> dict[int, ResponseSpec]:
+def problem_responses(*statuses: int, token: bool = True) -> dict[int, ResponseSpec]:
     """The problems that a route may answer with, beside those that every route has."""
     everywhere = (401, 403, 421, 500) if token else (403, 421, 500)
-    return {status: _problem(status) for status in sorted({*statuses, *everywhere})}
+    return {status: _problem_response(status) for status in sorted({*statuses, *everywhere})}
 
 
-def _problem(status: int) -> ResponseSpec:
-    titles = dict.fromkeys(title for code, _, title in TABLE.values() if code == status)
+def _problem_response(status: int) -> ResponseSpec:
+    titles = dict.fromkeys(title for code, _, title in PROBLEMS.values() if code == status)
     description = ". ".join(titles) or HTTPStatus(status).phrase
     return ResponseSpec(Problem, generate_examples=False, description=description, media_type=MEDIA_TYPE)
 
 
-def _photo_in(operation: Operation) -> None:
+def _take_photo(operation: Operation) -> None:
     part = Schema(
         type=OpenAPIType.OBJECT, properties={PHOTO_PART: BINARY}, required=[PHOTO_PART], additional_properties=False
     )
     operation.request_body = RequestBody(
         required=True,
         description="The photo's file as it is, or one part of a form.",
-        content={kind: OpenAPIMediaType(schema=BINARY) for kind in READ_TYPES} | {FORM: OpenAPIMediaType(schema=part)},
+        content={kind: OpenAPIMediaType(schema=BINARY) for kind in PHOTO_TYPES}
+        | {FORM_TYPE: OpenAPIMediaType(schema=part)},
     )
 
 
-def _answers(operation: Operation, kinds: tuple[str, ...], schema: Schema) -> None:
+def _set_response_types(operation: Operation, kinds: tuple[str, ...], schema: Schema) -> None:
     found = (operation.responses or {}).get("200")
     if isinstance(found, OpenAPIResponse):
         found.content = {kind: OpenAPIMediaType(schema=schema) for kind in kinds}
@@ -83,7 +84,7 @@ class PhotoInOperation(Operation):
     """A route that takes a photo."""
 
     def __post_init__(self) -> None:
-        _photo_in(self)
+        _take_photo(self)
 
 
 @dataclass
@@ -91,7 +92,7 @@ class PhotoOutOperation(Operation):
     """A route that gives a photo."""
 
     def __post_init__(self) -> None:
-        _answers(self, (*IMAGE_TYPES.values(), BOTH), BINARY)
+        _set_response_types(self, (*IMAGE_TYPES.values(), MULTIPART), BINARY)
 
 
 @dataclass
@@ -99,8 +100,8 @@ class PhotoInOutOperation(Operation):
     """A route that takes one and gives one."""
 
     def __post_init__(self) -> None:
-        _photo_in(self)
-        _answers(self, (*IMAGE_TYPES.values(), BOTH), BINARY)
+        _take_photo(self)
+        _set_response_types(self, (*IMAGE_TYPES.values(), MULTIPART), BINARY)
 
 
 @dataclass
@@ -108,10 +109,10 @@ class EventsOperation(Operation):
     """A route that gives a stream of events."""
 
     def __post_init__(self) -> None:
-        _answers(self, ("text/event-stream",), Schema(type=OpenAPIType.STRING))
+        _set_response_types(self, ("text/event-stream",), Schema(type=OpenAPIType.STRING))
 
 
-def config() -> OpenAPIConfig:
+def openapi_config() -> OpenAPIConfig:
     """The description, and where it is served: as a page and as JSON."""
     return OpenAPIConfig(
         title="Anti-I2V",

@@ -19,11 +19,11 @@ from anti_i2v.errors import (
 )
 from anti_i2v_server import errors
 
-__all__ = ["MEDIA_TYPE", "TABLE", "Problem", "encode_problem", "problem_of"]
+__all__ = ["MEDIA_TYPE", "PROBLEMS", "Problem", "encode_problem", "problem_of"]
 
 MEDIA_TYPE = "application/problem+json"
 
-TABLE: dict[type[Exception], tuple[int, str, str]] = {
+PROBLEMS: dict[type[Exception], tuple[int, str, str]] = {
     PhotoError: (422, "photo", "This photo cannot be protected"),
     OutputError: (422, "output", "The result cannot be written in this format"),
     RecipeError: (422, "recipe", "No such recipe, preset or setting"),
@@ -52,7 +52,7 @@ TABLE: dict[type[Exception], tuple[int, str, str]] = {
 }
 """Error -> (status, last part of the type, title). The most specific class counts."""
 
-UNFORESEEN = "Something went wrong that nobody foresaw"
+UNEXPECTED = "Something went wrong that nobody foresaw"
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -70,7 +70,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     detail: str
     retry_after: int | None = None
 
-    def told(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """As plain JSON values; without `retryAfter` where waiting does not help."""
         found: dict[str, Any] = msgspec.to_builtins(self)
         return {key: value for key, value in found.items() if value is not None}
@@ -79,18 +79,18 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 def problem_of(error: Exception) -> Problem:
     """What a client is told. The words of an exception that nobody foresaw stay here: they may quote the request."""
     for kind in type(error).__mro__:
-        if kind in TABLE:
-            status, name, title = TABLE[kind]
+        if kind in PROBLEMS:
+            status, name, title = PROBLEMS[kind]
             retry_after = error.retry_after if isinstance(error, errors.ServerError) else None
             return Problem(
                 type=f"/problems/{name}", title=title, status=status, detail=str(error), retry_after=retry_after
             )
     if isinstance(error, HTTPException) and error.status_code < 500:
-        return _of_litestar(error)
-    return Problem(type="about:blank", title=UNFORESEEN, status=500, detail="see the server's log, and report it")
+        return _problem_of_http_exception(error)
+    return Problem(type="about:blank", title=UNEXPECTED, status=500, detail="see the server's log, and report it")
 
 
-def _of_litestar(error: HTTPException) -> Problem:
+def _problem_of_http_exception(error: HTTPException) -> Problem:
     name = {400: "malformed", 404: "route", 405: "method", 413: "size"}.get(error.status_code)
     extra = error.extra if isinstance(error.extra, list) else []
     named = [f"{item['key']}: {item['message']}" for item in extra if isinstance(item, dict) and "key" in item]
@@ -109,4 +109,4 @@ def encode_problem(problem: Problem) -> tuple[bytes, dict[str, str]]:
         headers["retry-after"] = str(problem.retry_after)
     if problem.status == 401:
         headers["www-authenticate"] = "Bearer"
-    return msgspec.json.encode(problem.told()), headers
+    return msgspec.json.encode(problem.to_dict()), headers

@@ -16,8 +16,8 @@ import uvicorn
 
 from anti_i2v_server.app import Server, make_server
 from anti_i2v_server.errors import NotReady
-from anti_i2v_server.pairing.service import CODE_SECONDS, TRIES
-from anti_i2v_server.protection.worker_handle import Worker
+from anti_i2v_server.pairing.service import CODE_SECONDS, MAX_TRIES
+from anti_i2v_server.protection.worker_handle import WorkerHandle
 from anti_i2v_server.security import LOOPBACK
 from anti_i2v_server.settings import Settings
 
@@ -41,10 +41,10 @@ def serve(settings: Settings, token: str | None, tell: Callable[[str], None]) ->
     listening = _bind(settings)
     with listening:
         settings = msgspec.structs.replace(settings, port=listening.getsockname()[1])
-        server = make_server(settings, token=token, on_ready=lambda worker: tell(_about(worker)))
+        server = make_server(settings, token=token, on_ready=lambda worker: tell(_describe_worker(worker)))
         server.tokens.entries()  # what is wrong with the file shows now
         tell(f"Listening on {_url(settings)} (stop with Ctrl-C)")
-        _tell_code(server, settings, tell)
+        _print_code(server, settings, tell)
         config = uvicorn.Config(
             server.asgi,
             lifespan="on",
@@ -55,11 +55,11 @@ def serve(settings: Settings, token: str | None, tell: Callable[[str], None]) ->
             proxy_headers=False,  # who asks is never taken from a header
             timeout_graceful_shutdown=max(1, int(settings.stop_grace)),
         )
-        asyncio.run(_Uvicorn(config, server, lambda: _tell_code(server, settings, tell)).serve([listening]))
+        asyncio.run(_UvicornServer(config, server, lambda: _print_code(server, settings, tell)).serve([listening]))
         tell("Stopped")
 
 
-class _Uvicorn(uvicorn.Server):
+class _UvicornServer(uvicorn.Server):
     """Ends event streams at the first signal: uvicorn waits for open connections before it stops."""
 
     def __init__(self, config: uvicorn.Config, server: Server, new_code: Callable[[], None]) -> None:
@@ -70,7 +70,7 @@ class _Uvicorn(uvicorn.Server):
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         if sys.stdin is not None and sys.stdin.isatty():
-            threading.Thread(target=self._listen_for_enter, daemon=True).start()
+            threading.Thread(target=self._renew_code_on_enter, daemon=True).start()
         await super().serve(sockets)
 
     @contextmanager
@@ -88,7 +88,7 @@ class _Uvicorn(uvicorn.Server):
             self._loop.call_soon_threadsafe(self._server.service.stop)
         super().handle_exit(sig, frame)
 
-    def _listen_for_enter(self) -> None:
+    def _renew_code_on_enter(self) -> None:
         while sys.stdin.readline():
             if self._loop is not None and not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(self._new_code)
@@ -115,15 +115,15 @@ def _url(settings: Settings) -> str:
     return f"http://{host}:{settings.port}"
 
 
-def _tell_code(server: Server, settings: Settings, tell: Callable[[str], None]) -> None:
-    code = server.pairing.open()
+def _print_code(server: Server, settings: Settings, tell: Callable[[str], None]) -> None:
+    code = server.pairing.new_code()
     again = "; Enter makes a new one" if sys.stdin is not None and sys.stdin.isatty() else ""
-    tell(f"Pairing code: {code}  (once, within {CODE_SECONDS / 60:.0f} minutes, {TRIES} tries{again})")
+    tell(f"Pairing code: {code}  (once, within {CODE_SECONDS / 60:.0f} minutes, {MAX_TRIES} tries{again})")
     if settings.host.strip("[]") in (*LOOPBACK, "::1"):
         tell(f"Or open {_url(settings)}/#code={code}")
 
 
-def _about(worker: Worker) -> str:
+def _describe_worker(worker: WorkerHandle) -> str:
     ready = worker.ready
     notes = "" if ready is None or not ready.notes else f"\n  note: {' '.join(ready.notes)}"
     return f"Ready: worker {worker.device!r} runs on {ready.provider if ready else 'nothing'}{notes}"

@@ -9,25 +9,27 @@ from dataclasses import dataclass
 
 from anti_i2v.errors import RecipeError
 from anti_i2v_server.errors import HostRefused, OriginRefused, Unauthorised
-from anti_i2v_server.pairing.tokens import Tokens, digest
+from anti_i2v_server.pairing.tokens import TokenStore, digest
 from anti_i2v_server.settings import Settings
 
-__all__ = ["LOOPBACK", "OPEN", "Principal", "Security", "check_binding"]
+__all__ = ["LOOPBACK", "PUBLIC_ROUTES", "Principal", "Security", "check_binding"]
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
-PAIR = ("POST", "/v1/pair")
-OPEN = frozenset({("GET", "/health"), ("GET", "/"), ("GET", "/docs"), ("GET", "/docs/openapi.json"), PAIR})
+PAIR_ROUTE = ("POST", "/v1/pair")
+PUBLIC_ROUTES = frozenset(
+    {("GET", "/health"), ("GET", "/"), ("GET", "/docs"), ("GET", "/docs/openapi.json"), PAIR_ROUTE}
+)
 """What needs no token: whether the server lives, what a browser must load before it can hold a token (the page and the
 documentation, the same on every machine), and pairing, which the code guards. Beside these, the page's own files."""
 
-STATIC = re.compile(r"/static/[\w-][\w.-]*")
-EXTENSION = re.compile(r"(chrome|moz|safari-web)-extension://[\w-]+")
+STATIC_PATH = re.compile(r"/static/[\w-][\w.-]*")
+EXTENSION_ORIGIN = re.compile(r"(chrome|moz|safari-web)-extension://[\w-]+")
 
-SHORTEST_TOKEN = 20
+MIN_TOKEN_LENGTH = 20
 """Characters of a token that a person chose: guessing must be hopeless."""
 
-COMMAND_LINE = "command line"
+COMMAND_LINE_ID = "command line"
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Principal:
 class Security:
     """Checks Host, Origin and token. `token`: the one of the command line, beside those that were paired."""
 
-    def __init__(self, settings: Settings, tokens: Tokens, token: str | None = None) -> None:
+    def __init__(self, settings: Settings, tokens: TokenStore, token: str | None = None) -> None:
         self._tokens = tokens
         self._hash = None if token is None else digest(token)
         bound = () if settings.host in ("0.0.0.0", "::") else (settings.host,)  # noqa: S104  # compared, not bound
@@ -59,7 +61,7 @@ class Security:
         origin = headers.get("origin")
         if origin is None or origin in (f"http://{host}", f"https://{host}") or origin in self._tokens.origins():
             return origin
-        if path == PAIR[1] and EXTENSION.fullmatch(origin):  # it is here to be paired
+        if path == PAIR_ROUTE[1] and EXTENSION_ORIGIN.fullmatch(origin):  # it is here to be paired
             return origin
         raise OriginRefused("this page or extension is not paired with the server: pair it with the code it shows")
 
@@ -67,7 +69,7 @@ class Security:
         self, method: str, path: str, headers: Mapping[str, str], origin: str | None, host: str
     ) -> Principal | None:
         """Who asks; None on a route that needs no token. Raises Unauthorised."""
-        if is_open(method, path):
+        if is_public(method, path):
             return None
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
@@ -75,7 +77,7 @@ class Security:
         own_page = origin in (f"http://{host}", f"https://{host}")
         if self._hash is not None and hmac.compare_digest(self._hash, digest(token)):
             if origin is None or own_page:
-                return Principal(COMMAND_LINE)
+                return Principal(COMMAND_LINE_ID)
             raise Unauthorised("the token of the command line is not for extensions: pair the extension")
         entry = self._tokens.find(token)
         if entry is None:
@@ -86,10 +88,10 @@ class Security:
         return Principal(entry.id)
 
 
-def is_open(method: str, path: str) -> bool:
+def is_public(method: str, path: str) -> bool:
     """Whether a route needs no token."""
     method = "GET" if method == "HEAD" else method
-    return (method, path) in OPEN or (method == "GET" and STATIC.fullmatch(path) is not None)
+    return (method, path) in PUBLIC_ROUTES or (method == "GET" and STATIC_PATH.fullmatch(path) is not None)
 
 
 def check_binding(host: str, token: str | None, example: str) -> None:
@@ -103,8 +105,8 @@ def check_binding(host: str, token: str | None, example: str) -> None:
     Raises:
         RecipeError: a token is missing or too short; says what listening elsewhere means.
     """
-    if token is not None and len(token) < SHORTEST_TOKEN:
-        raise RecipeError(f"a token must have at least {SHORTEST_TOKEN} characters: for example --token {example}")
+    if token is not None and len(token) < MIN_TOKEN_LENGTH:
+        raise RecipeError(f"a token must have at least {MIN_TOKEN_LENGTH} characters: for example --token {example}")
     if token is None and host not in ("127.0.0.1", "localhost", "::1"):
         raise RecipeError(
             f"listening on {host} lets other machines reach this server, and photos and tokens travel unencrypted "

@@ -15,11 +15,11 @@ from anti_i2v_server.errors import ServerError
 from anti_i2v_server.problems import encode_problem, problem_of
 from anti_i2v_server.security import Security
 
-__all__ = ["RECEIPT_HEADER", "Gate"]
+__all__ = ["RECEIPT_HEADER", "SecurityMiddleware"]
 
 RECEIPT_HEADER = "anti-i2v-receipt"
 
-ALWAYS = {
+SECURITY_HEADERS = {
     "cache-control": "no-store",
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -34,7 +34,7 @@ ALLOWED_HEADERS = "accept, authorization, content-type, idempotency-key, last-ev
 EXPOSED_HEADERS = f"{RECEIPT_HEADER}, content-disposition, location, retry-after"
 
 
-class Gate:
+class SecurityMiddleware:
     """ASGI: `app` behind `security`."""
 
     def __init__(self, app: ASGIApp, security: Security) -> None:
@@ -56,17 +56,19 @@ class Gate:
             host = self._security.check_host(headers)
             origin = self._security.check_origin(method, path, headers, host)
             if method == "OPTIONS" and origin is not None and "access-control-request-method" in headers:
-                await _reply(send, 204, b"", {**ALWAYS, **_preflight(origin, headers)})
+                await _send_response(send, 204, b"", {**SECURITY_HEADERS, **_preflight_headers(origin, headers)})
                 return
             scope["user"] = self._security.authenticate(method, path, headers, origin, host)
         except ServerError as refusal:
             body, more = encode_problem(problem_of(refusal))
-            await _reply(send, problem_of(refusal).status, body, {**ALWAYS, **_shared(origin), **more})
+            await _send_response(
+                send, problem_of(refusal).status, body, {**SECURITY_HEADERS, **_cors_headers(origin), **more}
+            )
             return
-        await self._app(scope, receive, _with_headers(send, {**ALWAYS, **_shared(origin)}))
+        await self._app(scope, receive, _with_headers(send, {**SECURITY_HEADERS, **_cors_headers(origin)}))
 
 
-def _shared(origin: str | None) -> dict[str, str]:
+def _cors_headers(origin: str | None) -> dict[str, str]:
     if origin is None:
         return {}
     return {
@@ -76,10 +78,10 @@ def _shared(origin: str | None) -> dict[str, str]:
     }
 
 
-def _preflight(origin: str, headers: Mapping[str, str]) -> dict[str, str]:
+def _preflight_headers(origin: str, headers: Mapping[str, str]) -> dict[str, str]:
     private = {"access-control-allow-private-network": "true"}
     return {
-        **_shared(origin),
+        **_cors_headers(origin),
         **(private if "access-control-request-private-network" in headers else {}),
         "access-control-allow-methods": "GET, POST, DELETE",
         "access-control-allow-headers": ALLOWED_HEADERS,
@@ -98,7 +100,7 @@ def _with_headers(send: Send, more: Mapping[str, str]) -> Send:
     return wrapped
 
 
-async def _reply(send: Send, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+async def _send_response(send: Send, status: int, body: bytes, headers: Mapping[str, str]) -> None:
     pairs = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
     pairs.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": status, "headers": pairs})

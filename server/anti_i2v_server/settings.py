@@ -23,7 +23,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         job_timeout: seconds that one attempt may take; every job gets a deadline below it.
         queue_limit: jobs that may wait.
         store_limit: bytes of waiting photos and kept results.
-        keep_seconds: how long a result can be fetched.
+        result_seconds: how long a result can be fetched.
         stream_seconds: longest life of one event stream; clients come back with Last-Event-ID.
         worker_memory: resident bytes at which a worker is replaced.
         start_timeout, heartbeat_timeout: seconds until a worker that does not start, or is not heard of, is replaced.
@@ -42,7 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     job_timeout: float = 600.0
     queue_limit: int = 32
     store_limit: int = 1024 * MIB
-    keep_seconds: float = 600.0
+    result_seconds: float = 600.0
     stream_seconds: float = 25.0
     worker_memory: int = 4096 * MIB
     start_timeout: float = 60.0

@@ -12,9 +12,9 @@ from multipart import MultipartError, MultipartSegment, PushMultipartParser, par
 from anti_i2v_server.errors import BodyTooLarge, BodyTooSlow, MalformedRequest, UnsupportedMedia
 from anti_i2v_server.settings import Settings
 
-__all__ = ["FORM", "PHOTO_PART", "READ_TYPES", "read_photo"]
+__all__ = ["FORM_TYPE", "PHOTO_PART", "PHOTO_TYPES", "read_photo"]
 
-READ_TYPES = (
+PHOTO_TYPES = (
     "image/jpeg",
     "image/png",
     "image/webp",
@@ -24,13 +24,13 @@ READ_TYPES = (
     "image/heic",
     "image/heif",
 )
-ALSO_READ = ("image/jpg", "image/pjpeg", "image/x-ms-bmp")
+PHOTO_TYPE_ALIASES = ("image/jpg", "image/pjpeg", "image/x-ms-bmp")
 """Other names of the same, which some systems send."""
 
-FORM = "multipart/form-data"
+FORM_TYPE = "multipart/form-data"
 PHOTO_PART = "photo"
 
-LINGER = 2.0
+DRAIN_SECONDS = 2.0
 """Seconds for which a body that is refused is still read and thrown away: a client that is busy sending would
 otherwise meet a closed connection before it sees the answer."""
 
@@ -45,14 +45,14 @@ async def read_photo(request: Request[Any, Any, Any], settings: Settings) -> byt
     """
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     kind = kind.lower()
-    if kind not in (*READ_TYPES, *ALSO_READ, FORM):
-        known = ", ".join((*READ_TYPES, FORM))
+    if kind not in (*PHOTO_TYPES, *PHOTO_TYPE_ALIASES, FORM_TYPE):
+        known = ", ".join((*PHOTO_TYPES, FORM_TYPE))
         raise UnsupportedMedia(f"a body of type {kind or 'unknown'} is not read here: send one of {known}"[:400])
-    body = await _read(request, settings)
-    return _from_form(body, options.get("boundary", "")) if kind == FORM else body
+    body = await _read_body(request, settings)
+    return _photo_of_form(body, options.get("boundary", "")) if kind == FORM_TYPE else body
 
 
-async def _read(request: Request[Any, Any, Any], settings: Settings) -> bytes:
+async def _read_body(request: Request[Any, Any, Any], settings: Settings) -> bytes:
     stream = request.stream()
     try:
         async with asyncio.timeout(settings.body_timeout):
@@ -62,22 +62,22 @@ async def _read(request: Request[Any, Any, Any], settings: Settings) -> bytes:
     except HTTPException as refusal:
         if refusal.status_code != 413:
             raise MalformedRequest("the client went away before the photo had arrived") from None
-        await _linger(request)
+        await _drain(request)
         raise BodyTooLarge(
             f"the body is larger than {settings.body_limit / 1e6:g} MB: send a smaller photo, or raise --body-limit"
         ) from None
 
 
-async def _linger(request: Request[Any, Any, Any]) -> None:
+async def _drain(request: Request[Any, Any, Any]) -> None:
     try:
-        async with asyncio.timeout(LINGER):
+        async with asyncio.timeout(DRAIN_SECONDS):
             while (await request.receive()).get("more_body"):
                 pass
     except TimeoutError:
         return
 
 
-def _from_form(body: bytes, boundary: str) -> bytes:
+def _photo_of_form(body: bytes, boundary: str) -> bytes:
     photos: list[bytes] = []
     part: list[bytes] = []
     wanted = False

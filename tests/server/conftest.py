@@ -22,7 +22,7 @@ from litestar.testing import TestClient
 from PIL import Image
 
 from anti_i2v_server.app import Server, make_server
-from anti_i2v_server.pairing.tokens import Tokens
+from anti_i2v_server.pairing.tokens import TokenStore
 from anti_i2v_server.settings import Settings
 
 TOKEN = "a-token-for-tests-of-32-letters!"  # noqa: S105  # opens nothing but the tests' own server
@@ -93,7 +93,7 @@ def log() -> SilentLog:
 @pytest.fixture
 def server(tmp_path: Path, log: SilentLog) -> Server:
     """A server whose workers are not started: it refuses, pairs, lists and queues."""
-    return make_server(Settings(), token=TOKEN, tokens=Tokens(tmp_path / "server" / "tokens.json"), log=log)
+    return make_server(Settings(), token=TOKEN, tokens=TokenStore(tmp_path / "server" / "tokens.json"), log=log)
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def idle(server: Server) -> TestClient[Any]:
 def working(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient[Any]]:
     """A client, with the token, of a server in this process whose worker is real."""
     settings = Settings(surrogates=("embedded",), pixel_limit=1_000_000, body_limit=2_000_000)
-    tokens = Tokens(tmp_path_factory.mktemp("tokens") / "tokens.json")
+    tokens = TokenStore(tmp_path_factory.mktemp("tokens") / "tokens.json")
     made = make_server(settings, token=TOKEN, tokens=tokens, log=SilentLog())
     with TestClient(made.asgi, base_url=BASE) as client:
         client.headers["authorization"] = f"Bearer {TOKEN}"

@@ -14,7 +14,7 @@ import pytest
 from anti_i2v.client import AsyncClient, Client, Progress, ServerProblem, Unreachable
 from anti_i2v.errors import AntiI2VError, OutputError, PhotoError, RecipeError
 from anti_i2v.photo import open_photo
-from anti_i2v_server.pairing.tokens import Tokens
+from anti_i2v_server.pairing.tokens import TokenStore
 
 TOKEN = "a-token-for-tests-of-32-letters!"  # noqa: S105  # opens nothing but the tests' own server
 
@@ -110,7 +110,7 @@ def test_a_client_is_paired_by_the_code(process: Any, photo: bytes) -> None:
     with Client.pair(code, process.url) as client:
         assert client.protect(photo, recipe="draft").format == "PNG"
         assert client.token is not None
-        assert Tokens(process.home / "server" / "tokens.json").find(client.token) is not None
+        assert TokenStore(process.home / "server" / "tokens.json").find(client.token) is not None
     with pytest.raises(ServerProblem, match="no pairing code is open"):
         Client.pair(code, process.url)
 

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from anti_i2v.cli import app
-from anti_i2v_server.pairing.tokens import Tokens
+from anti_i2v_server.pairing.tokens import TokenStore
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +70,7 @@ def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_tokens_are_listed_and_revoked(home: Path) -> None:
-    tokens = Tokens()
+    tokens = TokenStore()
     assert tokens.path.parent.parent == home
     tokens.issue("chrome-extension://abcdefgh")
     tokens.issue(None)
@@ -94,7 +94,7 @@ def test_an_unknown_token_is_refused() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="permissions are POSIX's")
 def test_a_token_file_that_others_can_read_is_told() -> None:
-    tokens = Tokens()
+    tokens = TokenStore()
     tokens.issue(None)
     tokens.path.chmod(0o644)
     result = run("tokens", "list")

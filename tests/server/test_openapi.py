@@ -14,13 +14,13 @@ from hypothesis import settings as hypothesis_settings  # noqa: E402
 from hypothesis.errors import Unsatisfiable  # noqa: E402
 
 from anti_i2v_server.app import make_server  # noqa: E402
-from anti_i2v_server.pairing.tokens import Tokens  # noqa: E402
+from anti_i2v_server.pairing.tokens import TokenStore  # noqa: E402
 from anti_i2v_server.settings import Settings  # noqa: E402
 
 TOKEN = "a-token-for-tests-of-32-letters!"  # noqa: S105  # opens nothing but the tests' own server
 MODES = list(schemathesis.GenerationMode)
 API = schemathesis.openapi.from_dict(
-    make_server(Settings(), tokens=Tokens(Path("nowhere"))).inner.openapi_schema.to_schema()
+    make_server(Settings(), tokens=TokenStore(Path("nowhere"))).litestar.openapi_schema.to_schema()
 )
 OPERATIONS = {operation.ok().label: operation.ok() for operation in API.get_all_operations()}
 

@@ -17,7 +17,7 @@ import pytest
 from anti_i2v import receipt as receipts
 from anti_i2v import report
 from anti_i2v.recipes import load_recipe
-from anti_i2v_server.pairing.tokens import Tokens
+from anti_i2v_server.pairing.tokens import TokenStore
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the page is tested with playwright")
 expect = playwright.expect
@@ -159,7 +159,7 @@ def test_the_token_of_the_command_line_opens_the_page_and_stays_in_its_tab(
 
 def test_a_revoked_token_leads_back_to_pairing_with_a_reason(page: Any, process: Any, photo: bytes) -> None:
     enter(page, process)
-    tokens = Tokens(process.home / "server" / "tokens.json")
+    tokens = TokenStore(process.home / "server" / "tokens.json")
     for entry in tokens.entries():
         tokens.revoke(entry.id)
     page.get_by_label("Choose photos").set_input_files([a_file("cat.png", photo)])

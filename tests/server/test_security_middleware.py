@@ -9,7 +9,7 @@ from litestar.testing import TestClient
 
 from anti_i2v.errors import RecipeError
 from anti_i2v_server.app import Server
-from anti_i2v_server.security import OPEN, check_binding
+from anti_i2v_server.security import PUBLIC_ROUTES, check_binding
 
 BASE = "http://127.0.0.1:8765"
 EXTENSION = "chrome-extension://abcdefghijklmnop"
@@ -21,7 +21,7 @@ def every_route(server: Server) -> list[tuple[str, str]]:
     """Method and path of all that is registered, and of one thing that is not."""
     found = [
         (method, route.path_format.replace("{job_id}", "x").replace("{file_path}", "docs.css"))
-        for route in server.inner.routes
+        for route in server.litestar.routes
         for method in sorted(route.methods - {"OPTIONS"})
     ]
     return [*found, ("GET", "/nowhere"), ("PUT", "/v1/protect"), ("OPTIONS", "/v1/protect")]
@@ -30,7 +30,7 @@ def every_route(server: Server) -> list[tuple[str, str]]:
 def test_without_a_token_only_these_routes_answer(server: Server, idle: TestClient[Any]) -> None:
     answered = {(method, path) for method, path in every_route(server) if idle.request(method, path).status_code != 401}
     static = {("GET", "/static/docs.css"), ("HEAD", "/static/docs.css")}
-    assert answered - static == set(OPEN)
+    assert answered - static == set(PUBLIC_ROUTES)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_the_servers_own_page_may_use_the_command_lines_token(idle: TestClient[A
 
 def pair(server: Server, client: TestClient[Any], origin: str | None) -> dict[str, str]:
     headers = {} if origin is None else {"origin": origin}
-    reply = client.post("/v1/pair", json={"code": server.pairing.open()}, headers=headers)
+    reply = client.post("/v1/pair", json={"code": server.pairing.new_code()}, headers=headers)
     assert reply.status_code == 201, reply.text
     assert reply.json()["origin"] == origin
     return {"authorization": f"Bearer {reply.json()['token']}"}
@@ -136,13 +136,13 @@ def test_a_revoked_token_and_its_origin_are_refused_at_once(server: Server, idle
 
 
 def test_a_web_page_cannot_pair_itself(server: Server, idle: TestClient[Any]) -> None:
-    reply = idle.post("/v1/pair", json={"code": server.pairing.open()}, headers={"origin": SITE})
+    reply = idle.post("/v1/pair", json={"code": server.pairing.new_code()}, headers={"origin": SITE})
     assert reply.status_code == 403
     assert server.tokens.entries() == []
 
 
 def test_guessing_the_code_ends_after_five_tries(server: Server, idle: TestClient[Any]) -> None:
-    code = server.pairing.open()
+    code = server.pairing.new_code()
     tries = [idle.post("/v1/pair", json={"code": "AAAA-AAAA"}).status_code for _ in range(6)]
     assert tries == [403] * 5 + [429]
     assert idle.post("/v1/pair", json={"code": code}).status_code == 429

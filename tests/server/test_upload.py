@@ -11,7 +11,7 @@ import pytest
 from litestar.testing import TestClient
 
 from anti_i2v_server.app import make_server
-from anti_i2v_server.pairing.tokens import Tokens
+from anti_i2v_server.pairing.tokens import TokenStore
 from anti_i2v_server.settings import Settings
 
 TOKEN = "a-token-for-tests-of-32-letters!"  # noqa: S105  # opens nothing but the tests' own server
@@ -44,7 +44,7 @@ def test_a_body_above_the_limit_is_refused(working: TestClient[Any], chunked: bo
 
 
 def test_a_body_that_never_arrives_is_given_up(log: Any, bearer: dict[str, str], tmp_path: Path) -> None:
-    server = make_server(Settings(body_timeout=0.1), token=TOKEN, tokens=Tokens(tmp_path / "tokens.json"), log=log)
+    server = make_server(Settings(body_timeout=0.1), token=TOKEN, tokens=TokenStore(tmp_path / "tokens.json"), log=log)
     headers = {**bearer, "host": "127.0.0.1:8765", "content-type": "image/png"}
     scope: Any = {
         "type": "http",

@@ -22,9 +22,9 @@ def _list_by_default(ctx: typer.Context) -> None:
 @group.command("list")
 def list_tokens() -> None:
     """List the tokens that were given out: their ids, when, and to whom. The tokens themselves are kept nowhere."""
-    from anti_i2v_server.pairing.tokens import Tokens
+    from anti_i2v_server.pairing.tokens import TokenStore
 
-    entries = Tokens().entries()
+    entries = TokenStore().entries()
     for entry in entries:
         typer.echo(f"{entry.id:<12}{entry.created:<28}{entry.origin or 'a client without an origin'}")
     if not entries:
@@ -34,8 +34,8 @@ def list_tokens() -> None:
 @group.command()
 def revoke(token_id: Annotated[str, typer.Argument(metavar="ID", show_default=False, help="As in the list.")]) -> None:
     """Make a token invalid, at once, also in a server that runs."""
-    from anti_i2v_server.pairing.tokens import Tokens
+    from anti_i2v_server.pairing.tokens import TokenStore
 
-    if not Tokens().revoke(token_id):
+    if not TokenStore().revoke(token_id):
         raise RecipeError(f"no token has the id {token_id!r}: see `anti-i2v tokens list`")
     typer.echo(f"{token_id}: revoked")

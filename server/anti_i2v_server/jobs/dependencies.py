@@ -1,4 +1,4 @@
-"""What handlers are given: the wishes of a query, and the moment when a client goes away."""
+"""What handlers are given: the options of a query, and the moment when a client goes away."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from anti_i2v.photo import FORMATS
 from anti_i2v.presets import PRESETS
 from anti_i2v.recipes import recipe_names
 from anti_i2v_server.errors import MalformedRequest
-from anti_i2v_server.jobs.job_options import METADATA, PRIORITIES, Wishes
+from anti_i2v_server.jobs.job_options import METADATA_POLICIES, PRIORITIES, JobOptions
 
-__all__ = ["departure", "job_wishes", "protect_wishes"]
+__all__ = ["client_disconnect", "job_options", "protect_options"]
 
 # Enumerations and ranges are told in the description and checked by `Wishes`, whose messages say what to do.
 Recipe = Annotated[
@@ -45,7 +45,7 @@ MetadataPolicy = Annotated[
     str,
     QueryParameter(
         description="keep: camera, date and author stay. GPS and serial numbers always go.",
-        schema_extra={"enum": list(METADATA)},
+        schema_extra={"enum": list(METADATA_POLICIES)},
     ),
 ]
 Seed = Annotated[
@@ -60,7 +60,7 @@ PriorityName = Annotated[
 ]
 
 
-async def protect_wishes(
+async def protect_options(
     request: Request[Any, Any, Any],
     recipe: Recipe = "balanced",
     preset: Preset = None,
@@ -68,12 +68,12 @@ async def protect_wishes(
     format: Format = None,
     metadata: MetadataPolicy = "drop",
     seed: Seed = 0,
-) -> Wishes:
+) -> JobOptions:
     """The query of POST /v1/protect. Raises MalformedRequest, RecipeError."""
-    return _checked(request, recipe, preset, deadline, format, metadata, seed, "interactive")
+    return _validated(request, recipe, preset, deadline, format, metadata, seed, "interactive")
 
 
-async def job_wishes(
+async def job_options(
     request: Request[Any, Any, Any],
     recipe: Recipe = "balanced",
     preset: Preset = None,
@@ -82,12 +82,12 @@ async def job_wishes(
     metadata: MetadataPolicy = "drop",
     seed: Seed = 0,
     priority: PriorityName = "interactive",
-) -> Wishes:
+) -> JobOptions:
     """The query of POST /v1/jobs. Raises MalformedRequest, RecipeError."""
-    return _checked(request, recipe, preset, deadline, format, metadata, seed, priority, "priority")
+    return _validated(request, recipe, preset, deadline, format, metadata, seed, priority, "priority")
 
 
-def _checked(
+def _validated(
     request: Request[Any, Any, Any],
     recipe: str,
     preset: str | None,
@@ -97,11 +97,11 @@ def _checked(
     seed: int,
     priority: str,
     *more: str,
-) -> Wishes:
+) -> JobOptions:
     known = {"recipe", "preset", "deadline", "format", "metadata", "seed", *more}
     if unknown := set(request.query_params) - known:  # a slip of the pen must not silently protect another way
         raise MalformedRequest(f"unknown parameter {min(unknown)[:40]!r}: choose from {', '.join(sorted(known))}")
-    wishes = Wishes(
+    options = JobOptions(
         recipe=recipe,
         preset=preset,
         deadline=deadline,
@@ -110,11 +110,11 @@ def _checked(
         seed=seed,
         priority=priority,
     )
-    wishes.check()
-    return wishes
+    options.validate()
+    return options
 
 
-async def departure(request: Request[Any, Any, Any]) -> None:
+async def client_disconnect(request: Request[Any, Any, Any]) -> None:
     """Until the client has gone away. A handler is not told by itself."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

@@ -15,11 +15,11 @@ from enum import StrEnum
 from typing import Any
 
 from anti_i2v.receipt import Receipt
-from anti_i2v_server.jobs.job_options import Wishes
+from anti_i2v_server.jobs.job_options import JobOptions
 
-__all__ = ["MOST_EVENTS", "Event", "Job", "Result", "State"]
+__all__ = ["MAX_EVENTS", "Event", "Job", "Result", "State"]
 
-MOST_EVENTS = 256
+MAX_EVENTS = 256
 """Events that a job keeps for who comes late."""
 
 
@@ -34,10 +34,10 @@ class State(StrEnum):
 
     @property
     def ended(self) -> bool:
-        return not _NEXT[self]
+        return not _TRANSITIONS[self]
 
 
-_NEXT: dict[State, frozenset[State]] = {
+_TRANSITIONS: dict[State, frozenset[State]] = {
     State.QUEUED: frozenset({State.RUNNING, State.FAILED, State.CANCELLED}),
     State.RUNNING: frozenset({State.QUEUED, State.DONE, State.FAILED, State.CANCELLED}),
     State.DONE: frozenset(),
@@ -81,7 +81,7 @@ class Job:
     id: str
     owner: str
     number: int
-    wishes: Wishes
+    options: JobOptions
     photo: bytes | None = field(repr=False)
     clock: Callable[[], float] = field(repr=False)
     state: State = State.QUEUED
@@ -91,28 +91,28 @@ class Job:
     steps: int | None = None
     result: Result | None = field(default=None, repr=False)
     error: Exception | None = None
-    cancel_wanted: bool = False
+    cancel_requested: bool = False
     ended_at: float | None = None
     key: str | None = None
     digest: bytes | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self.submitted_at = self.clock()
-        self.events: deque[Event] = deque(maxlen=MOST_EVENTS)
-        self._count = 0
-        self._news = asyncio.Event()
+        self.events: deque[Event] = deque(maxlen=MAX_EVENTS)
+        self._event_count = 0
+        self._changed = asyncio.Event()
 
     @property
-    def rank(self) -> tuple[bool, int]:
+    def sort_key(self) -> tuple[bool, int]:
         """Lower comes first."""
-        return self.wishes.priority == "bulk", self.number
+        return self.options.priority == "bulk", self.number
 
     @property
-    def size(self) -> int:
+    def stored_bytes(self) -> int:
         """Bytes that it holds."""
         return len(self.photo or b"") + (len(self.result.file) if self.result is not None else 0)
 
-    def waits_at(self, position: int) -> None:
+    def set_position(self, position: int) -> None:
         """Its place among those that wait, 0 for the next."""
         if position != self.position:
             self.position = position
@@ -120,47 +120,47 @@ class Job:
 
     def start(self) -> None:
         """A worker takes it."""
-        self._become(State.RUNNING)
+        self._transition_to(State.RUNNING)
         self.attempts, self.position = self.attempts + 1, None
         self._publish("started", {"attempt": self.attempts})
 
-    def moved(self, step: int, steps: int, loss: float) -> None:
+    def record_step(self, step: int, steps: int, loss: float) -> None:
         """A step was taken."""
         self.step, self.steps = step, steps
         self._publish("step", {"step": step, "steps": steps, "loss": loss})
 
-    def put_back(self) -> None:
+    def requeue(self) -> None:
         """Its worker was lost: it waits again."""
-        self._become(State.QUEUED)
+        self._transition_to(State.QUEUED)
         self.step, self.steps = 0, None
 
     def finish(self, result: Result) -> None:
         """It is protected."""
-        self._become(State.DONE)
+        self._transition_to(State.DONE)
         self.result = result
-        self._publish("effect", effect_of(result.receipt))
+        self._publish("effect", effect_summary(result.receipt))
         self._publish("done", {"format": result.format.lower(), "bytes": len(result.file)})
 
     def fail(self, error: Exception, told: dict[str, Any]) -> None:
         """It ended without a result; `told` is the problem as clients read it."""
-        self._become(State.FAILED)
+        self._transition_to(State.FAILED)
         self.error = error
         self._publish("failed", told)
 
     def cancel(self) -> None:
         """It ended because somebody wanted that."""
-        self._become(State.CANCELLED)
+        self._transition_to(State.CANCELLED)
         self._publish("cancelled", {})
 
-    async def ended(self) -> None:
+    async def wait_until_ended(self) -> None:
         """Until it has ended."""
         while not self.state.ended:
-            await self._news.wait()
+            await self._changed.wait()
 
-    async def happenings(self, after: int = 0) -> AsyncIterator[Event]:
+    async def follow_events(self, after: int = 0) -> AsyncIterator[Event]:
         """Every event with a higher number, until the job has ended and all was told."""
         while True:
-            news, ended = self._news, self.state.ended
+            news, ended = self._changed, self.state.ended
             for event in [event for event in self.events if event.number > after]:
                 after = event.number
                 yield event
@@ -168,20 +168,20 @@ class Job:
                 return
             await news.wait()
 
-    def _become(self, state: State) -> None:
-        if state not in _NEXT[self.state]:
+    def _transition_to(self, state: State) -> None:
+        if state not in _TRANSITIONS[self.state]:
             raise RuntimeError(f"a job that is {self.state} cannot become {state}")
         self.state = state
         if state.ended:
             self.photo, self.position, self.ended_at = None, None, self.clock()
 
     def _publish(self, name: str, data: dict[str, Any]) -> None:
-        self._count += 1
-        self.events.append(Event(self._count, name, data))
-        news, self._news = self._news, asyncio.Event()
+        self._event_count += 1
+        self.events.append(Event(self._event_count, name, data))
+        news, self._changed = self._changed, asyncio.Event()
         news.set()
 
 
-def effect_of(receipt: Receipt) -> dict[str, Any]:
+def effect_summary(receipt: Receipt) -> dict[str, Any]:
     """What the receipt found, in two numbers: comparisons with a random change, and how many were clearly won."""
     return {"beatsRandom": receipt.beats_random, "checks": receipt.compared, "psnr": receipt.imperceptibility.psnr}

@@ -11,17 +11,17 @@ from anti_i2v.photo import FORMATS
 from anti_i2v.presets import preset as preset_named
 from anti_i2v.recipes import load_recipe, recipe_names
 
-__all__ = ["METADATA", "PRIORITIES", "Wishes"]
+__all__ = ["METADATA_POLICIES", "PRIORITIES", "JobOptions"]
 
-METADATA = ("drop", "keep")
+METADATA_POLICIES = ("drop", "keep")
 PRIORITIES = ("interactive", "bulk")
 
 
-ANYTIME_SHARE = 0.8
+DEADLINE_SHARE = 0.8
 """Of the time that a job may take: the deadline of one that named none, so that its best comes before its end."""
 
 
-class Wishes(msgspec.Struct, frozen=True, kw_only=True):
+class JobOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How a photo is to be protected.
 
     Attributes:
@@ -41,7 +41,7 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     priority: str = "interactive"
 
-    def check(self) -> None:
+    def validate(self) -> None:
         """Whether they can be fulfilled at all. Raises RecipeError."""
         if load_recipe(self.recipe).needs_denoiser:
             raise RecipeError(
@@ -58,14 +58,14 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
             known = ", ".join(name.lower() for name in FORMATS)
             raise RecipeError(f"unknown format {self.format!r}: choose from {known}")
         for name, value, choices in (
-            ("metadata", self.metadata, METADATA),
+            ("metadata", self.metadata, METADATA_POLICIES),
             ("priority", self.priority, PRIORITIES),
         ):
             if value not in choices:
                 raise RecipeError(f"unknown {name} {value!r}: choose from {', '.join(choices)}")
 
-    def seconds(self, job_timeout: float) -> float:
+    def effective_deadline(self, job_timeout: float) -> float:
         """The deadline that holds: the asked one or the recipe's, and always below what a job may take."""
         asked = load_recipe(self.recipe).deadline if self.deadline is None else self.deadline
-        longest = ANYTIME_SHARE * job_timeout
+        longest = DEADLINE_SHARE * job_timeout
         return longest if asked is None else min(asked, longest)

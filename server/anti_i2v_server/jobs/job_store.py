@@ -11,24 +11,24 @@ from collections.abc import Callable
 
 from anti_i2v_server.errors import JobUnknown, KeyReused, QueueFull
 from anti_i2v_server.jobs.job import Job, State
-from anti_i2v_server.jobs.job_options import Wishes
+from anti_i2v_server.jobs.job_options import JobOptions
 from anti_i2v_server.settings import Settings
 
-__all__ = ["Board"]
+__all__ = ["JobStore"]
 
 
-class Board:
+class JobStore:
     """Bounded in jobs and bytes; everything is in memory. `clock` counts seconds."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings, self._clock = settings, clock
         self._jobs: dict[str, Job] = {}
         self._waiting: list[Job] = []
-        self._count = 0
-        self._some = asyncio.Event()
+        self._submitted_count = 0
+        self._job_waiting = asyncio.Event()
 
     @property
-    def waiting(self) -> int:
+    def waiting_count(self) -> int:
         """Jobs that wait."""
         return len(self._waiting)
 
@@ -37,26 +37,28 @@ class Board:
         """All that are known."""
         return list(self._jobs.values())
 
-    def add(self, wishes: Wishes, photo: bytes, owner: str, key: str | None = None) -> Job:
+    def add(self, options: JobOptions, photo: bytes, owner: str, key: str | None = None) -> Job:
         """A new job, in the queue; the one there is where its owner submitted the same under this key before.
 
         Raises:
-            KeyReused: the key came with another photo or other wishes.
+            KeyReused: the key came with another photo or other options.
             QueueFull: no place for one more.
         """
         self.expire()
         digest = None if key is None else hashlib.sha256(photo).digest()
         for job in self._jobs.values() if key is not None else ():
             if (job.owner, job.key) == (owner, key):
-                if (job.wishes, job.digest) != (wishes, digest):
-                    raise KeyReused("this Idempotency-Key came with another photo or other wishes: make a new one")
+                if (job.options, job.digest) != (options, digest):
+                    raise KeyReused("this Idempotency-Key came with another photo or other options: make a new one")
                 return job
         if len(self._waiting) >= self._settings.queue_limit:
             raise QueueFull(f"{len(self._waiting)} photos are waiting already: try again in a moment")
-        if sum(job.size for job in self._jobs.values()) + len(photo) > self._settings.store_limit:
+        if sum(job.stored_bytes for job in self._jobs.values()) + len(photo) > self._settings.store_limit:
             raise QueueFull("the server's memory for photos is full: fetch and delete results, or try again later")
-        self._count += 1
-        job = Job(secrets.token_urlsafe(16), owner, self._count, wishes, photo, self._clock, key=key, digest=digest)
+        self._submitted_count += 1
+        job = Job(
+            secrets.token_urlsafe(16), owner, self._submitted_count, options, photo, self._clock, key=key, digest=digest
+        )
         self._jobs[job.id] = job
         self._enqueue(job)
         return job
@@ -69,14 +71,14 @@ class Board:
             raise JobUnknown("there is no such job: results are kept for a while only, so it may have expired")
         return job
 
-    def forget(self, job: Job) -> None:
+    def remove(self, job: Job) -> None:
         """Drop an ended job with its result."""
         if job.state.ended:
             self._jobs.pop(job.id, None)
 
-    async def some(self) -> None:
+    async def wait_for_job(self) -> None:
         """Until a job waits."""
-        await self._some.wait()
+        await self._job_waiting.wait()
 
     def take(self) -> Job | None:
         """The next job, which now runs; None where none waits."""
@@ -87,12 +89,12 @@ class Board:
         self._queue_changed()
         return job
 
-    def put_back(self, job: Job) -> None:
+    def requeue(self, job: Job) -> None:
         """A job whose worker was lost; its number brings it before those that came later."""
-        job.put_back()
+        job.requeue()
         self._enqueue(job)
 
-    def withdraw(self, job: Job) -> bool:
+    def cancel_waiting(self, job: Job) -> bool:
         """Cancel a job that waits; False where it does not."""
         if job.state is not State.QUEUED:
             return False
@@ -109,19 +111,19 @@ class Board:
 
     def expire(self) -> None:
         """Drop what was kept long enough."""
-        before = self._clock() - self._settings.keep_seconds
+        before = self._clock() - self._settings.result_seconds
         for job in self.jobs:
             if job.ended_at is not None and job.ended_at <= before:
                 del self._jobs[job.id]
 
     def _enqueue(self, job: Job) -> None:
-        insort(self._waiting, job, key=lambda other: other.rank)
+        insort(self._waiting, job, key=lambda other: other.sort_key)
         self._queue_changed()
 
     def _queue_changed(self) -> None:
         for position, job in enumerate(self._waiting):
-            job.waits_at(position)
+            job.set_position(position)
         if self._waiting:
-            self._some.set()
+            self._job_waiting.set()
         else:
-            self._some.clear()
+            self._job_waiting.clear()

@@ -11,11 +11,11 @@ import msgspec
 from litestar import Response
 
 from anti_i2v.receipt import Pair, Receipt
-from anti_i2v_server.jobs.job import Event, Job, Result, effect_of
+from anti_i2v_server.jobs.job import Event, Job, Result, effect_summary
 from anti_i2v_server.problems import Problem, problem_of
 from anti_i2v_server.security_middleware import RECEIPT_HEADER
 
-__all__ = ["BOTH", "IMAGE_TYPES", "JobStatus", "compact", "event_frame", "photo_reply"]
+__all__ = ["IMAGE_TYPES", "MULTIPART", "JobStatus", "compact_receipt", "event_frame", "photo_response"]
 
 IMAGE_TYPES = {
     "JPEG": "image/jpeg",
@@ -26,7 +26,7 @@ IMAGE_TYPES = {
     "BMP": "image/bmp",
     "HEIF": "image/heif",
 }
-BOTH = "multipart/mixed"
+MULTIPART = "multipart/mixed"
 
 
 class JobStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -55,8 +55,8 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_
         return cls(
             id=job.id,
             state=job.state.value,
-            recipe=job.wishes.recipe,
-            preset=job.wishes.preset,
+            recipe=job.options.recipe,
+            preset=job.options.preset,
             position=job.position,
             attempts=job.attempts,
             step=job.step,
@@ -65,11 +65,11 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_
         )
 
 
-def photo_reply(result: Result, accept: str) -> Response[bytes]:
+def photo_response(result: Result, accept: str) -> Response[bytes]:
     """The photo with its receipt: short in a header, or whole beside it where multipart/mixed is accepted."""
     media_type = IMAGE_TYPES[result.format]
-    if BOTH not in accept.lower():
-        return Response(result.file, media_type=media_type, headers={RECEIPT_HEADER: compact(result.receipt)})
+    if MULTIPART not in accept.lower():
+        return Response(result.file, media_type=media_type, headers={RECEIPT_HEADER: compact_receipt(result.receipt)})
     boundary = secrets.token_hex(16)
     parts = (("application/json", result.receipt.to_json()), (media_type, result.file))
     body = b"".join(
@@ -77,10 +77,10 @@ def photo_reply(result: Result, accept: str) -> Response[bytes]:
         % (boundary.encode(), kind.encode(), len(part), part)
         for kind, part in parts
     )
-    return Response(body + b"--%b--\r\n" % boundary.encode(), media_type=f'{BOTH}; boundary="{boundary}"')
+    return Response(body + b"--%b--\r\n" % boundary.encode(), media_type=f'{MULTIPART}; boundary="{boundary}"')
 
 
-def compact(receipt: Receipt) -> str:
+def compact_receipt(receipt: Receipt) -> str:
     """The receipt on one line of ASCII, for a header: what it cost, what it did, what is left under each change."""
     seen = receipt.imperceptibility
     short: dict[str, Any] = {
@@ -96,14 +96,14 @@ def compact(receipt: Receipt) -> str:
         "ssim": seen.ssim,
         "de2000Mean": seen.de2000_mean,
         "relief": seen.relief,
-        **{key: value for key, value in effect_of(receipt).items() if key != "psnr"},
-        "shift": {effect.surrogate: _both(effect.shift) for effect in receipt.effects},
-        "left": {survival.change: _both(survival.left) for survival in receipt.survival},
+        **{key: value for key, value in effect_summary(receipt).items() if key != "psnr"},
+        "shift": {effect.surrogate: _protected_and_random(effect.shift) for effect in receipt.effects},
+        "left": {survival.change: _protected_and_random(survival.left) for survival in receipt.survival},
     }
     return json.dumps(_rounded(short), separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
-def _both(pair: Pair) -> list[float]:
+def _protected_and_random(pair: Pair) -> list[float]:
     return [pair.protected, pair.random]
 
 

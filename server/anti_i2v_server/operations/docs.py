@@ -18,10 +18,10 @@ class DocsPage(OpenAPIRenderPlugin):
     """Renders an OpenAPI description."""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        return page(openapi_schema).encode()
+        return render_html(openapi_schema).encode()
 
 
-def page(api: Mapping[str, Any]) -> str:
+def render_html(api: Mapping[str, Any]) -> str:
     """The page of an OpenAPI description."""
     info = api["info"]
     body = "".join(
@@ -52,7 +52,7 @@ def _operation(path: str, method: str, operation: Mapping[str, Any], api: Mappin
 
 def _parameters(operation: Mapping[str, Any]) -> str:
     rows = [
-        (item["name"], item["in"], _kind(item.get("schema", {})), item.get("description", ""))
+        (item["name"], item["in"], _type_name(item.get("schema", {})), item.get("description", ""))
         for item in operation.get("parameters", ())
     ]
     return _table("Parameters", ("name", "in", "type", ""), rows)
@@ -62,7 +62,7 @@ def _body(operation: Mapping[str, Any]) -> str:
     body = operation.get("requestBody")
     if body is None:
         return ""
-    rows = [(kind, _kind(media.get("schema", {}))) for kind, media in body["content"].items()]
+    rows = [(kind, _type_name(media.get("schema", {}))) for kind, media in body["content"].items()]
     return _table("Body", ("type", ""), rows)
 
 
@@ -77,22 +77,22 @@ def _responses(operation: Mapping[str, Any]) -> str:
 def _schema(name: str, schema: Mapping[str, Any]) -> str:
     required = schema.get("required", ())
     rows = [
-        (key, _kind(value), "" if key in required else "optional")
+        (key, _type_name(value), "" if key in required else "optional")
         for key, value in schema.get("properties", {}).items()
     ]
     return f'<h3 id="{escape(name)}">{escape(name)}</h3>' + _table("", ("field", "type", ""), rows)
 
 
-def _kind(schema: Mapping[str, Any]) -> str:
+def _type_name(schema: Mapping[str, Any]) -> str:
     if "$ref" in schema:
         return str(schema["$ref"]).rpartition("/")[2]
     if "enum" in schema:
         return " | ".join(str(value) for value in schema["enum"])
     if "oneOf" in schema:
-        return " | ".join(_kind(one) for one in schema["oneOf"])
+        return " | ".join(_type_name(one) for one in schema["oneOf"])
     kind = schema.get("type", "")
     if kind == "array":
-        return f"list of {_kind(schema.get('items', {}))}"
+        return f"list of {_type_name(schema.get('items', {}))}"
     return " | ".join(kind) if isinstance(kind, list) else str(schema.get("format") or kind)
 
 

@@ -10,13 +10,13 @@ from litestar.di import NamedDependency
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from anti_i2v_server.errors import NotReady
-from anti_i2v_server.jobs.service import Service
-from anti_i2v_server.openapi import NO_TOKEN, problems
+from anti_i2v_server.jobs.service import JobService
+from anti_i2v_server.openapi import NO_TOKEN, problem_responses
 from anti_i2v_server.operations.metrics import Metrics
 
-__all__ = ["STATIC", "health", "metrics", "page", "ready"]
+__all__ = ["STATIC_FOLDER", "health", "metrics", "page", "ready"]
 
-STATIC = Path(__file__).parents[1] / "static"
+STATIC_FOLDER = Path(__file__).parents[1] / "static"
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -42,14 +42,14 @@ class Readiness(msgspec.Struct, frozen=True, rename="camel"):
     restarts: int
 
 
-@get("/health", security=NO_TOKEN, responses=problems(token=False))
+@get("/health", security=NO_TOKEN, responses=problem_responses(token=False))
 async def health() -> Health:
     """Whether the server lives."""
     return Health("ok")
 
 
-@get("/ready", responses=problems(503))
-async def ready(service: NamedDependency[Service]) -> Readiness:
+@get("/ready", responses=problem_responses(503))
+async def ready(service: NamedDependency[JobService]) -> Readiness:
     """Whether photos can be protected now."""
     pool = service.pool
     if not any(worker.ready for worker in pool.workers):
@@ -58,15 +58,15 @@ async def ready(service: NamedDependency[Service]) -> Readiness:
         WorkerInfo(
             each.device,
             each.ready.provider if each.ready else None,
-            each.resident,
+            each.resident_bytes,
             each.ready.notes if each.ready else (),
         )
         for each in pool.workers
     ]
-    return Readiness(workers, service.board.waiting, pool.restarts)
+    return Readiness(workers, service.store.waiting_count, pool.restarts)
 
 
-@get("/metrics", media_type="text/plain", responses=problems())
+@get("/metrics", media_type="text/plain", responses=problem_responses())
 async def metrics(metrics: NamedDependency[Metrics]) -> Response[str]:
     """Counts and times for Prometheus."""
     return Response(metrics.render().decode(), media_type=CONTENT_TYPE_LATEST)
@@ -75,4 +75,4 @@ async def metrics(metrics: NamedDependency[Metrics]) -> Response[str]:
 @get("/", include_in_schema=False)
 async def page() -> Response[bytes]:
     """The server's own page."""
-    return Response((STATIC / "index.html").read_bytes(), media_type="text/html; charset=utf-8")
+    return Response((STATIC_FOLDER / "index.html").read_bytes(), media_type="text/html; charset=utf-8")

@@ -8,31 +8,31 @@ import time
 from collections.abc import Callable
 
 from anti_i2v_server.errors import PairingExhausted, PairingRefused
-from anti_i2v_server.pairing.tokens import Tokens
+from anti_i2v_server.pairing.tokens import TokenStore
 
-__all__ = ["CODE_SECONDS", "TRIES", "Pairing"]
+__all__ = ["CODE_SECONDS", "MAX_TRIES", "PairingService"]
 
 CODE_SECONDS = 300.0
-TRIES = 5
+MAX_TRIES = 5
 
-LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
+CODE_ALPHABET = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 """Without those that are taken for another: I, L, O, 0, 1."""
 
-LENGTH = 8
+CODE_LENGTH = 8
 
 
-class Pairing:
+class PairingService:
     """At most one code is open at a time. `clock` counts seconds."""
 
-    def __init__(self, tokens: Tokens, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, tokens: TokenStore, clock: Callable[[], float] = time.monotonic) -> None:
         self._tokens, self._clock = tokens, clock
         self._code: str | None = None
         self._until, self._tries = 0.0, 0
 
-    def open(self) -> str:
+    def new_code(self) -> str:
         """A new code, as people type it; an older one is void."""
-        code = "".join(secrets.choice(LETTERS) for _ in range(LENGTH))
-        self._code, self._until, self._tries = code, self._clock() + CODE_SECONDS, TRIES
+        code = "".join(secrets.choice(CODE_ALPHABET) for _ in range(CODE_LENGTH))
+        self._code, self._until, self._tries = code, self._clock() + CODE_SECONDS, MAX_TRIES
         return f"{code[:4]}-{code[4:]}"
 
     def exchange(self, code: str, origin: str | None) -> str:

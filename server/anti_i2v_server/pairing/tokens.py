@@ -22,13 +22,13 @@ import msgspec
 from anti_i2v.home import home
 from anti_i2v_server.errors import TokenFileUnsafe
 
-__all__ = ["Entry", "Tokens"]
+__all__ = ["TokenEntry", "TokenStore"]
 
 TOKEN_BYTES = 32
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 
 
-class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TokenEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One token.
 
     Attributes:
@@ -44,15 +44,15 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     created: str
 
 
-class Tokens:
+class TokenStore:
     """The file, by default `server/tokens.json` in the home folder of `anti_i2v.home`."""
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or home() / "server" / "tokens.json"
-        self._known: tuple[tuple[int, int, int] | None, list[Entry]] = (None, [])
+        self._cache: tuple[tuple[int, int, int] | None, list[TokenEntry]] = (None, [])
         self._lock = threading.Lock()
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[TokenEntry]:
         """All of them. Raises TokenFileUnsafe."""
         try:
             status = self.path.stat()
@@ -61,14 +61,14 @@ class Tokens:
         if os.name == "posix" and stat.S_IMODE(status.st_mode) & 0o077:
             raise TokenFileUnsafe(f"{self.path} can be read by others: run  chmod 600 {self.path}")
         version = (status.st_ino, status.st_size, status.st_mtime_ns)
-        if version != self._known[0]:
+        if version != self._cache[0]:
             try:
-                self._known = (version, msgspec.json.decode(self.path.read_bytes(), type=list[Entry]))
+                self._cache = (version, msgspec.json.decode(self.path.read_bytes(), type=list[TokenEntry]))
             except msgspec.MsgspecError:
                 raise TokenFileUnsafe(f"{self.path} is damaged: delete it, and pair again") from None
-        return self._known[1]
+        return self._cache[1]
 
-    def find(self, token: str) -> Entry | None:
+    def find(self, token: str) -> TokenEntry | None:
         """The entry of a token."""
         wanted = digest(token)
         return next((entry for entry in self.entries() if hmac.compare_digest(entry.hash, wanted)), None)
@@ -81,13 +81,13 @@ class Tokens:
         """A new token. This is the only time that it exists in clear."""
         token = secrets.token_urlsafe(TOKEN_BYTES)
         created = datetime.now(UTC).isoformat(timespec="seconds")
-        with self._writing():
-            self._write([*self.entries(), Entry(secrets.token_hex(4), digest(token), origin, created)])
+        with self._write_lock():
+            self._write([*self.entries(), TokenEntry(secrets.token_hex(4), digest(token), origin, created)])
         return token
 
     def revoke(self, token_id: str) -> bool:
         """Whether there was such a token; now there is none."""
-        with self._writing():
+        with self._write_lock():
             entries = self.entries()
             kept = [entry for entry in entries if entry.id != token_id]
             if len(kept) < len(entries):
@@ -95,7 +95,7 @@ class Tokens:
         return len(kept) < len(entries)
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _write_lock(self) -> Iterator[None]:
         """One writer at a time, also across processes where the system can lock a file."""
         self.path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         with self._lock, (self.path.parent / ".tokens.lock").open("w") as file:
@@ -107,7 +107,7 @@ class Tokens:
                 flock(file, LOCK_EX)
             yield
 
-    def _write(self, entries: list[Entry]) -> None:
+    def _write(self, entries: list[TokenEntry]) -> None:
         draft = self.path.with_name(f".tokens-{secrets.token_hex(8)}.tmp")
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
         with os.fdopen(descriptor, "wb") as file:

@@ -9,7 +9,7 @@ from anti_i2v.artifacts import artifact_at_hand
 from anti_i2v.presets import PRESETS
 from anti_i2v.recipes import load_recipe, recipe_names
 from anti_i2v.surrogates.registry import EMBEDDED, entries
-from anti_i2v_server.openapi import problems
+from anti_i2v_server.openapi import problem_responses
 
 __all__ = ["presets", "recipes", "surrogates"]
 
@@ -45,14 +45,14 @@ class SurrogateInfo(msgspec.Struct, frozen=True, rename="camel"):
     present: bool
 
 
-@get("/v1/recipes", responses=problems())
+@get("/v1/recipes", responses=problem_responses())
 async def recipes() -> list[RecipeInfo]:
     """The recipes that this server can run, lightest first."""
     found = [load_recipe(name) for name in recipe_names(denoisers=False)]
     return [RecipeInfo(each.name, each.summary, each.budget, each.steps, each.deadline) for each in found]
 
 
-@get("/v1/presets", responses=problems())
+@get("/v1/presets", responses=problem_responses())
 async def presets() -> list[PresetInfo]:
     """The presets."""
     return [
@@ -61,7 +61,7 @@ async def presets() -> list[PresetInfo]:
     ]
 
 
-@get("/v1/surrogates", responses=problems())
+@get("/v1/surrogates", responses=problem_responses())
 async def surrogates() -> list[SurrogateInfo]:
     """The encoders: the gauge of the package, and those that can be exported."""
     gauge = SurrogateInfo(EMBEDDED, "gauge", "a small network that imitates the surrogates", "Apache-2.0", True)

@@ -14,24 +14,24 @@ from typing import BinaryIO, Self, TypeAlias
 import msgspec
 
 __all__ = [
-    "Alive",
     "Cancel",
     "Channel",
     "Done",
-    "Faulty",
     "FromWorker",
+    "Heartbeat",
     "Progress",
     "Ready",
-    "Refused",
+    "SdkError",
     "Setup",
     "Task",
     "ToWorker",
+    "WorkerFault",
+    "encode_frame",
     "read_frame",
-    "to_frame",
 ]
 
-HEADER = 8
-LARGEST = 2**31
+HEADER_BYTES = 8
+MAX_FRAME_BYTES = 2**31
 """Bytes of a frame: more than any photo, less than what a stray length would claim."""
 
 
@@ -40,7 +40,7 @@ class Setup(msgspec.Struct, frozen=True, tag=True):
 
     device: str
     surrogates: tuple[str, ...] | None
-    memory: int
+    memory_limit: int
     max_pixels: int
 
 
@@ -73,10 +73,10 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
     notes: tuple[str, ...]
 
 
-class Alive(msgspec.Struct, frozen=True, tag=True):
+class Heartbeat(msgspec.Struct, frozen=True, tag=True):
     """Twice a second, whatever else goes on. `resident` is the process's memory in bytes."""
 
-    resident: int
+    resident_bytes: int
 
 
 class Progress(msgspec.Struct, frozen=True, tag=True):
@@ -100,7 +100,7 @@ class Done(msgspec.Struct, frozen=True, tag=True):
         return f"Done({self.id!r})"
 
 
-class Refused(msgspec.Struct, frozen=True, tag=True):
+class SdkError(msgspec.Struct, frozen=True, tag=True):
     """An error of the SDK, by the name of its class."""
 
     id: str
@@ -108,7 +108,7 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
     message: str
 
 
-class Faulty(msgspec.Struct, frozen=True, tag=True):
+class WorkerFault(msgspec.Struct, frozen=True, tag=True):
     """A fault of ours: only the class of the exception and where it was raised, for its words may quote the photo."""
 
     id: str
@@ -117,13 +117,13 @@ class Faulty(msgspec.Struct, frozen=True, tag=True):
 
 
 ToWorker: TypeAlias = Setup | Task | Cancel
-FromWorker: TypeAlias = Ready | Alive | Progress | Done | Refused | Faulty
+FromWorker: TypeAlias = Ready | Heartbeat | Progress | Done | SdkError | WorkerFault
 
 
-def to_frame(message: ToWorker | FromWorker) -> bytes:
+def encode_frame(message: ToWorker | FromWorker) -> bytes:
     """A message as it travels."""
     body = msgspec.msgpack.encode(message)
-    return len(body).to_bytes(HEADER) + body
+    return len(body).to_bytes(HEADER_BYTES) + body
 
 
 async def read_frame(stream: asyncio.StreamReader) -> FromWorker:
@@ -133,8 +133,8 @@ async def read_frame(stream: asyncio.StreamReader) -> FromWorker:
         asyncio.IncompleteReadError: the worker is gone.
         msgspec.MsgspecError, ValueError: what came is no message.
     """
-    length = int.from_bytes(await stream.readexactly(HEADER))
-    if length > LARGEST:
+    length = int.from_bytes(await stream.readexactly(HEADER_BYTES))
+    if length > MAX_FRAME_BYTES:
         raise ValueError(f"a frame of {length} bytes")
     message: FromWorker = msgspec.msgpack.decode(await stream.readexactly(length), type=FromWorker)
     return message
@@ -148,7 +148,7 @@ class Channel:
         self._lock = threading.Lock()
 
     @classmethod
-    def of_this_process(cls) -> Self:
+    def from_stdio(cls) -> Self:
         """Takes standard input and output for messages alone: what a library prints goes to standard error."""
         source, target = os.dup(0), os.dup(1)
         os.dup2(2, 1)
@@ -158,13 +158,13 @@ class Channel:
     def send(self, message: FromWorker) -> None:
         """Write a message. Raises OSError where the server is gone."""
         with self._lock:
-            self._target.write(to_frame(message))
+            self._target.write(encode_frame(message))
             self._target.flush()
 
     def receive(self) -> ToWorker | None:
         """The server's next message; None when it is gone."""
-        header = self._source.read(HEADER)
-        if len(header) < HEADER:
+        header = self._source.read(HEADER_BYTES)
+        if len(header) < HEADER_BYTES:
             return None
         body = self._source.read(int.from_bytes(header))
         message: ToWorker = msgspec.msgpack.decode(body, type=ToWorker)

@@ -7,21 +7,21 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["OVER_MEMORY", "forbid_more_than", "resident"]
+__all__ = ["EXIT_OVER_MEMORY", "limit_memory", "resident_bytes"]
 
-OVER_MEMORY = 77
+EXIT_OVER_MEMORY = 77
 """Exit status of a worker that passed its limit."""
 
 HEADROOM = 1.5
 """Of the limit: where the system itself refuses, in case memory grows faster than it is looked at."""
 
-_STATUS = Path("/proc/self/statm")
+_STATM = Path("/proc/self/statm")
 
 
-def resident() -> int:
+def resident_bytes() -> int:
     """Resident bytes; outside Linux the most so far; 0 where the system does not tell (Windows)."""
     with suppress(OSError):
-        return int(_STATUS.read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(_STATM.read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     try:
         import resource
     except ImportError:
@@ -29,7 +29,7 @@ def resident() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def forbid_more_than(limit: int) -> None:
+def limit_memory(limit: int) -> None:
     """Let the system refuse private memory beyond the limit's headroom. CUDA reserves far more than it uses: not there.
 
     Does nothing where the system knows no such limit.

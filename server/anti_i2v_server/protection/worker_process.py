@@ -21,50 +21,61 @@ from anti_i2v.descent import Step
 from anti_i2v.errors import AntiI2VError
 from anti_i2v.photo import open_photo
 from anti_i2v.protector import Protector
-from anti_i2v_server.protection.ipc import Alive, Cancel, Channel, Done, Faulty, Progress, Ready, Refused, Setup, Task
-from anti_i2v_server.protection.memory_limit import OVER_MEMORY, forbid_more_than, resident
+from anti_i2v_server.protection.ipc import (
+    Cancel,
+    Channel,
+    Done,
+    Heartbeat,
+    Progress,
+    Ready,
+    SdkError,
+    Setup,
+    Task,
+    WorkerFault,
+)
+from anti_i2v_server.protection.memory_limit import EXIT_OVER_MEMORY, limit_memory, resident_bytes
 
-__all__ = ["Child", "main"]
+__all__ = ["WorkerProcess", "main"]
 
 ENGINE = "onnx"
-FIRST = "draft"
+PRELOADED_RECIPE = "draft"
 """The recipe that is loaded before the worker says that it is ready: it is everybody's beginning."""
 
-BLANK = np.zeros((64, 64, 3), np.uint8)
+WARM_UP_PHOTO = np.zeros((64, 64, 3), np.uint8)
 """A photo of nothing, which shows what the models run on."""
 
-HEARTBEAT = 0.5
-LOOK = 0.1
+HEARTBEAT_INTERVAL = 0.5
+MEMORY_CHECK_INTERVAL = 0.1
 """Seconds between two heartbeats, and two looks at the memory."""
 
 
-class Child:
+class WorkerProcess:
     """Protects what it is told to, one photo at a time."""
 
     def __init__(self, channel: Channel, setup: Setup) -> None:
         self._channel, self._setup = channel, setup
         self._tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
         self._cancels: dict[str, threading.Event] = {}
-        self._protector = cache(self._load)
+        self._protector = cache(self._load_protector)
 
     def run(self) -> None:
         """Until the process ends."""
-        for job in (self._listen, self._beat):
+        for job in (self._receive_messages, self._send_heartbeats):
             threading.Thread(target=job, daemon=True).start()
-        protector = self._protector(FIRST)
-        made = protector.protect(BLANK, effects=False).receipt
+        protector = self._protector(PRELOADED_RECIPE)
+        made = protector.protect(WARM_UP_PHOTO, effects=False).receipt
         if made.device.startswith("cpu"):
-            forbid_more_than(self._setup.memory)
+            limit_memory(self._setup.memory_limit)
         self._channel.send(Ready(made.device, made.notes))
         if self._tasks.empty():  # what the first photo would wait for: the receipt's imports and graphs
-            protector.protect(BLANK)
+            protector.protect(WARM_UP_PHOTO)
         while True:
-            self._work(self._tasks.get())
+            self._run_task(self._tasks.get())
 
-    def _load(self, recipe: str) -> Protector:
+    def _load_protector(self, recipe: str) -> Protector:
         return Protector(recipe, surrogates=self._setup.surrogates, engine=ENGINE, device=self._setup.device)
 
-    def _listen(self) -> None:
+    def _receive_messages(self) -> None:
         while (message := self._channel.receive()) is not None:
             if isinstance(message, Task):
                 self._cancels[message.id] = threading.Event()
@@ -73,27 +84,27 @@ class Child:
                 cancel.set()
         os._exit(0)  # the server is gone: nobody waits for what is being done
 
-    def _beat(self) -> None:
+    def _send_heartbeats(self) -> None:
         last = 0.0
         while True:
-            held = resident()
-            if held > self._setup.memory:
-                os._exit(OVER_MEMORY)
-            if (now := time.monotonic()) - last >= HEARTBEAT:
+            held = resident_bytes()
+            if held > self._setup.memory_limit:
+                os._exit(EXIT_OVER_MEMORY)
+            if (now := time.monotonic()) - last >= HEARTBEAT_INTERVAL:
                 last = now
-                self._channel.send(Alive(held))
-            time.sleep(LOOK)
+                self._channel.send(Heartbeat(held))
+            time.sleep(MEMORY_CHECK_INTERVAL)
 
-    def _work(self, task: Task) -> None:
+    def _run_task(self, task: Task) -> None:
         cancel = self._cancels[task.id]
         try:
             self._channel.send(self._protect(task, cancel))
         except AntiI2VError as problem:
-            self._channel.send(Refused(task.id, type(problem).__name__, str(problem)))
+            self._channel.send(SdkError(task.id, type(problem).__name__, str(problem)))
         except MemoryError:
-            os._exit(OVER_MEMORY)
+            os._exit(EXIT_OVER_MEMORY)
         except Exception as fault:
-            self._channel.send(Faulty(task.id, type(fault).__name__, _place(fault)))
+            self._channel.send(WorkerFault(task.id, type(fault).__name__, _raised_at(fault)))
         finally:
             del self._cancels[task.id]
 
@@ -109,7 +120,7 @@ class Child:
         return Done(task.id, file, task.format or photo.format, receipt.to_json())
 
 
-def _place(fault: Exception) -> str:
+def _raised_at(fault: Exception) -> str:
     frame = traceback.extract_tb(fault.__traceback__)[-1]
     return f"{os.path.basename(frame.filename)}:{frame.lineno}"
 
@@ -117,11 +128,11 @@ def _place(fault: Exception) -> str:
 def main() -> None:
     """The entry point of the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which then closes the pipe
-    channel = Channel.of_this_process()
+    channel = Channel.from_stdio()
     setup = channel.receive()
     if not isinstance(setup, Setup):
         sys.exit("this is a worker of `anti-i2v serve`: it is started by that command alone")
-    Child(channel, setup).run()
+    WorkerProcess(channel, setup).run()
 
 
 if __name__ == "__main__":

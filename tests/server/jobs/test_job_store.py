@@ -13,12 +13,12 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from anti_i2v.metrics.imperceptibility import Imperceptibility
 from anti_i2v.receipt import Receipt
 from anti_i2v_server.errors import JobUnknown, QueueFull
-from anti_i2v_server.jobs.job import MOST_EVENTS, Job, Result, State
-from anti_i2v_server.jobs.job_options import Wishes
-from anti_i2v_server.jobs.job_store import Board
+from anti_i2v_server.jobs.job import MAX_EVENTS, Job, Result, State
+from anti_i2v_server.jobs.job_options import JobOptions
+from anti_i2v_server.jobs.job_store import JobStore
 from anti_i2v_server.settings import Settings
 
-LIMITS = Settings(queue_limit=4, store_limit=60, keep_seconds=100)
+LIMITS = Settings(queue_limit=4, store_limit=60, result_seconds=100)
 PHOTO = b"0123456789"
 OWNER = "one"
 
@@ -57,41 +57,41 @@ class Jobs(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.board = Board(LIMITS, lambda: self.now)
+        self.store = JobStore(LIMITS, lambda: self.now)
         self.known: list[Job] = []
         self.order: list[Job] = []
         self.seen: dict[str, int] = {}
 
     @rule(priority=st.sampled_from(["interactive", "bulk"]))
     def submit(self, priority: str) -> None:
-        held = sum(job.size for job in self.known if self.is_kept(job))
+        held = sum(job.stored_bytes for job in self.known if self.is_kept(job))
         full = len(self.order) >= LIMITS.queue_limit or held + len(PHOTO) > LIMITS.store_limit
         try:
-            job = self.board.add(Wishes(priority=priority), PHOTO, OWNER)
+            job = self.store.add(JobOptions(priority=priority), PHOTO, OWNER)
         except QueueFull:
             assert full
             return
         assert not full
         self.known.append(job)
         self.order.append(job)
-        self.order.sort(key=lambda each: (each.wishes.priority == "bulk", each.number))
+        self.order.sort(key=lambda each: (each.options.priority == "bulk", each.number))
 
     @rule(target=running)
     def take(self) -> Any:
-        job = self.board.take()
+        job = self.store.take()
         assert job is (self.order.pop(0) if self.order else None)
         return job
 
     @rule(job=running, step=st.integers(1, 9))
     def step(self, job: Job | None, step: int) -> None:
         if job is not None and job.state is State.RUNNING:
-            job.moved(step, 9, 0.5)
+            job.record_step(step, 9, 0.5)
 
     @rule(job=consumes(running))
     def finish(self, job: Job | None) -> None:
         if job is not None and job.state is State.RUNNING:
             job.finish(RESULT)
-            assert self.board.get(job.id, OWNER).result is RESULT
+            assert self.store.get(job.id, OWNER).result is RESULT
 
     @rule(job=consumes(running))
     def fail(self, job: Job | None) -> None:
@@ -101,16 +101,16 @@ class Jobs(RuleBasedStateMachine):
     @rule(job=consumes(running))
     def lose_the_worker(self, job: Job | None) -> None:
         if job is not None and job.state is State.RUNNING:
-            self.board.put_back(job)
+            self.store.requeue(job)
             self.order.append(job)
-            self.order.sort(key=lambda each: (each.wishes.priority == "bulk", each.number))
+            self.order.sort(key=lambda each: (each.options.priority == "bulk", each.number))
 
     @precondition(lambda self: self.order)
     @rule(data=st.data())
     def withdraw(self, data: st.DataObject) -> None:
         job = data.draw(st.sampled_from(self.order))
-        assert self.board.withdraw(job)
-        assert not self.board.withdraw(job)
+        assert self.store.cancel_waiting(job)
+        assert not self.store.cancel_waiting(job)
         self.order.remove(job)
 
     @precondition(lambda self: self.known)
@@ -119,9 +119,9 @@ class Jobs(RuleBasedStateMachine):
         job = data.draw(st.sampled_from(self.known))
         before = job.state
         if before.ended:
-            for deed in (job.start, job.put_back, job.cancel, lambda: job.finish(RESULT)):
+            for action in (job.start, job.requeue, job.cancel, lambda: job.finish(RESULT)):
                 with pytest.raises(RuntimeError, match="cannot become"):
-                    deed()
+                    action()
         assert job.state is before
 
     @rule(seconds=st.sampled_from([1.0, 50.0, 100.0]))
@@ -129,22 +129,22 @@ class Jobs(RuleBasedStateMachine):
         self.now += seconds
 
     def is_kept(self, job: Job) -> bool:
-        return job.ended_at is None or self.now - job.ended_at < LIMITS.keep_seconds
+        return job.ended_at is None or self.now - job.ended_at < LIMITS.result_seconds
 
     @invariant()
     def a_job_is_known_until_it_expires(self) -> None:
         for job in self.known:
             if self.is_kept(job):
-                assert self.board.get(job.id, OWNER) is job
+                assert self.store.get(job.id, OWNER) is job
             else:
                 with pytest.raises(JobUnknown):
-                    self.board.get(job.id, OWNER)
+                    self.store.get(job.id, OWNER)
 
     @invariant()
     def nobody_elses_job_is_seen(self) -> None:
         for job in self.known:
             with pytest.raises(JobUnknown):
-                self.board.get(job.id, "two")
+                self.store.get(job.id, "two")
 
     @invariant()
     def the_original_is_held_only_until_the_job_ends(self) -> None:
@@ -155,14 +155,14 @@ class Jobs(RuleBasedStateMachine):
     @invariant()
     def positions_are_the_order(self) -> None:
         assert [job.position for job in self.order] == list(range(len(self.order)))
-        assert self.board.waiting == len(self.order) <= LIMITS.queue_limit + len(self.known)
+        assert self.store.waiting_count == len(self.order) <= LIMITS.queue_limit + len(self.known)
 
     @invariant()
     def events_are_numbered_and_the_last_one_tells_the_end(self) -> None:
         for job in self.known:
             numbers = [event.number for event in job.events]
             assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-            assert len(numbers) <= MOST_EVENTS
+            assert len(numbers) <= MAX_EVENTS
             if job.state.ended:
                 assert job.events[-1].name == job.state.value
 
@@ -173,45 +173,45 @@ TestJobs.settings = hypothesis_settings(max_examples=60, stateful_step_count=30,
 
 def test_who_comes_late_is_told_only_what_is_new() -> None:
     async def follow() -> list[str]:
-        job = Board(LIMITS).add(Wishes(), PHOTO, OWNER)
+        job = JobStore(LIMITS).add(JobOptions(), PHOTO, OWNER)
         job.start()
         for step in range(1, 4):
-            job.moved(step, 3, 0.0)
+            job.record_step(step, 3, 0.0)
         job.finish(RESULT)
-        return [event.name async for event in job.happenings(after=4)]
+        return [event.name async for event in job.follow_events(after=4)]
 
     assert asyncio.run(follow()) == ["step", "effect", "done"]
 
 
 def test_of_very_many_events_the_latest_are_kept() -> None:
-    job = Board(LIMITS).add(Wishes(), PHOTO, OWNER)
+    job = JobStore(LIMITS).add(JobOptions(), PHOTO, OWNER)
     job.start()
     for step in range(1000):
-        job.moved(step, 1000, 0.0)
-    assert len(job.events) == MOST_EVENTS
+        job.record_step(step, 1000, 0.0)
+    assert len(job.events) == MAX_EVENTS
     assert job.events[-1].data["step"] == 999
 
 
 def test_the_key_of_one_owner_is_nothing_to_another() -> None:
-    board = Board(LIMITS)
-    mine = board.add(Wishes(), PHOTO, OWNER, "key")
-    assert board.add(Wishes(), PHOTO, "another", "key") is not mine
-    assert board.add(Wishes(), PHOTO, OWNER, "key") is mine
-    assert board.waiting == 2
+    board = JobStore(LIMITS)
+    mine = board.add(JobOptions(), PHOTO, OWNER, "key")
+    assert board.add(JobOptions(), PHOTO, "another", "key") is not mine
+    assert board.add(JobOptions(), PHOTO, OWNER, "key") is mine
+    assert board.waiting_count == 2
 
 
 def test_a_full_queue_still_knows_what_it_has_under_a_key() -> None:
-    board = Board(LIMITS)
-    jobs = [board.add(Wishes(), PHOTO, OWNER, f"key {number}") for number in range(LIMITS.queue_limit)]
-    assert board.add(Wishes(), PHOTO, OWNER, "key 0") is jobs[0]
+    board = JobStore(LIMITS)
+    jobs = [board.add(JobOptions(), PHOTO, OWNER, f"key {number}") for number in range(LIMITS.queue_limit)]
+    assert board.add(JobOptions(), PHOTO, OWNER, "key 0") is jobs[0]
     with pytest.raises(QueueFull):
-        board.add(Wishes(), PHOTO, OWNER, "a new key")
+        board.add(JobOptions(), PHOTO, OWNER, "a new key")
 
 
 def test_a_key_is_forgotten_with_its_job() -> None:
-    board = Board(LIMITS)
-    job = board.add(Wishes(), PHOTO, OWNER, "key")
-    board.withdraw(job)
-    assert board.add(Wishes(), PHOTO, OWNER, "key") is job  # an answer that was lost, not a wish for a new one
-    board.forget(job)
-    assert board.add(Wishes(), b"another photo", OWNER, "key") is not job
+    board = JobStore(LIMITS)
+    job = board.add(JobOptions(), PHOTO, OWNER, "key")
+    board.cancel_waiting(job)
+    assert board.add(JobOptions(), PHOTO, OWNER, "key") is job  # an answer that was lost, not a wish for a new one
+    board.remove(job)
+    assert board.add(JobOptions(), b"another photo", OWNER, "key") is not job

@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 
 from anti_i2v_server.errors import TokenFileUnsafe
-from anti_i2v_server.pairing.tokens import Tokens
+from anti_i2v_server.pairing.tokens import TokenStore
 
 ORIGIN = "chrome-extension://abcdefgh"
 
 
 @pytest.fixture
-def tokens(tmp_path: Path) -> Tokens:
-    return Tokens(tmp_path / "server" / "tokens.json")
+def tokens(tmp_path: Path) -> TokenStore:
+    return TokenStore(tmp_path / "server" / "tokens.json")
 
 
-def test_a_token_is_found_again_with_its_origin(tokens: Tokens) -> None:
+def test_a_token_is_found_again_with_its_origin(tokens: TokenStore) -> None:
     token = tokens.issue(ORIGIN)
     found = tokens.find(token)
     assert found is not None
@@ -27,20 +27,20 @@ def test_a_token_is_found_again_with_its_origin(tokens: Tokens) -> None:
     assert tokens.find(token[:-1]) is None
 
 
-def test_a_token_has_256_bits_and_no_two_are_equal(tokens: Tokens) -> None:
+def test_a_token_has_256_bits_and_no_two_are_equal(tokens: TokenStore) -> None:
     issued = {tokens.issue(None) for _ in range(20)}
     assert len(issued) == 20
     assert all(len(token) == 43 for token in issued)  # 32 bytes in base64
 
 
-def test_the_file_holds_no_token(tokens: Tokens) -> None:
+def test_the_file_holds_no_token(tokens: TokenStore) -> None:
     token = tokens.issue(ORIGIN)
     assert token not in tokens.path.read_text()
     assert ORIGIN in tokens.path.read_text()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
-def test_nobody_else_can_read_the_file(tokens: Tokens) -> None:
+def test_nobody_else_can_read_the_file(tokens: TokenStore) -> None:
     before = os.umask(0)
     try:
         tokens.issue(ORIGIN)
@@ -51,22 +51,22 @@ def test_nobody_else_can_read_the_file(tokens: Tokens) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
-def test_a_file_that_others_can_read_is_refused(tokens: Tokens) -> None:
+def test_a_file_that_others_can_read_is_refused(tokens: TokenStore) -> None:
     tokens.issue(ORIGIN)
     tokens.path.chmod(0o644)
     with pytest.raises(TokenFileUnsafe, match="chmod 600"):
         tokens.entries()
 
 
-def test_a_damaged_file_is_refused(tokens: Tokens) -> None:
+def test_a_damaged_file_is_refused(tokens: TokenStore) -> None:
     tokens.issue(ORIGIN)
     tokens.path.write_text("[{")
     with pytest.raises(TokenFileUnsafe, match="damaged"):
         tokens.entries()
 
 
-def test_revoking_in_one_process_is_seen_by_another(tokens: Tokens) -> None:
-    token, other = tokens.issue(ORIGIN), Tokens(tokens.path)
+def test_revoking_in_one_process_is_seen_by_another(tokens: TokenStore) -> None:
+    token, other = tokens.issue(ORIGIN), TokenStore(tokens.path)
     entry = other.find(token)
     assert entry is not None
     assert tokens.revoke(entry.id)
@@ -75,6 +75,6 @@ def test_revoking_in_one_process_is_seen_by_another(tokens: Tokens) -> None:
     assert not tokens.revoke(entry.id)
 
 
-def test_without_a_file_there_are_no_tokens(tokens: Tokens) -> None:
+def test_without_a_file_there_are_no_tokens(tokens: TokenStore) -> None:
     assert tokens.entries() == []
     assert tokens.find("anything") is None

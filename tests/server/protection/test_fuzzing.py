@@ -24,9 +24,9 @@ DECODE = f"""
 import json, sys
 from anti_i2v.errors import PhotoError
 from anti_i2v.photo import open_photo
-from anti_i2v_server.protection.memory_limit import forbid_more_than
+from anti_i2v_server.protection.memory_limit import limit_memory
 import resource
-forbid_more_than({CAP})
+limit_memory({CAP})
 ends = {{"photo": 0, "problem": 0}}
 source = sys.stdin.buffer
 while header := source.read(8):
