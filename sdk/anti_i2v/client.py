@@ -17,7 +17,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from anti_i2v.remote import (
-    BOTH,
     URL,
     Progress,
     RemoteProtection,
@@ -97,7 +96,7 @@ class Client:
         job = self._send("POST", "/v1/jobs", params=query, content=photo, headers=kind_of(photo)).headers["location"]
         try:
             self._follow(job, on_progress or _nothing)
-            return protection_of(self._send("GET", f"{job}/result", headers={"accept": BOTH}))
+            return protection_of(self._send("GET", f"{job}/result"), self._send("GET", f"{job}/receipt"))
         finally:
             self._forget(job)
 
@@ -172,7 +171,7 @@ class AsyncClient:
         job = reply.headers["location"]
         try:
             await self._follow(job, on_progress or _nothing)
-            return protection_of(await self._send("GET", f"{job}/result", headers={"accept": BOTH}))
+            return protection_of(await self._send("GET", f"{job}/result"), await self._send("GET", f"{job}/receipt"))
         finally:
             await self._forget(job)
 

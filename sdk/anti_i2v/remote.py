@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import httpx
 
 __all__ = [
-    "BOTH",
     "URL",
     "Progress",
     "RemoteProtection",
@@ -48,7 +47,6 @@ SDK_ERRORS: Mapping[str, type[AntiI2VError]] = {
     "/problems/budget": errors.BudgetError,
     "/problems/cancelled": errors.Cancelled,
 }
-BOTH = "multipart/mixed"
 
 
 class ServerProblem(AntiI2VError):
@@ -222,10 +220,7 @@ def check(reply: httpx.Response) -> httpx.Response:
     raise ServerProblem(detail, reply.status_code, kind, problem.get("retryAfter"))
 
 
-def protection_of(reply: httpx.Response) -> RemoteProtection:
-    """The receipt and the photo of a multipart/mixed answer."""
-    boundary = reply.headers["content-type"].partition('boundary="')[2].rstrip('"').encode()
-    parts = [part.partition(b"\r\n\r\n") for part in reply.content.split(b"--" + boundary)[1:3]]
-    (_, _, receipt), (head, _, file) = parts
-    name = head.lower().partition(b"image/")[2].split(b"\r\n")[0].decode().upper()
-    return RemoteProtection(file.removesuffix(b"\r\n"), name, Receipt.from_json(receipt))
+def protection_of(photo: httpx.Response, receipt: httpx.Response) -> RemoteProtection:
+    """Return the photo and the receipt of two responses."""
+    format = photo.headers["content-type"].removeprefix("image/").upper()
+    return RemoteProtection(photo.content, format, Receipt.from_json(receipt.content))

@@ -1,4 +1,4 @@
-"""One line a request, and the numbers for /metrics. No query, no id, no file name, nothing of a photo."""
+"""Log one line a request, and count requests. Queries, job ids, file names and image content are never logged."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ __all__ = ["AccessLog", "make_logger"]
 
 UNKNOWN_ROUTE = "-"
 
+CLIENT_CLOSED_REQUEST = 499
+"""nginx's status for a client that disconnected before the response."""
+
 
 def make_logger() -> FilteringBoundLogger:
-    """Lines on standard error: for people on a terminal, JSON elsewhere."""
+    """Return a logger to standard error: readable lines on a terminal, JSON elsewhere."""
     renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
     if sys.stderr.isatty():
         renderer = structlog.dev.ConsoleRenderer()
@@ -36,7 +39,7 @@ def make_logger() -> FilteringBoundLogger:
 
 
 class AccessLog:
-    """ASGI: notes the method, the route's template, the status and the time of each request."""
+    """ASGI middleware: logs method, route template, status and duration of each request."""
 
     def __init__(self, app: ASGIApp, log: FilteringBoundLogger, metrics: Metrics) -> None:
         self._app, self._log, self._metrics = app, log, metrics
@@ -45,7 +48,7 @@ class AccessLog:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
-        begun, status = time.perf_counter(), 499  # as some servers say it: the client left before an answer
+        began, status = time.perf_counter(), CLIENT_CLOSED_REQUEST
 
         async def record_status(message: Message) -> None:
             nonlocal status
@@ -56,9 +59,9 @@ class AccessLog:
         try:
             await self._app(scope, receive, record_status)
         finally:
-            # The template, for a path may hold the id of a job. Only a route that was found has one.
+            # The template, because a path may hold a job id. Unknown routes have no template.
             route = scope.get("path_template") or UNKNOWN_ROUTE
-            seconds = time.perf_counter() - begun
+            seconds = time.perf_counter() - began
             self._metrics.count_request(scope["method"], route, status, seconds)
             self._log.info(
                 "request", method=scope["method"], route=route, status=status, milliseconds=round(seconds * 1000, 1)

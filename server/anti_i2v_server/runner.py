@@ -1,4 +1,4 @@
-"""Runs a server until a signal: binds, tells where it is and how to pair, stops gracefully."""
+"""Run a server until a signal: bind the address, print the URL and the pairing code, stop gracefully."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ __all__ = ["serve"]
 BACKLOG = 128
 
 
-def serve(settings: Settings, token: str | None, tell: Callable[[str], None]) -> None:
-    """Run until SIGINT or SIGTERM.
+def serve(settings: Settings, token: str | None, print_line: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM.
 
     Args:
-        settings: port 0 takes a free one.
-        token: of the command line.
-        tell: prints a line for the person at the terminal.
+        settings: port 0 takes a free port.
+        token: the command line's token.
+        print_line: prints a line on the terminal.
 
     Raises:
-        NotReady: the address cannot be listened on.
-        TokenFileUnsafe: others can read the tokens.
+        NotReady: the address cannot be bound.
+        TokenFileUnsafe: other users can read the token file, or it is damaged.
     """
-    listening = _bind(settings)
-    with listening:
-        settings = msgspec.structs.replace(settings, port=listening.getsockname()[1])
-        server = make_server(settings, token=token, on_ready=lambda worker: tell(_describe_worker(worker)))
-        server.tokens.entries()  # what is wrong with the file shows now
-        tell(f"Listening on {_url(settings)} (stop with Ctrl-C)")
-        _print_code(server, settings, tell)
+    listener = _bind(settings)
+    with listener:
+        settings = msgspec.structs.replace(settings, port=listener.getsockname()[1])
+        server = make_server(settings, token=token, on_ready=lambda worker: print_line(_describe_worker(worker)))
+        server.tokens.entries()  # a problem with the file shows before the start
+        print_line(f"Listening on {_url(settings)} (stop with Ctrl-C)")
+        _print_code(server, settings, print_line)
         config = uvicorn.Config(
             server.asgi,
             lifespan="on",
@@ -52,15 +52,15 @@ def serve(settings: Settings, token: str | None, tell: Callable[[str], None]) ->
             log_config=None,
             access_log=False,
             server_header=False,
-            proxy_headers=False,  # who asks is never taken from a header
+            proxy_headers=False,  # the client's address is never taken from a header
             timeout_graceful_shutdown=max(1, int(settings.stop_grace)),
         )
-        asyncio.run(_UvicornServer(config, server, lambda: _print_code(server, settings, tell)).serve([listening]))
-        tell("Stopped")
+        asyncio.run(_UvicornServer(config, server, lambda: _print_code(server, settings, print_line)).serve([listener]))
+        print_line("Stopped")
 
 
 class _UvicornServer(uvicorn.Server):
-    """Ends event streams at the first signal: uvicorn waits for open connections before it stops."""
+    """Ends event streams at the first signal, because uvicorn waits for open connections before it stops."""
 
     def __init__(self, config: uvicorn.Config, server: Server, new_code: Callable[[], None]) -> None:
         super().__init__(config)
@@ -75,7 +75,7 @@ class _UvicornServer(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Unlike uvicorn's: a signal that was obeyed is not raised again, and the exit status is 0."""
+        """Unlike uvicorn's, do not raise a handled signal again: the exit status is 0."""
         before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
@@ -85,7 +85,7 @@ class _UvicornServer(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._server.service.stop)
+            self._loop.call_soon_threadsafe(self._server.jobs.stop)
         super().handle_exit(sig, frame)
 
     def _renew_code_on_enter(self) -> None:
@@ -96,18 +96,18 @@ class _UvicornServer(uvicorn.Server):
 
 def _bind(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    # With its protocol: asyncio turns Nagle's delay off only where it is named.
-    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    # The protocol is explicit because asyncio disables Nagle's algorithm only on sockets that name TCP.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((settings.host, settings.port))
-        listening.listen(BACKLOG)
-    except OSError as problem:
-        listening.close()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.host, settings.port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
         raise NotReady(
-            f"port {settings.port} of {settings.host} cannot be listened on ({problem.strerror}): choose another --port"
+            f"cannot listen on port {settings.port} of {settings.host} ({error.strerror}): choose another --port"
         ) from None
-    return listening
+    return listener
 
 
 def _url(settings: Settings) -> str:
@@ -115,12 +115,12 @@ def _url(settings: Settings) -> str:
     return f"http://{host}:{settings.port}"
 
 
-def _print_code(server: Server, settings: Settings, tell: Callable[[str], None]) -> None:
+def _print_code(server: Server, settings: Settings, print_line: Callable[[str], None]) -> None:
     code = server.pairing.new_code()
-    again = "; Enter makes a new one" if sys.stdin is not None and sys.stdin.isatty() else ""
-    tell(f"Pairing code: {code}  (once, within {CODE_SECONDS / 60:.0f} minutes, {MAX_TRIES} tries{again})")
+    renewal = "; Enter makes a new one" if sys.stdin is not None and sys.stdin.isatty() else ""
+    print_line(f"Pairing code: {code}  (once, within {CODE_SECONDS / 60:.0f} minutes, {MAX_TRIES} tries{renewal})")
     if settings.host.strip("[]") in (*LOOPBACK, "::1"):
-        tell(f"Or open {_url(settings)}/#code={code}")
+        print_line(f"Or open {_url(settings)}/#code={code}")
 
 
 def _describe_worker(worker: WorkerHandle) -> str:

@@ -1,7 +1,7 @@
-"""The outermost layer: every request passes it, known route or not, preflights included.
+"""Outermost middleware: applies the security checks and headers to every request, known route or not.
 
-It refuses foreign hosts and origins and missing tokens, answers preflights, and adds the headers that keep an answer
-from being cached, sniffed, framed, or read by a page that is not paired.
+It refuses foreign hosts, unpaired origins and missing tokens, answers CORS preflights, and adds the headers that forbid
+caching, sniffing, framing and reading by unpaired pages.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from litestar.enums import ScopeType
+from litestar.response.base import ASGIResponse
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from anti_i2v_server.errors import ServerError
@@ -35,35 +36,36 @@ EXPOSED_HEADERS = f"{RECEIPT_HEADER}, content-disposition, location, retry-after
 
 
 class SecurityMiddleware:
-    """ASGI: `app` behind `security`."""
+    """ASGI middleware: passes on to `app` what `security` allows."""
 
     def __init__(self, app: ASGIApp, security: Security) -> None:
         self._app, self._security = app, security
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.HTTP:
-            await self._http(scope, receive, send)
+            await self._handle_http(scope, receive, send)
         elif scope["type"] == ScopeType.WEBSOCKET:
-            await send({"type": "websocket.close", "code": 1008, "reason": "there are no web sockets here"})
+            await send({"type": "websocket.close", "code": 1008, "reason": "WebSockets are not supported"})
         else:  # the server's start and stop
             await self._app(scope, receive, send)
 
-    async def _http(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+    async def _handle_http(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         method, path = scope["method"], scope["path"]
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         origin: str | None = None
         try:
             host = self._security.check_host(headers)
-            origin = self._security.check_origin(method, path, headers, host)
+            origin = self._security.check_origin(path, headers, host)
             if method == "OPTIONS" and origin is not None and "access-control-request-method" in headers:
-                await _send_response(send, 204, b"", {**SECURITY_HEADERS, **_preflight_headers(origin, headers)})
+                response = ASGIResponse(status_code=204, headers={**SECURITY_HEADERS, **_preflight(origin, headers)})
+                await response(scope, receive, send)
                 return
             scope["user"] = self._security.authenticate(method, path, headers, origin, host)
         except ServerError as refusal:
-            body, more = encode_problem(problem_of(refusal))
-            await _send_response(
-                send, problem_of(refusal).status, body, {**SECURITY_HEADERS, **_cors_headers(origin), **more}
-            )
+            problem = problem_of(refusal)
+            body, more = encode_problem(problem)
+            all_headers = {**SECURITY_HEADERS, **_cors_headers(origin), **more}
+            await ASGIResponse(body=body, status_code=problem.status, headers=all_headers)(scope, receive, send)
             return
         await self._app(scope, receive, _with_headers(send, {**SECURITY_HEADERS, **_cors_headers(origin)}))
 
@@ -78,7 +80,7 @@ def _cors_headers(origin: str | None) -> dict[str, str]:
     }
 
 
-def _preflight_headers(origin: str, headers: Mapping[str, str]) -> dict[str, str]:
+def _preflight(origin: str, headers: Mapping[str, str]) -> dict[str, str]:
     private = {"access-control-allow-private-network": "true"}
     return {
         **_cors_headers(origin),
@@ -92,16 +94,9 @@ def _preflight_headers(origin: str, headers: Mapping[str, str]) -> dict[str, str
 def _with_headers(send: Send, more: Mapping[str, str]) -> Send:
     async def wrapped(message: Message) -> None:
         if message["type"] == "http.response.start":
-            named = {name.lower() for name, _ in message["headers"]}
+            present = {name.lower() for name, _ in message["headers"]}
             added = [(name.encode(), value.encode("latin-1")) for name, value in more.items()]
-            message["headers"] = [*message["headers"], *(pair for pair in added if pair[0] not in named)]
+            message["headers"] = [*message["headers"], *(pair for pair in added if pair[0] not in present)]
         await send(message)
 
     return wrapped
-
-
-async def _send_response(send: Send, status: int, body: bytes, headers: Mapping[str, str]) -> None:
-    pairs = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-    pairs.append((b"content-length", str(len(body)).encode()))
-    await send({"type": "http.response.start", "status": status, "headers": pairs})
-    await send({"type": "http.response.body", "body": body, "more_body": False})

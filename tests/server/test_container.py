@@ -1,4 +1,4 @@
-"""What ships the server: the image, its compose file, and an installation without torch."""
+"""The container image, its compose file, and an installation without torch."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Stage = list[tuple[str, str]]
 
 
 def stages() -> list[Stage]:
-    """The Dockerfile, lines joined and comments gone; what stands before the first FROM belongs to no stage."""
+    """The stages of the Dockerfile, without comments; lines before the first FROM belong to none."""
     text = "".join(
         line for line in (ROOT / "Dockerfile").read_text().splitlines(keepends=True) if not line.startswith("#")
     )
@@ -55,7 +55,7 @@ def requirements(path: str) -> list[Requirement]:
     return [Requirement(line) for line in lines if line and not line.startswith("#")]
 
 
-def test_the_image_runs_as_somebody_who_is_nobody_and_asks_itself_whether_it_lives() -> None:
+def test_the_image_runs_unprivileged_and_checks_its_health() -> None:
     final = stages()[-1]
     assert arguments(final, "USER") == ["10001:10001"]
     names = [name for name, _ in final]
@@ -67,7 +67,7 @@ def test_the_image_runs_as_somebody_who_is_nobody_and_asks_itself_whether_it_liv
     assert "TOKEN" not in " ".join(rest for _, rest in final)
 
 
-def test_the_image_copies_only_files_that_are_there_and_not_ignored() -> None:
+def test_the_image_copies_exactly_the_files_that_dockerignore_allows() -> None:
     lines = (ROOT / ".dockerignore").read_text().split("\n")
     assert "*" in lines
     allowed = [line.removeprefix("!") for line in lines if line.startswith("!")]
@@ -76,7 +76,7 @@ def test_the_image_copies_only_files_that_are_there_and_not_ignored() -> None:
     assert [source for source in sources if not (ROOT / source).exists()] == []
 
 
-def test_every_dependency_but_torchs_half_is_pinned_at_a_version_that_the_package_takes() -> None:
+def test_every_dependency_except_torchs_is_pinned_to_an_allowed_version() -> None:
     extras = PROJECT["optional-dependencies"]
     wanted = [*PROJECT["dependencies"], *(each for name in ("server", "heif", "cpu", "gpu") for each in extras[name])]
     pins: dict[str, list[Requirement]] = {}
@@ -87,14 +87,14 @@ def test_every_dependency_but_torchs_half_is_pinned_at_a_version_that_the_packag
         name = canonicalize_name(each.name)
         if name in LEFT_OUT:
             continue
-        assert name in pins, f"{name}: make server/constraints.txt again, its head says how"
+        assert name in pins, f"{name}: recompile server/constraints.txt as its header says"
         for pin in pins[name]:
             [only] = pin.specifier
             assert only.operator == "=="
             assert each.specifier.contains(only.version, prereleases=True), f"{pin} is not {each}"
 
 
-def test_what_is_left_out_is_torch_and_its_half_on_every_python() -> None:
+def test_torch_and_kornia_are_left_out_on_every_python() -> None:
     overrides = requirements("server/without-torch.txt")
     assert {each.name for each in overrides} == LEFT_OUT
     assert not any(each.marker is None or each.marker.evaluate({"python_version": "3.13"}) for each in overrides)
@@ -106,7 +106,7 @@ def service() -> dict[str, Any]:
     return dict(only)
 
 
-def test_compose_publishes_to_this_machine_alone_and_asks_for_a_token(service: dict[str, Any]) -> None:
+def test_compose_publishes_only_to_this_machine_and_needs_a_token(service: dict[str, Any]) -> None:
     assert service["ports"]
     assert all(port.startswith("127.0.0.1:") for port in service["ports"])
     assert service["environment"]["ANTI_I2V_TOKEN"].startswith("${ANTI_I2V_TOKEN:?")
@@ -130,14 +130,14 @@ def reachable(host: str) -> bool:
     return True
 
 
-def run(command: str, folder: Path, variables: dict[str, str]) -> None:
+def run_shell(command: str, folder: Path, variables: dict[str, str]) -> None:
     made = subprocess.run(["bash", "-euc", command], cwd=folder, env=variables, capture_output=True, text=True)  # noqa: S603, S607  # the Dockerfile's
     assert made.returncode == 0, made.stderr[-2000:]
 
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
-    """The folder that the Dockerfile's first stage fills, filled here by the same instructions."""
+    """The folder that the Dockerfile's first stage fills, filled by the same instructions."""
     if shutil.which("bash") is None or not reachable("pypi.org"):
         pytest.skip("installs from the package index, which cannot be reached")
     source = tmp_path / "src"
@@ -159,7 +159,7 @@ def installed(tmp_path: Path) -> Path:
                     shutil.copy(ROOT / file, to)
         elif name == "RUN":
             here = re.sub(r"^python ", f"{shlex.quote(sys.executable)} ", rest.replace("/opt/", f"{tmp_path}/opt/"))
-            run(here, source, variables)
+            run_shell(here, source, variables)
     return tmp_path / "opt" / "anti-i2v"
 
 

@@ -1,4 +1,4 @@
-"""What handlers are given: the options of a query, and the moment when a client goes away."""
+"""What handlers take from a request: the options of its query, and a signal when the client disconnects."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from anti_i2v_server.jobs.job_options import METADATA_POLICIES, PRIORITIES, JobO
 
 __all__ = ["client_disconnect", "job_options", "protect_options"]
 
-# Enumerations and ranges are told in the description and checked by `Wishes`, whose messages say what to do.
+# `schema_extra` only documents enumerations and ranges: JobOptions checks them, with messages that say what to do.
 Recipe = Annotated[
     str,
     QueryParameter(description="A name of GET /v1/recipes.", schema_extra={"enum": recipe_names(denoisers=False)}),
@@ -23,40 +23,41 @@ Recipe = Annotated[
 Preset = Annotated[
     str | None,
     QueryParameter(
-        description="Where the photo goes: a name of GET /v1/presets.", schema_extra={"enum": list(PRESETS)}
+        description="The platform on which the photo will be posted: a name of GET /v1/presets.",
+        schema_extra={"enum": list(PRESETS)},
     ),
 ]
 Deadline = Annotated[
     float | None,
     QueryParameter(
-        description="Seconds from now, waiting included, after which the best so far is delivered. By default the "
-        "recipe's.",
+        description="Seconds from now, queueing included, after which the best result so far is returned. "
+        "The default is the recipe's.",
         schema_extra={"exclusiveMinimum": 0},
     ),
 ]
 Format = Annotated[
     str | None,
     QueryParameter(
-        description="Of the result. By default the photo's own.",
+        description="Format of the result. The default is the photo's own.",
         schema_extra={"enum": [name.lower() for name in FORMATS]},
     ),
 ]
 MetadataPolicy = Annotated[
     str,
     QueryParameter(
-        description="keep: camera, date and author stay. GPS and serial numbers always go.",
+        description="keep: keep camera, date and author. GPS and serial numbers are always removed.",
         schema_extra={"enum": list(METADATA_POLICIES)},
     ),
 ]
 Seed = Annotated[
     int,
     QueryParameter(
-        description="Same seed, same result, where no deadline cut the steps.",
+        description="The same seed gives the same result, unless a deadline cut the steps.",
         schema_extra={"minimum": 0, "maximum": 2**63 - 1},
     ),
 ]
 PriorityName = Annotated[
-    str, QueryParameter(description="Interactive jobs come before bulk.", schema_extra={"enum": list(PRIORITIES)})
+    str, QueryParameter(description="Interactive jobs run before bulk jobs.", schema_extra={"enum": list(PRIORITIES)})
 ]
 
 
@@ -69,7 +70,7 @@ async def protect_options(
     metadata: MetadataPolicy = "drop",
     seed: Seed = 0,
 ) -> JobOptions:
-    """The query of POST /v1/protect. Raises MalformedRequest, RecipeError."""
+    """Return the query of POST /v1/protect. Raises MalformedRequest, RecipeError."""
     return _validated(request, recipe, preset, deadline, format, metadata, seed, "interactive")
 
 
@@ -83,7 +84,7 @@ async def job_options(
     seed: Seed = 0,
     priority: PriorityName = "interactive",
 ) -> JobOptions:
-    """The query of POST /v1/jobs. Raises MalformedRequest, RecipeError."""
+    """Return the query of POST /v1/jobs. Raises MalformedRequest, RecipeError."""
     return _validated(request, recipe, preset, deadline, format, metadata, seed, priority, "priority")
 
 
@@ -99,7 +100,7 @@ def _validated(
     *more: str,
 ) -> JobOptions:
     known = {"recipe", "preset", "deadline", "format", "metadata", "seed", *more}
-    if unknown := set(request.query_params) - known:  # a slip of the pen must not silently protect another way
+    if unknown := set(request.query_params) - known:  # a misspelt name must not silently fall back to a default
         raise MalformedRequest(f"unknown parameter {min(unknown)[:40]!r}: choose from {', '.join(sorted(known))}")
     options = JobOptions(
         recipe=recipe,
@@ -115,6 +116,6 @@ def _validated(
 
 
 async def client_disconnect(request: Request[Any, Any, Any]) -> None:
-    """Until the client has gone away. A handler is not told by itself."""
+    """Wait until the client disconnects. Litestar does not cancel a handler by itself."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

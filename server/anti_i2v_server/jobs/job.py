@@ -1,4 +1,4 @@
-"""One job: a photo, what is wanted of it, what happened so far, and what became of it.
+"""A job: a photo, its options, its events and its result.
 
 queued -> running -> done
   |  ^------|  |---> failed
@@ -17,14 +17,14 @@ from typing import Any
 from anti_i2v.receipt import Receipt
 from anti_i2v_server.jobs.job_options import JobOptions
 
-__all__ = ["MAX_EVENTS", "Event", "Job", "Result", "State"]
+__all__ = ["MAX_EVENTS", "Event", "Job", "Result", "State", "effect_summary"]
 
 MAX_EVENTS = 256
-"""Events that a job keeps for who comes late."""
+"""Events that a job keeps for clients that connect late; older ones are dropped."""
 
 
 class State(StrEnum):
-    """What a job is."""
+    """The state of a job."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -34,6 +34,7 @@ class State(StrEnum):
 
     @property
     def ended(self) -> bool:
+        """Whether no other state can follow."""
         return not _TRANSITIONS[self]
 
 
@@ -48,7 +49,7 @@ _TRANSITIONS: dict[State, frozenset[State]] = {
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened; `data` is plain and becomes JSON."""
+    """An event of a job. `data` holds plain values and becomes JSON."""
 
     number: int
     name: str
@@ -57,7 +58,7 @@ class Event:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """The protected file, one of `anti_i2v.photo.FORMATS`, and its receipt."""
+    """The protected file, its format (one of `anti_i2v.photo.FORMATS`) and its receipt."""
 
     file: bytes = field(repr=False)
     format: str
@@ -66,16 +67,16 @@ class Result:
 
 @dataclass(eq=False)
 class Job:
-    """A job, changed only by its own methods.
+    """A job. Only its own methods change its state.
 
     Attributes:
         id: unguessable.
-        owner: who submitted it: nobody else sees it.
+        owner: id of the token that submitted it; other clients cannot see it.
         number: jobs of one priority run in this order.
-        photo: the original file, only until the job ends.
-        key: what its owner named the submission, None where nothing did.
-        digest: SHA-256 of the photo where there is a key: the same key must come with the same photo.
-        clock: `time.monotonic`, or a test's.
+        photo: the original file, dropped when the job ends.
+        clock: returns seconds.
+        key: the client's idempotency key.
+        digest: SHA-256 of the photo, only with a key: a repeated key must come with the same photo.
     """
 
     id: str
@@ -104,69 +105,69 @@ class Job:
 
     @property
     def sort_key(self) -> tuple[bool, int]:
-        """Lower comes first."""
+        """The place in the queue; lower runs first."""
         return self.options.priority == "bulk", self.number
 
     @property
     def stored_bytes(self) -> int:
-        """Bytes that it holds."""
+        """Bytes of the photo or the result in memory."""
         return len(self.photo or b"") + (len(self.result.file) if self.result is not None else 0)
 
     def set_position(self, position: int) -> None:
-        """Its place among those that wait, 0 for the next."""
+        """Set the place among waiting jobs; 0 is next."""
         if position != self.position:
             self.position = position
             self._publish("queued", {"position": position})
 
     def start(self) -> None:
-        """A worker takes it."""
+        """Enter the state "running"."""
         self._transition_to(State.RUNNING)
         self.attempts, self.position = self.attempts + 1, None
         self._publish("started", {"attempt": self.attempts})
 
     def record_step(self, step: int, steps: int, loss: float) -> None:
-        """A step was taken."""
+        """Record a step of the optimisation."""
         self.step, self.steps = step, steps
         self._publish("step", {"step": step, "steps": steps, "loss": loss})
 
     def requeue(self) -> None:
-        """Its worker was lost: it waits again."""
+        """Return to the state "queued" after the worker was lost."""
         self._transition_to(State.QUEUED)
         self.step, self.steps = 0, None
 
     def finish(self, result: Result) -> None:
-        """It is protected."""
+        """End with a result."""
         self._transition_to(State.DONE)
         self.result = result
         self._publish("effect", effect_summary(result.receipt))
         self._publish("done", {"format": result.format.lower(), "bytes": len(result.file)})
 
-    def fail(self, error: Exception, told: dict[str, Any]) -> None:
-        """It ended without a result; `told` is the problem as clients read it."""
+    def fail(self, error: Exception, problem: dict[str, Any]) -> None:
+        """End with an error; `problem` is the data of its event."""
         self._transition_to(State.FAILED)
         self.error = error
-        self._publish("failed", told)
+        self._publish("failed", problem)
 
     def cancel(self) -> None:
-        """It ended because somebody wanted that."""
+        """End without a result, because the client cancelled."""
         self._transition_to(State.CANCELLED)
         self._publish("cancelled", {})
 
     async def wait_until_ended(self) -> None:
-        """Until it has ended."""
+        """Wait until the job is done, failed or cancelled."""
         while not self.state.ended:
             await self._changed.wait()
 
     async def follow_events(self, after: int = 0) -> AsyncIterator[Event]:
-        """Every event with a higher number, until the job has ended and all was told."""
+        """Yield every event with a number above `after`, until the job has ended."""
         while True:
-            news, ended = self._changed, self.state.ended
+            changed, ended = self._changed, self.state.ended
             for event in [event for event in self.events if event.number > after]:
                 after = event.number
                 yield event
             if ended:
                 return
-            await news.wait()
+            await changed.wait()
 
     def _transition_to(self, state: State) -> None:
         if state not in _TRANSITIONS[self.state]:
@@ -178,10 +179,10 @@ class Job:
     def _publish(self, name: str, data: dict[str, Any]) -> None:
         self._event_count += 1
         self.events.append(Event(self._event_count, name, data))
-        news, self._changed = self._changed, asyncio.Event()
-        news.set()
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
 
 
 def effect_summary(receipt: Receipt) -> dict[str, Any]:
-    """What the receipt found, in two numbers: comparisons with a random change, and how many were clearly won."""
+    """Return how many checks beat the random control, of how many, and the PSNR."""
     return {"beatsRandom": receipt.beats_random, "checks": receipt.compared, "psnr": receipt.imperceptibility.psnr}

@@ -1,4 +1,4 @@
-"""What may be asked for with a photo, checked before it waits."""
+"""Options of a job, validated before it enters the queue."""
 
 from __future__ import annotations
 
@@ -16,21 +16,20 @@ __all__ = ["METADATA_POLICIES", "PRIORITIES", "JobOptions"]
 METADATA_POLICIES = ("drop", "keep")
 PRIORITIES = ("interactive", "bulk")
 
-
 DEADLINE_SHARE = 0.8
-"""Of the time that a job may take: the deadline of one that named none, so that its best comes before its end."""
+"""Longest deadline as a share of the job timeout, so that the best result so far comes before the timeout."""
 
 
 class JobOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How a photo is to be protected.
+    """How to protect a photo.
 
     Attributes:
-        recipe, preset: by name.
-        deadline: seconds from now, waiting included; None takes the recipe's.
+        recipe, preset: names.
+        deadline: seconds from submission, queueing included; None takes the recipe's.
         format: of the result, lower case; None keeps the photo's.
-        metadata: "keep" keeps camera, date and author; GPS and serial numbers always go.
-        seed: same seed, same result, where no deadline cut the steps.
-        priority: "interactive" comes before "bulk".
+        metadata: "keep" keeps camera, date and author. GPS and serial numbers are always removed.
+        seed: the same seed gives the same result, unless a deadline cut the steps.
+        priority: "interactive" jobs run before "bulk" jobs.
     """
 
     recipe: str = "balanced"
@@ -42,7 +41,7 @@ class JobOptions(msgspec.Struct, frozen=True, kw_only=True):
     priority: str = "interactive"
 
     def validate(self) -> None:
-        """Whether they can be fulfilled at all. Raises RecipeError."""
+        """Check every option. Raises RecipeError."""
         if load_recipe(self.recipe).needs_denoiser:
             raise RecipeError(
                 f"recipe {self.recipe!r} needs a whole video model: use the command line, or choose from "
@@ -65,7 +64,7 @@ class JobOptions(msgspec.Struct, frozen=True, kw_only=True):
                 raise RecipeError(f"unknown {name} {value!r}: choose from {', '.join(choices)}")
 
     def effective_deadline(self, job_timeout: float) -> float:
-        """The deadline that holds: the asked one or the recipe's, and always below what a job may take."""
-        asked = load_recipe(self.recipe).deadline if self.deadline is None else self.deadline
+        """Return the requested deadline or the recipe's, limited to a share of `job_timeout`."""
+        requested = load_recipe(self.recipe).deadline if self.deadline is None else self.deadline
         longest = DEADLINE_SHARE * job_timeout
-        return longest if asked is None else min(asked, longest)
+        return longest if requested is None else min(requested, longest)

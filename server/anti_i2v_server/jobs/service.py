@@ -1,12 +1,11 @@
-"""Five verbs: submit, status, events, result, cancel. What is below them could be another machine."""
+"""Operations on jobs: submit, status, events, result, cancel. An executor runs them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
-
-from structlog.typing import FilteringBoundLogger
+from typing import Protocol
 
 from anti_i2v.errors import Cancelled
 from anti_i2v_server.errors import JobPending, NotReady, Stopping
@@ -14,145 +13,157 @@ from anti_i2v_server.jobs.job import Event, Job, Result, State
 from anti_i2v_server.jobs.job_options import JobOptions
 from anti_i2v_server.jobs.job_store import JobStore
 from anti_i2v_server.problems import problem_of
-from anti_i2v_server.protection.worker_handle import WorkerHandle
-from anti_i2v_server.protection.worker_pool import WorkerPool
 from anti_i2v_server.settings import Settings
 
-__all__ = ["JobService"]
+__all__ = ["Executor", "JobService"]
 
 EXPIRY_INTERVAL = 5.0
-"""Seconds between two looks at what has expired, so that a result goes though nobody asks."""
+"""Seconds between two removals of expired results. Without it a result would stay until the next request."""
+
+
+class Executor(Protocol):
+    """Takes jobs from the store and runs them, as the worker pool does."""
+
+    @property
+    def all_starts_failed(self) -> bool:
+        """Whether no worker can be started."""
+
+    def start(self) -> None:
+        """Start taking jobs."""
+
+    async def stop(self) -> None:
+        """End all workers."""
+
+    async def cancel(self, job: Job) -> None:
+        """Stop a running job."""
 
 
 class JobService:
-    """Protects photos for whoever may ask. `on_ready` is told of every worker that is ready."""
+    """Protects photos for clients."""
 
-    def __init__(
-        self, settings: Settings, log: FilteringBoundLogger, on_ready: Callable[[WorkerHandle], None] = lambda _: None
-    ) -> None:
-        self.settings = settings
-        self.store = JobStore(settings)
-        self.pool = WorkerPool(self.store, settings, log, on_ready)
-        self.stopping = asyncio.Event()
+    def __init__(self, settings: Settings, store: JobStore, executor: Executor) -> None:
+        self.settings, self._store, self._executor = settings, store, executor
+        self._stopping = asyncio.Event()
         self._cancels: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """While inside, jobs are worked on."""
-        self.pool.start()
-        sweep = asyncio.create_task(self._expire_periodically())
+        """Run jobs and expire results while inside."""
+        self._executor.start()
+        expiry = asyncio.create_task(self._expire_periodically())
         try:
             yield
         finally:
-            sweep.cancel()
+            expiry.cancel()
             self.stop()
-            await self.pool.stop()
+            await self._executor.stop()
 
     def stop(self) -> None:
-        """Accept nothing more, end every stream, and fail what waits; what runs may end."""
-        self.stopping.set()
-        for job in self.store.drain():
-            error = Stopping("the server stopped before the photo's turn came: send it again")
+        """Refuse new jobs, end every event stream and fail queued jobs. Running jobs may finish."""
+        self._stopping.set()
+        for job in self._store.drain():
+            error = Stopping("the server stopped before this photo was started: send it again")
             job.fail(error, problem_of(error).to_dict())
 
     def submit(self, options: JobOptions, photo: bytes, owner: str, key: str | None = None) -> Job:
-        """Put a photo in the queue, once for each key.
+        """Queue a photo, once for each idempotency key.
 
         Raises:
-            RecipeError: the options cannot be fulfilled.
-            KeyReused: the key came with something else.
-            QueueFull, NotReady, Stopping: not now.
+            RecipeError: an option is invalid.
+            KeyReused: the key was used with another photo or other options.
+            QueueFull, NotReady, Stopping: try again later.
         """
         options.validate()
-        if self.stopping.is_set():
-            raise Stopping("the server is about to stop: send the photo again when it is back")
-        if self.pool.all_starts_failed:
+        if self._stopping.is_set():
+            raise Stopping("the server is stopping: send the photo again when it is back")
+        if self._executor.all_starts_failed:
             raise NotReady("the worker does not start: see the server's log")
-        return self.store.add(options, photo, owner, key)
+        return self._store.add(options, photo, owner, key)
 
     def status(self, job_id: str, owner: str) -> Job:
-        """A job. Raises JobUnknown."""
-        return self.store.get(job_id, owner)
+        """Return a job. Raises JobUnknown."""
+        return self._store.get(job_id, owner)
 
     def result(self, job_id: str, owner: str) -> Result:
-        """What became of it. Raises JobUnknown, JobPending, Cancelled, or what the job failed of."""
-        return _result_or_error(self.store.get(job_id, owner))
+        """Return the result of a job. Raises JobUnknown, JobPending, Cancelled, or the job's own error."""
+        return _result_or_error(self._store.get(job_id, owner))
 
     def cancel(self, job_id: str, owner: str) -> None:
-        """Stop a job before its next step, or drop one that has ended. Raises JobUnknown."""
-        job = self.store.get(job_id, owner)
+        """Cancel a job before its next step, or drop an ended one. Raises JobUnknown."""
+        job = self._store.get(job_id, owner)
         if job.state.ended:
-            self.store.remove(job)
+            self._store.remove(job)
         else:
             self._cancel(job)
 
     async def events(self, job: Job, after: int) -> AsyncIterator[Event]:
-        """What happened since, and what happens, for as long as a stream may last."""
+        """Yield past and future events after number `after`, for at most `stream_seconds`."""
         loop = asyncio.get_running_loop()
         until = loop.time() + self.settings.stream_seconds
-        upcoming = aiter(job.follow_events(after))
-        stop = loop.create_task(self.stopping.wait())
-        following: asyncio.Task[Event] | None = None
+        events = aiter(job.follow_events(after))
+        stop = loop.create_task(self._stopping.wait())
+        upcoming: asyncio.Task[Event] | None = None
         try:
             while True:
-                following = loop.create_task(_next_event(upcoming))
-                await asyncio.wait({following, stop}, timeout=until - loop.time(), return_when=asyncio.FIRST_COMPLETED)
-                if not following.done():
+                upcoming = loop.create_task(_next_event(events))
+                await asyncio.wait({upcoming, stop}, timeout=until - loop.time(), return_when=asyncio.FIRST_COMPLETED)
+                if not upcoming.done():
                     return
-                yield following.result()
+                yield upcoming.result()
         except _EndOfEvents:
             return
         finally:
             stop.cancel()
-            if following is not None:
-                following.cancel()
+            if upcoming is not None:
+                upcoming.cancel()
 
-    async def protect(self, options: JobOptions, photo: bytes, owner: str, left: Awaitable[None]) -> Result:
-        """Protect one photo while its owner waits.
+    async def protect(self, options: JobOptions, photo: bytes, owner: str, disconnect: Awaitable[None]) -> Result:
+        """Protect one photo while its client waits, then drop the job.
 
         Args:
-            left: ends when the owner went away; the worker is freed then.
+            disconnect: completes when the client disconnects, which cancels the job.
 
         Raises:
-            what `submit` raises, and what the job failed of.
+            Cancelled: the client disconnected.
+            AntiI2VError: what `submit` raises, or the job's own error.
         """
         job = self.submit(options, photo, owner)
         del photo
-        ended, gone = asyncio.ensure_future(job.wait_until_ended()), asyncio.ensure_future(left)
+        ended, gone = asyncio.ensure_future(job.wait_until_ended()), asyncio.ensure_future(disconnect)
         try:
             await asyncio.wait({ended, gone}, return_when=asyncio.FIRST_COMPLETED)
             if not job.state.ended:
-                raise Cancelled("the client went away")
+                raise Cancelled("the client disconnected")
             return _result_or_error(job)
         finally:
             ended.cancel()
             gone.cancel()
             if not job.state.ended:
                 self._cancel(job)
-            self.store.remove(job)
+            self._store.remove(job)
 
     def _cancel(self, job: Job) -> None:
-        if not self.store.cancel_waiting(job):
-            task = asyncio.create_task(self.pool.cancel(job))
-            self._cancels.add(task)  # or it could be collected before it has run
+        if not self._store.cancel_waiting(job):
+            task = asyncio.create_task(self._executor.cancel(job))
+            self._cancels.add(task)  # the loop keeps only a weak reference
             task.add_done_callback(self._cancels.discard)
 
     async def _expire_periodically(self) -> None:
         with suppress(asyncio.CancelledError):
             while True:
                 await asyncio.sleep(EXPIRY_INTERVAL)
-                self.store.expire()
+                self._store.expire()
 
 
-async def _next_event(upcoming: AsyncIterator[Event]) -> Event:
+async def _next_event(events: AsyncIterator[Event]) -> Event:
     try:
-        return await anext(upcoming)
+        return await anext(events)
     except StopAsyncIteration:
         raise _EndOfEvents from None
 
 
 class _EndOfEvents(Exception):
-    """No more events. A task cannot end with StopAsyncIteration."""
+    """Replaces StopAsyncIteration, which a task cannot raise."""
 
 
 def _result_or_error(job: Job) -> Result:
@@ -162,4 +173,4 @@ def _result_or_error(job: Job) -> Result:
         raise job.error
     if job.state is State.CANCELLED:
         raise Cancelled("the job was cancelled: submit the photo again")
-    raise JobPending(f"the job is {job.state}: follow its events, or ask again")
+    raise JobPending(f"the job is {job.state}: follow its events, or try again in a moment")

@@ -1,4 +1,4 @@
-"""The API's documentation as one plain HTML page: no script, no CDN, works offline."""
+"""The API's documentation: the OpenAPI description, as JSON and as one plain HTML page without scripts or a CDN."""
 
 from __future__ import annotations
 
@@ -7,22 +7,48 @@ from html import escape
 from typing import Any
 
 from litestar import Request
-from litestar.openapi.plugins import OpenAPIRenderPlugin
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
+from litestar.openapi.spec import Components, License, SecurityScheme
 
-__all__ = ["DocsPage"]
+from anti_i2v.receipt import versions
+
+__all__ = ["DocsPage", "openapi_config"]
 
 METHODS = ("get", "post", "delete")
 
 
+def openapi_config() -> OpenAPIConfig:
+    """Return Litestar's configuration of the description, served below /docs."""
+    return OpenAPIConfig(
+        title="Anti-I2V",
+        version=versions()["anti-i2v-sdk"],
+        summary="Protects photos on your own machine.",
+        description="Every request needs the header Authorization: Bearer TOKEN, except where marked. "
+        "Errors are problem details (RFC 9457).",
+        license=License(name="Apache-2.0", identifier="Apache-2.0"),
+        components=Components(
+            security_schemes={
+                "token": SecurityScheme(
+                    type="http", scheme="bearer", description="From POST /v1/pair, or the command line's --token."
+                )
+            }
+        ),
+        security=[{"token": []}],
+        use_handler_docstrings=True,
+        path="/docs",
+        render_plugins=[DocsPage(path="/"), JsonRenderPlugin(path="/openapi.json")],
+    )
+
+
 class DocsPage(OpenAPIRenderPlugin):
-    """Renders an OpenAPI description."""
+    """Renders an OpenAPI description as HTML."""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        return render_html(openapi_schema).encode()
+        return _page(openapi_schema).encode()
 
 
-def render_html(api: Mapping[str, Any]) -> str:
-    """The page of an OpenAPI description."""
+def _page(api: Mapping[str, Any]) -> str:
     info = api["info"]
     body = "".join(
         _operation(path, method, item[method], api)
@@ -36,16 +62,16 @@ def render_html(api: Mapping[str, Any]) -> str:
         '<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">'
         f'<title>{escape(info["title"])} API</title><link rel="stylesheet" href="/static/docs.css"></head><body><main>'
         f"<h1>{escape(info['title'])} API {escape(info['version'])}</h1><p>{escape(info['description'])}</p>"
-        f'<p><a href="/docs/openapi.json">openapi.json</a></p>{body}<h2>Structures</h2>{schemas}</main></body></html>'
+        f'<p><a href="/docs/openapi.json">openapi.json</a></p>{body}<h2>Schemas</h2>{schemas}</main></body></html>'
     )
 
 
 def _operation(path: str, method: str, operation: Mapping[str, Any], api: Mapping[str, Any]) -> str:
-    needs = operation.get("security", api.get("security"))
-    token = "" if needs and {} not in needs else " <small>no token</small>"
+    security = operation.get("security", api.get("security"))
+    note = "" if security and {} not in security else " <small>no token</small>"
     sections = "".join((_parameters(operation), _body(operation), _responses(operation)))
     return (
-        f"<section><h2><code>{method.upper()} {escape(path)}</code>{token}</h2>"
+        f"<section><h2><code>{method.upper()} {escape(path)}</code>{note}</h2>"
         f"<p>{escape(operation.get('description') or operation.get('summary') or '')}</p>{sections}</section>"
     )
 
@@ -63,15 +89,15 @@ def _body(operation: Mapping[str, Any]) -> str:
     if body is None:
         return ""
     rows = [(kind, _type_name(media.get("schema", {}))) for kind, media in body["content"].items()]
-    return _table("Body", ("type", ""), rows)
+    return _table("Body", ("content type", "schema"), rows)
 
 
 def _responses(operation: Mapping[str, Any]) -> str:
     rows = [
-        (status, ", ".join(answer.get("content", {})), answer.get("description", ""))
-        for status, answer in sorted(operation["responses"].items())
+        (status, ", ".join(response.get("content", {})), response.get("description", ""))
+        for status, response in sorted(operation["responses"].items())
     ]
-    return _table("Answers", ("status", "type", ""), rows)
+    return _table("Responses", ("status", "content type", ""), rows)
 
 
 def _schema(name: str, schema: Mapping[str, Any]) -> str:

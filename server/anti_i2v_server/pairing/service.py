@@ -1,4 +1,4 @@
-"""Pairing: a one-time code, shown where only the server's owner sees it, is exchanged for a token."""
+"""One-time pairing codes: shown to the server's owner, exchanged for a token."""
 
 from __future__ import annotations
 
@@ -10,45 +10,46 @@ from collections.abc import Callable
 from anti_i2v_server.errors import PairingExhausted, PairingRefused
 from anti_i2v_server.pairing.tokens import TokenStore
 
-__all__ = ["CODE_SECONDS", "MAX_TRIES", "PairingService"]
+__all__ = ["CODE_ALPHABET", "CODE_SECONDS", "MAX_TRIES", "PairingService"]
 
 CODE_SECONDS = 300.0
 MAX_TRIES = 5
 
 CODE_ALPHABET = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
-"""Without those that are taken for another: I, L, O, 0, 1."""
+"""Without I, L, O, 0 and 1, which are easily confused."""
 
 CODE_LENGTH = 8
 
 
 class PairingService:
-    """At most one code is open at a time. `clock` counts seconds."""
+    """Issues codes; at most one is open at a time. `clock` returns seconds."""
 
     def __init__(self, tokens: TokenStore, clock: Callable[[], float] = time.monotonic) -> None:
         self._tokens, self._clock = tokens, clock
         self._code: str | None = None
-        self._until, self._tries = 0.0, 0
+        self._expires_at, self._tries_left = 0.0, 0
 
     def new_code(self) -> str:
-        """A new code, as people type it; an older one is void."""
+        """Return a new code, formatted XXXX-XXXX. It voids an older one."""
         code = "".join(secrets.choice(CODE_ALPHABET) for _ in range(CODE_LENGTH))
-        self._code, self._until, self._tries = code, self._clock() + CODE_SECONDS, MAX_TRIES
+        self._code, self._expires_at, self._tries_left = code, self._clock() + CODE_SECONDS, MAX_TRIES
         return f"{code[:4]}-{code[4:]}"
 
     def exchange(self, code: str, origin: str | None) -> str:
-        """A token, bound to the origin, for the code that is open.
+        """Return a token bound to the origin.
 
         Raises:
-            PairingExhausted: none is open: used, expired, or guessed at too often.
-            PairingRefused: it is another one.
+            PairingExhausted: no code is open: it was used, expired, or had too many wrong tries.
+            PairingRefused: the code is wrong.
         """
-        if self._code is None or self._clock() >= self._until or self._tries <= 0:
+        if self._code is None or self._clock() >= self._expires_at or self._tries_left <= 0:
             self._code = None
             raise PairingExhausted("no pairing code is open: press Enter in the server's terminal for a new one")
-        self._tries -= 1
-        given = "".join(code.split()).replace("-", "").upper()
-        if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self._code.encode()):
-            left = "no try is" if not self._tries else "1 try is" if self._tries == 1 else f"{self._tries} tries are"
+        self._tries_left -= 1
+        typed = "".join(code.split()).replace("-", "").upper()
+        if not hmac.compare_digest(typed.encode("utf-8", "surrogatepass"), self._code.encode()):
+            count = self._tries_left
+            left = "no try is" if not count else "1 try is" if count == 1 else f"{count} tries are"
             raise PairingRefused(f"this is not the code in the server's terminal: {left} left")
         self._code = None
         return self._tokens.issue(origin)

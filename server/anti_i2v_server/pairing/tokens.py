@@ -1,6 +1,6 @@
-"""Tokens of paired clients: 256 bits each, kept as SHA-256 in a file that only its owner can read.
+"""Tokens of paired clients: 256 random bits each, stored as SHA-256 in a file that only its owner can read.
 
-A fast hash is enough: nobody guesses 256 random bits. The file is read again whenever it changed, so that
+A fast hash suffices: 256 random bits cannot be guessed. The file is read again whenever it changed, so that
 `anti-i2v tokens revoke` takes effect in a running server.
 """
 
@@ -11,31 +11,29 @@ import hmac
 import os
 import secrets
 import stat
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+from filelock import FileLock
 
 from anti_i2v.home import home
 from anti_i2v_server.errors import TokenFileUnsafe
 
-__all__ = ["TokenEntry", "TokenStore"]
+__all__ = ["TokenEntry", "TokenStore", "digest"]
 
 TOKEN_BYTES = 32
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 
 
 class TokenEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One token.
+    """One stored token.
 
     Attributes:
-        id: for people, to revoke it by.
-        hash: SHA-256 of the token, hexadecimal.
-        origin: of the extension or page that it was given to; None for a client that sends none.
-        created: UTC, ISO 8601.
+        id: names the token in `anti-i2v tokens`.
+        hash: hexadecimal SHA-256 of the token.
+        origin: of the paired page or extension; None for a client that sends no Origin.
+        created: ISO 8601, UTC.
     """
 
     id: str
@@ -45,21 +43,20 @@ class TokenEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TokenStore:
-    """The file, by default `server/tokens.json` in the home folder of `anti_i2v.home`."""
+    """The token file, by default `server/tokens.json` in the folder of `anti_i2v.home`."""
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or home() / "server" / "tokens.json"
         self._cache: tuple[tuple[int, int, int] | None, list[TokenEntry]] = (None, [])
-        self._lock = threading.Lock()
 
     def entries(self) -> list[TokenEntry]:
-        """All of them. Raises TokenFileUnsafe."""
+        """Return all entries. Raises TokenFileUnsafe."""
         try:
             status = self.path.stat()
         except FileNotFoundError:
             return []
         if os.name == "posix" and stat.S_IMODE(status.st_mode) & 0o077:
-            raise TokenFileUnsafe(f"{self.path} can be read by others: run  chmod 600 {self.path}")
+            raise TokenFileUnsafe(f"other users can read {self.path}: run  chmod 600 {self.path}")
         version = (status.st_ino, status.st_size, status.st_mtime_ns)
         if version != self._cache[0]:
             try:
@@ -69,16 +66,16 @@ class TokenStore:
         return self._cache[1]
 
     def find(self, token: str) -> TokenEntry | None:
-        """The entry of a token."""
+        """Return the entry of a token."""
         wanted = digest(token)
         return next((entry for entry in self.entries() if hmac.compare_digest(entry.hash, wanted)), None)
 
     def origins(self) -> set[str]:
-        """Of every paired page or extension."""
+        """Return the origins of all paired pages and extensions."""
         return {entry.origin for entry in self.entries() if entry.origin is not None}
 
     def issue(self, origin: str | None) -> str:
-        """A new token. This is the only time that it exists in clear."""
+        """Create a token and return it. Only its hash is stored."""
         token = secrets.token_urlsafe(TOKEN_BYTES)
         created = datetime.now(UTC).isoformat(timespec="seconds")
         with self._write_lock():
@@ -86,7 +83,7 @@ class TokenStore:
         return token
 
     def revoke(self, token_id: str) -> bool:
-        """Whether there was such a token; now there is none."""
+        """Delete a token. Returns False where there is none with this id."""
         with self._write_lock():
             entries = self.entries()
             kept = [entry for entry in entries if entry.id != token_id]
@@ -94,18 +91,10 @@ class TokenStore:
                 self._write(kept)
         return len(kept) < len(entries)
 
-    @contextmanager
-    def _write_lock(self) -> Iterator[None]:
-        """One writer at a time, also across processes where the system can lock a file."""
+    def _write_lock(self) -> FileLock:
+        """Return a lock that admits one writer at a time, across threads and processes."""
         self.path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
-        with self._lock, (self.path.parent / ".tokens.lock").open("w") as file:
-            try:
-                from fcntl import LOCK_EX, flock
-            except ImportError:  # Windows
-                pass
-            else:
-                flock(file, LOCK_EX)
-            yield
+        return FileLock(self.path.parent / ".tokens.lock", mode=PRIVATE_FILE)
 
     def _write(self, entries: list[TokenEntry]) -> None:
         draft = self.path.with_name(f".tokens-{secrets.token_hex(8)}.tmp")
@@ -116,5 +105,5 @@ class TokenStore:
 
 
 def digest(token: str) -> str:
-    """What is kept of a token."""
+    """Return what is stored of a token: its hexadecimal SHA-256."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,6 +1,6 @@
-"""What the server and a worker tell each other: frames of MessagePack on two pipes. No pickle, no files.
+"""Messages between the server and a worker: MessagePack frames on two pipes. No pickle: decoding runs no code.
 
-A frame is 8 bytes of length, big-endian, and a tagged struct. The server writes `ToWorker`, the worker `FromWorker`.
+A frame is 8 bytes of length, big-endian, and a tagged struct. The server sends `ToWorker`, the worker `FromWorker`.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ __all__ = [
 
 HEADER_BYTES = 8
 MAX_FRAME_BYTES = 2**31
-"""Bytes of a frame: more than any photo, less than what a stray length would claim."""
+"""More than any photo, and less than a stray length would claim."""
 
 
 class Setup(msgspec.Struct, frozen=True, tag=True):
-    """First of all. See `Settings` for what its fields mean."""
+    """The first message. See `Settings` for the fields."""
 
     device: str
     surrogates: tuple[str, ...] | None
@@ -45,7 +45,7 @@ class Setup(msgspec.Struct, frozen=True, tag=True):
 
 
 class Task(msgspec.Struct, frozen=True, tag=True):
-    """One photo to protect."""
+    """A photo to protect."""
 
     id: str
     photo: bytes
@@ -57,7 +57,7 @@ class Task(msgspec.Struct, frozen=True, tag=True):
     keep_metadata: bool
 
     def __repr__(self) -> str:
-        return f"Task({self.id!r})"  # a photo shows in no log by way of a repr
+        return f"Task({self.id!r})"  # without the photo, which must reach no log
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):
@@ -67,20 +67,20 @@ class Cancel(msgspec.Struct, frozen=True, tag=True):
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
-    """The models are loaded; `provider` is what ONNX Runtime runs on, as a receipt says it."""
+    """The models are loaded. `provider` is ONNX Runtime's execution provider, as in a receipt."""
 
     provider: str
     notes: tuple[str, ...]
 
 
 class Heartbeat(msgspec.Struct, frozen=True, tag=True):
-    """Twice a second, whatever else goes on. `resident` is the process's memory in bytes."""
+    """Sent twice a second. `resident_bytes` is the worker's memory."""
 
     resident_bytes: int
 
 
 class Progress(msgspec.Struct, frozen=True, tag=True):
-    """After each step."""
+    """Sent after each step."""
 
     id: str
     step: int
@@ -89,7 +89,7 @@ class Progress(msgspec.Struct, frozen=True, tag=True):
 
 
 class Done(msgspec.Struct, frozen=True, tag=True):
-    """The protected file, one of `anti_i2v.photo.FORMATS`, and its receipt as JSON."""
+    """The protected file, its format (one of `anti_i2v.photo.FORMATS`) and its receipt as JSON."""
 
     id: str
     file: bytes
@@ -101,7 +101,7 @@ class Done(msgspec.Struct, frozen=True, tag=True):
 
 
 class SdkError(msgspec.Struct, frozen=True, tag=True):
-    """An error of the SDK, by the name of its class."""
+    """An error of the SDK: its class name and message."""
 
     id: str
     error: str
@@ -109,7 +109,7 @@ class SdkError(msgspec.Struct, frozen=True, tag=True):
 
 
 class WorkerFault(msgspec.Struct, frozen=True, tag=True):
-    """A fault of ours: only the class of the exception and where it was raised, for its words may quote the photo."""
+    """An unexpected exception: its class name and where it was raised. Its message may quote the photo."""
 
     id: str
     error: str
@@ -121,17 +121,17 @@ FromWorker: TypeAlias = Ready | Heartbeat | Progress | Done | SdkError | WorkerF
 
 
 def encode_frame(message: ToWorker | FromWorker) -> bytes:
-    """A message as it travels."""
+    """Return a message as a frame."""
     body = msgspec.msgpack.encode(message)
     return len(body).to_bytes(HEADER_BYTES) + body
 
 
 async def read_frame(stream: asyncio.StreamReader) -> FromWorker:
-    """The worker's next message.
+    """Read the worker's next message.
 
     Raises:
-        asyncio.IncompleteReadError: the worker is gone.
-        msgspec.MsgspecError, ValueError: what came is no message.
+        asyncio.IncompleteReadError: the worker ended.
+        msgspec.MsgspecError, ValueError: the frame is not a valid message.
     """
     length = int.from_bytes(await stream.readexactly(HEADER_BYTES))
     if length > MAX_FRAME_BYTES:
@@ -141,7 +141,7 @@ async def read_frame(stream: asyncio.StreamReader) -> FromWorker:
 
 
 class Channel:
-    """The worker's end of the pipes. Sending is safe from several threads."""
+    """The worker's end of the pipes. Several threads may send."""
 
     def __init__(self, source: BinaryIO, target: BinaryIO) -> None:
         self._source, self._target = source, target
@@ -149,20 +149,20 @@ class Channel:
 
     @classmethod
     def from_stdio(cls) -> Self:
-        """Takes standard input and output for messages alone: what a library prints goes to standard error."""
+        """Reserve standard input and output for messages: what libraries print goes to standard error."""
         source, target = os.dup(0), os.dup(1)
         os.dup2(2, 1)
         sys.stdout = sys.stderr
         return cls(os.fdopen(source, "rb"), os.fdopen(target, "wb"))
 
     def send(self, message: FromWorker) -> None:
-        """Write a message. Raises OSError where the server is gone."""
+        """Send a message. Raises OSError if the server ended."""
         with self._lock:
             self._target.write(encode_frame(message))
             self._target.flush()
 
     def receive(self) -> ToWorker | None:
-        """The server's next message; None when it is gone."""
+        """Return the server's next message, or None if the server ended."""
         header = self._source.read(HEADER_BYTES)
         if len(header) < HEADER_BYTES:
             return None

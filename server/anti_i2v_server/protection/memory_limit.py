@@ -1,4 +1,4 @@
-"""How much memory this process has, and an end for it when that is too much."""
+"""Measure and limit the memory of the worker process."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pathlib import Path
 __all__ = ["EXIT_OVER_MEMORY", "limit_memory", "resident_bytes"]
 
 EXIT_OVER_MEMORY = 77
-"""Exit status of a worker that passed its limit."""
+"""Exit status of a worker that exceeded its limit."""
 
 HEADROOM = 1.5
-"""Of the limit: where the system itself refuses, in case memory grows faster than it is looked at."""
+"""Hard limit as a multiple of the limit, for memory that grows faster than it is measured."""
 
 _STATM = Path("/proc/self/statm")
 
 
 def resident_bytes() -> int:
-    """Resident bytes; outside Linux the most so far; 0 where the system does not tell (Windows)."""
+    """Return resident memory; outside Linux its peak so far; 0 where it is not available (Windows)."""
     with suppress(OSError):
         return int(_STATM.read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     try:
@@ -30,14 +30,14 @@ def resident_bytes() -> int:
 
 
 def limit_memory(limit: int) -> None:
-    """Let the system refuse private memory beyond the limit's headroom. CUDA reserves far more than it uses: not there.
+    """Make the system refuse private memory beyond `limit` bytes and its headroom.
 
-    Does nothing where the system knows no such limit.
+    Not for CUDA, which reserves far more than it uses. Does nothing where the system has no such limit.
     """
     try:
         import resource
     except ImportError:
         return
-    most = int(limit * HEADROOM)
-    with suppress(ValueError, OSError):  # a lower limit is set already, which is as good
-        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+    hard_limit = int(limit * HEADROOM)
+    with suppress(ValueError, OSError):  # a lower limit is already set
+        resource.setrlimit(resource.RLIMIT_DATA, (hard_limit, hard_limit))

@@ -1,4 +1,4 @@
-"""POST /v1/protect: a photo in, the protected photo out."""
+"""POST /v1/protect: takes a photo and returns the protected photo."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["protect"]
 async def protect(
     request: Request[Principal, Any, Any], service: NamedDependency[JobService], options: NamedDependency[JobOptions]
 ) -> Response[bytes]:
-    """Protect a photo, and wait for it. It goes before bulk jobs; a client that leaves frees its worker."""
+    """Protect a photo and wait for the result. It runs before bulk jobs; disconnecting cancels it."""
     photo = await read_photo(request, service.settings)
     result = await service.protect(options, photo, request.user.id, client_disconnect(request))
-    return photo_response(result, request.headers.get("accept", ""))
+    return photo_response(result)

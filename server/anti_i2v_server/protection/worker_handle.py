@@ -1,4 +1,4 @@
-"""The server's side of one worker process: starts it, gives it one task at a time, notices when it is lost."""
+"""The server's handle of one worker process: starts it, sends one task at a time, detects its loss."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from anti_i2v_server.protection.ipc import (
     SdkError,
     Setup,
     Task,
+    ToWorker,
     WorkerFault,
     encode_frame,
     read_frame,
@@ -34,23 +35,23 @@ from anti_i2v_server.settings import Settings
 __all__ = ["WorkerHandle"]
 
 WORKER_COMMAND = ("-m", "anti_i2v_server.protection.worker_process")
-"""What a worker runs."""
+"""Arguments of the Python interpreter."""
 
 TOKEN_VARIABLE = "ANTI_I2V_TOKEN"  # noqa: S105  # a name
-"""Of the environment: a worker has no use for the token."""
+"""Environment variable withheld from workers, which have no use for the token."""
 
 WATCH_INTERVAL = 0.25
-"""Seconds between two looks at whether the worker is still heard of."""
+"""Seconds between two checks of the last message's age."""
 
 
 class WorkerHandle:
-    """One device's process. `start` again after it was lost.
+    """One device's worker process. Call `start` again after a loss.
 
     Attributes:
-        device: as it was asked for.
-        ready: what it said when it was ready; None while it is not.
-        resident: its memory in bytes, as last heard.
-        gone: set while there is no process.
+        device: as in Settings.
+        ready: the worker's Ready message; None until it is ready.
+        resident_bytes: its memory, from the last heartbeat.
+        exited: set while there is no process.
     """
 
     def __init__(self, device: str, settings: Settings) -> None:
@@ -66,18 +67,23 @@ class WorkerHandle:
         self._started: asyncio.Future[Ready] | None = None
         self._current: tuple[Task, asyncio.Future[Done], Callable[[Progress], None]] | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """The process id; None before the first start."""
+        return None if self._process is None else self._process.pid
+
     async def start(self) -> Ready:
         """Start the process and wait until its models are loaded. Raises WorkerLost."""
         await self.stop()
-        loop = asyncio.get_running_loop()
+        loop, settings = asyncio.get_running_loop(), self._settings
         self._process = await _spawn_process()
         self.exited.clear()
-        self._lost_because, self._last_message_at, self._started = None, time.monotonic(), loop.create_future()
+        self._lost_because, self._last_message_at = None, time.monotonic()
+        self._started = loop.create_future()
         self._background_tasks = [
             loop.create_task(self._read_messages(self._process)),
-            loop.create_task(self._watch_heartbeat()),
+            loop.create_task(self._watch_messages()),
         ]
-        settings = self._settings
         setup = Setup(self.device, settings.surrogates, settings.worker_memory, settings.pixel_limit)
         try:
             async with asyncio.timeout(settings.start_timeout):
@@ -88,38 +94,37 @@ class WorkerHandle:
             raise WorkerLost(f"it did not start within {settings.start_timeout:g} s") from None
         return self.ready
 
-    async def run(self, task: Task, on_progress: Callable[[Progress], None], limit: float) -> Done:
-        """Have one photo protected.
+    async def run(self, task: Task, on_progress: Callable[[Progress], None], timeout: float) -> Done:
+        """Run a task.
 
         Args:
-            task: what.
             on_progress: called after each step.
-            limit: seconds after which the worker is taken to hang.
+            timeout: seconds after which the worker counts as hung.
 
         Raises:
             AntiI2VError: the SDK's own error.
-            WorkerLost: the worker is gone, and must be started again.
-            JobFailed: a fault of ours, in a worker that goes on.
+            WorkerLost: the worker ended, and must be started again.
+            JobFailed: an internal error in a worker that goes on.
         """
         future: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
         self._current = (task, future, on_progress)
         try:
             if self.exited.is_set():
                 raise WorkerLost(self._lost_because or "it ended")
-            async with asyncio.timeout(limit):
+            async with asyncio.timeout(timeout):
                 await self._send(task)
                 return await future
         except TimeoutError:
-            self.kill(f"it took longer than {limit:g} s")
+            self.kill(f"it took longer than {timeout:g} s")
             await self.exited.wait()
-            raise WorkerLost(f"it took longer than {limit:g} s") from None
+            raise WorkerLost(f"it took longer than {timeout:g} s") from None
         finally:
             self._current = None
             if future.done() and not future.cancelled():
-                future.exception()  # retrieved, in case nobody waited for it any more
+                future.exception()  # marks it as retrieved, or asyncio would warn
 
     async def cancel(self, task_id: str) -> None:
-        """Have a task end before its next step; a worker that does not come to it in time is replaced."""
+        """Stop a task before its next step. A worker that does not stop in time is killed."""
         if self._current is None or self._current[0].id != task_id:
             return
         future = self._current[1]
@@ -128,37 +133,37 @@ class WorkerHandle:
         if not future.done():
             self.kill("it did not stop a cancelled job in time")
 
-    def kill(self, why: str) -> None:
+    def kill(self, reason: str) -> None:
         """End the process now."""
-        self._lost_because = self._lost_because or why
+        self._lost_because = self._lost_because or reason
         if self._process is not None and self._process.returncode is None:
             with suppress(ProcessLookupError):
                 self._process.kill()
 
     async def stop(self) -> None:
-        """End the process and wait until it is gone."""
+        """End the process and wait for its exit."""
         self.kill("the server stops")
         if self._background_tasks:
-            reader, watch = self._background_tasks
+            reader, watcher = self._background_tasks
             await reader  # it ends with the process
-            watch.cancel()
+            watcher.cancel()
         self._background_tasks = []
 
-    async def _send(self, message: Setup | Task | Cancel) -> None:
+    async def _send(self, message: ToWorker) -> None:
         pipe = self._process.stdin if self._process is not None else None
         if pipe is None:
             return
-        with suppress(ConnectionError):  # a process that is gone is told by the end of its output
+        with suppress(ConnectionError):  # the reader notices that the process ended
             pipe.write(encode_frame(message))
             await pipe.drain()
 
-    async def _watch_heartbeat(self) -> None:
-        limit = self._settings.heartbeat_timeout
+    async def _watch_messages(self) -> None:
+        timeout = self._settings.heartbeat_timeout
         while True:
             await asyncio.sleep(WATCH_INTERVAL)
-            loading = self._started is not None and not self._started.done()  # that has a limit of its own
-            if not loading and time.monotonic() - self._last_message_at > limit:
-                self.kill(f"it was not heard of for {limit:g} s")
+            loading = self._started is not None and not self._started.done()  # start_timeout applies
+            if not loading and time.monotonic() - self._last_message_at > timeout:
+                self.kill(f"it sent no heartbeat for {timeout:g} s")
 
     async def _read_messages(self, process: asyncio.subprocess.Process) -> None:
         if process.stdout is None:
@@ -171,7 +176,7 @@ class WorkerHandle:
         except asyncio.IncompleteReadError:
             pass
         except (msgspec.MsgspecError, ValueError):
-            self.kill("it spoke nonsense")
+            self.kill("it sent an invalid message")
         status = await process.wait()
         if process.stdin is not None:
             process.stdin.close()
@@ -202,11 +207,11 @@ class WorkerHandle:
             future.set_exception(_sdk_error(message))
         else:
             future.set_exception(
-                JobFailed(f"the worker ran into a fault of its own ({message.error} at {message.where}): report it")
+                JobFailed(f"an internal error occurred in the worker ({message.error} at {message.where}): report it")
             )
 
-    def _mark_lost(self, why: str) -> None:
-        self._lost_because, self.ready, self.resident_bytes = why, None, 0
+    def _mark_lost(self, reason: str) -> None:
+        self._lost_because, self.ready, self.resident_bytes = reason, None, 0
         self.exited.set()
         waiting: list[asyncio.Future[Ready] | asyncio.Future[Done] | None] = [
             self._started,
@@ -214,22 +219,22 @@ class WorkerHandle:
         ]
         for future in waiting:
             if future is not None and not future.done():
-                future.set_exception(WorkerLost(why))
+                future.set_exception(WorkerLost(reason))
 
 
 async def _spawn_process() -> asyncio.subprocess.Process:
     try:
         return await asyncio.create_subprocess_exec(
             sys.executable,
-            "-P",  # what lies in the current folder is not imported
+            "-P",  # do not import from the current folder
             *WORKER_COMMAND,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env={name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE},
-            start_new_session=True,  # the terminal's Ctrl-C is not for it
+            start_new_session=True,  # the terminal's Ctrl-C does not reach it
         )
-    except OSError as problem:
-        raise WorkerLost(f"the system refuses a process ({problem.strerror})") from None
+    except OSError as error:
+        raise WorkerLost(f"the system could not start a process ({error.strerror})") from None
 
 
 def _sdk_error(message: SdkError) -> AntiI2VError:
@@ -241,5 +246,5 @@ def _sdk_error(message: SdkError) -> AntiI2VError:
 
 def _exit_reason(status: int) -> str:
     if status == EXIT_OVER_MEMORY:
-        return "it passed its memory limit"
+        return "it exceeded its memory limit"
     return f"it was ended by signal {-status}" if status < 0 else f"it ended with status {status}"

@@ -1,4 +1,4 @@
-"""The workers: each takes the next job when it is free; a lost one is replaced, and its job tried once more."""
+"""The pool of workers: a free worker takes the next job. A lost worker is replaced and its job tried once more."""
 
 from __future__ import annotations
 
@@ -21,23 +21,24 @@ __all__ = ["WorkerPool"]
 
 MAX_ATTEMPTS = 2
 DEADLINE_GRACE = 60.0
-"""Seconds beyond its deadline that a photo has: a large one takes a while even where no step is taken."""
+"""Seconds beyond its deadline after which a job counts as hung. A large photo takes a while even without steps."""
 
 MIN_DEADLINE = 0.05
-"""Seconds of deadline for a job whose time passed while it waited: it gets the draft."""
+"""Seconds of deadline for a job whose deadline passed in the queue: it gets the draft."""
 
 START_BACKOFF = (0.0, 1.0, 5.0, 30.0)
-"""Seconds before each attempt to start a worker that did not start; the last one holds from there on."""
+"""Seconds before each attempt to start a worker; the last value repeats."""
 
 MAX_FAILED_STARTS = 3
-"""Starts that failed in a row: from there on new jobs are refused until one succeeds."""
+"""Failed starts in a row after which new jobs are refused, until a start succeeds."""
 
 
 class WorkerPool:
-    """One worker a device, and one loop each.
+    """Runs jobs on one worker for each device.
 
     Attributes:
-        restarts: how often a worker was replaced.
+        workers: one for each device.
+        restarts: how often a worker was lost while it had a job.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class WorkerPool:
         return all(count >= MAX_FAILED_STARTS for count in self._failed_starts.values())
 
     def start(self) -> None:
-        """Begin to work."""
+        """Start the workers and take jobs."""
         self._loops = [asyncio.create_task(self._work_loop(worker)) for worker in self.workers]
 
     async def stop(self) -> None:
@@ -67,7 +68,7 @@ class WorkerPool:
         await asyncio.gather(*(worker.stop() for worker in self.workers))
 
     async def cancel(self, job: Job) -> None:
-        """Have a running job stopped before its next step."""
+        """Stop a running job before its next step."""
         job.cancel_requested = True
         if (worker := self._running.get(job.id)) is not None:
             await worker.cancel(job.id)
@@ -75,13 +76,14 @@ class WorkerPool:
     async def _work_loop(self, worker: WorkerHandle) -> None:
         while True:
             await self._start_until_ready(worker)
-            some, gone = asyncio.create_task(self._store.wait_for_job()), asyncio.create_task(worker.exited.wait())
+            waiting = asyncio.create_task(self._store.wait_for_job())
+            exited = asyncio.create_task(worker.exited.wait())
             try:
-                await asyncio.wait({some, gone}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({waiting, exited}, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                some.cancel()
-                gone.cancel()
-            # Taken without waiting, so that no job is lost between two awaits.
+                waiting.cancel()
+                exited.cancel()
+            # No await between taking the job and running it, or a cancelled loop would lose the job.
             if not worker.exited.is_set() and (job := self._store.take()) is not None:
                 await self._run_job(worker, job)
 
@@ -93,7 +95,7 @@ class WorkerPool:
                 await worker.start()
             except WorkerLost as loss:
                 self._failed_starts[worker] = failed + 1
-                self._log.error("worker did not start", device=worker.device, why=str(loss))
+                self._log.error("worker did not start", device=worker.device, reason=str(loss))
             else:
                 self._failed_starts[worker] = 0
                 self._on_ready(worker)
@@ -105,16 +107,16 @@ class WorkerPool:
             self._finish(job, Result(done.file, done.format, Receipt.from_json(done.receipt)))
         except WorkerLost as loss:
             self.restarts += 1
-            self._log.warning("worker lost", device=worker.device, why=str(loss), attempt=job.attempts)
+            self._log.warning("worker lost", device=worker.device, reason=str(loss), attempt=job.attempts)
             self._requeue_or_fail(job, loss)
-        except AntiI2VError as problem:
-            self._fail(job, problem)
+        except AntiI2VError as error:
+            self._fail(job, error)
         except asyncio.CancelledError:
             self._fail(job, JobFailed("the server stopped before the photo was done"))
             raise
-        except Exception as fault:  # whatever it is, the next job must be taken
-            self._log.error("unforeseen", error=type(fault).__name__)
-            self._fail(job, JobFailed("the server ran into a fault of its own: see its log, and report it"))
+        except Exception as error:  # the loop must survive and take the next job
+            self._log.error("unexpected error", error=type(error).__name__)
+            self._fail(job, JobFailed("an internal error occurred: see the server's log, and report it"))
         finally:
             del self._running[job.id]
 
@@ -132,13 +134,13 @@ class WorkerPool:
             options.metadata == "keep",
         )
 
-        def moved(progress: Progress) -> None:
+        def record(progress: Progress) -> None:
             job.record_step(progress.step, progress.steps, progress.loss)
 
-        return task, moved, min(self._settings.job_timeout, deadline + DEADLINE_GRACE)
+        return task, record, min(self._settings.job_timeout, deadline + DEADLINE_GRACE)
 
     def _finish(self, job: Job, result: Result) -> None:
-        if job.cancel_requested:  # too late to stop it, and still nobody wants it
+        if job.cancel_requested:  # it finished before the cancel arrived
             job.cancel()
         else:
             job.finish(result)
@@ -149,12 +151,10 @@ class WorkerPool:
         elif job.attempts < MAX_ATTEMPTS:
             self._store.requeue(job)
         else:
-            self._fail(
-                job, JobFailed(f"the worker was lost {MAX_ATTEMPTS} times with this photo, at last because {loss}")
-            )
+            self._fail(job, JobFailed(f"the worker was lost {MAX_ATTEMPTS} times with this photo: {loss}"))
 
-    def _fail(self, job: Job, problem: AntiI2VError) -> None:
+    def _fail(self, job: Job, error: AntiI2VError) -> None:
         if job.cancel_requested:
             job.cancel()
         else:
-            job.fail(problem, problem_of(problem).to_dict())
+            job.fail(error, problem_of(error).to_dict())

@@ -1,12 +1,12 @@
-// Before and after: a slider over both, at 100 % where wanted, and their difference ten times.
+// Compares before and after: a slider, a view at actual pixels, and the amplified difference.
 
 import { el } from "./dom.js";
 
 const GAIN = 10;
-const MOST = 16_000_000; // pixels of a canvas that every browser takes; larger photos show their middle
+const MAX_PIXELS = 16_000_000; // every browser supports a canvas of this size; larger photos show their centre
 
-/** An element, or null where this browser cannot show one of the two (HEIC, TIFF). */
-export async function compareOf(before, after, name) {
+/** Returns an element, or null if this browser cannot decode one of the two (HEIC, TIFF). */
+export async function compareView(before, after, name) {
   const left = el("img", { className: "before", src: before, alt: `${name}, before` });
   const right = el("img", { className: "after", src: after, alt: `${name}, after` });
   try {
@@ -14,10 +14,10 @@ export async function compareOf(before, after, name) {
   } catch {
     return null;
   }
-  return new Compare(left, right, name).element;
+  return new CompareView(left, right, name).element;
 }
 
-class Compare {
+class CompareView {
   constructor(left, right, name) {
     Object.assign(this, { left, right });
     this.pictures = el("div", { className: "pictures" }, left, right);
@@ -34,8 +34,8 @@ class Compare {
     this.range.addEventListener("input", () => this.draw());
     this.view.addEventListener("scroll", () => this.draw(), { passive: true });
     new ResizeObserver(() => this.draw()).observe(this.view);
-    this.draggable(this.divider, () => true);
-    this.draggable(this.view, () => !this.zoomed); // zoomed, a drag or wheel moves the picture
+    this.makeDraggable(this.divider, () => true);
+    this.makeDraggable(this.view, () => !this.zoomed); // when zoomed, dragging scrolls
     this.draw();
   }
 
@@ -52,14 +52,14 @@ class Compare {
     this.range.setAttribute("aria-valuetext", `${shown} % before, ${100 - shown} % after`);
   }
 
-  draggable(handle, when) {
+  makeDraggable(handle, enabled) {
     const move = (event) => {
       const box = this.view.getBoundingClientRect();
       this.range.value = ((event.clientX - box.left) / box.width) * 100;
       this.draw();
     };
     handle.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0 || !when()) return;
+      if (event.button !== 0 || !enabled()) return;
       handle.setPointerCapture(event.pointerId);
       move(event);
     });
@@ -89,7 +89,7 @@ class Compare {
       const { canvas, whole } = difference(this.left, this.right);
       this.canvas = canvas;
       this.pictures.append(canvas);
-      this.hint.textContent = `After minus before, ${GAIN} times, around grey: what the file holds, its encoding included.${whole ? "" : " The photo is large: only its middle differs here."}`;
+      this.hint.textContent = `After minus before, ${GAIN} times, around grey, including the file's encoding.${whole ? "" : " The photo is large: only its centre is shown."}`;
     } else {
       this.canvas.remove();
       this.canvas = null;
@@ -97,10 +97,10 @@ class Compare {
   }
 }
 
-/** A canvas of the photo's size, or for large photos with grey around their middle. */
+/** Returns a canvas of the photo's size; for large photos, of their centre. */
 function difference(left, right) {
   const [width, height] = [left.naturalWidth, left.naturalHeight];
-  const scale = Math.min(1, Math.sqrt(MOST / (width * height)));
+  const scale = Math.min(1, Math.sqrt(MAX_PIXELS / (width * height)));
   const [columns, rows] = [Math.floor(width * scale), Math.floor(height * scale)];
   const [x, y] = [Math.floor((width - columns) / 2), Math.floor((height - rows) / 2)];
   const canvas = el("canvas", { width: columns, height: rows, role: "img", "aria-label": `Difference of before and after, ${GAIN} times` });

@@ -1,12 +1,12 @@
-// A code for the extension: shown, copied, counted down.
+// The dialog with a pairing code for the extension.
 
-import { askJson } from "./api.js";
+import { requestJson } from "./api.js";
 import { announce, byId } from "./dom.js";
 
-let until = 0;
+let expiresAt = 0;
 let timer = 0;
 
-export function setUpCodes() {
+export function setUpPairingDialog() {
   const dialog = byId("code-dialog");
   byId("code-server").textContent = location.origin;
   byId("pair-extension").addEventListener("click", () => { dialog.showModal(); renew(); });
@@ -20,9 +20,9 @@ async function renew() {
   byId("code-problem").textContent = "";
   show("");
   try {
-    const { code, expiresIn } = await askJson("/v1/pair/code", { method: "POST" });
+    const { code, expiresIn } = await requestJson("/v1/pair/code", { method: "POST" });
     if (!byId("code-dialog").open) return;
-    until = performance.now() + expiresIn * 1000;
+    expiresAt = performance.now() + expiresIn * 1000;
     show(code);
     clearInterval(timer);
     timer = setInterval(countDown, 1000);
@@ -41,8 +41,8 @@ function show(code) {
 }
 
 function countDown() {
-  const left = Math.max(0, Math.ceil((until - performance.now()) / 1000));
-  byId("code-left").textContent = `Works for ${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")} more`;
+  const left = Math.max(0, Math.ceil((expiresAt - performance.now()) / 1000));
+  byId("code-left").textContent = `Expires in ${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
   if (left === 0) {
     clearInterval(timer);
     show("");
@@ -56,7 +56,7 @@ async function copy() {
     await navigator.clipboard.writeText(value.textContent);
     byId("code-copy").textContent = "Copied";
     announce("Copied");
-  } catch { // no permission, or not a secure context: leave it selected
+  } catch { // no permission, or not a secure context
     getSelection().selectAllChildren(value);
     byId("code-copy").textContent = "Selected: press Ctrl+C";
   }

@@ -1,28 +1,27 @@
-// One photo on the page: sent, followed, shown with its receipt, saved.
+// The card of one photo: uploads it, follows its job, shows and saves the result.
 
-import { Gone, Problem, ask, askJson, follow } from "./api.js";
-import { compareOf } from "./compare-view.js";
-import { announce, el, marked, pause, save, sentence } from "./dom.js";
-import { receiptOf } from "./receipt-view.js";
+import { Problem, Unreachable, followJob, request, requestJson } from "./api.js";
+import { compareView } from "./compare-view.js";
+import { announce, download, el, pause, sentence, withCode } from "./dom.js";
+import { EXTENSIONS, TYPES } from "./photo-types.js";
 import { headline } from "./receipt-text.js";
+import { receiptView } from "./receipt-view.js";
 
-const TYPES = { jpg: "image/jpeg", jpeg: "image/jpeg", png: "image/png", webp: "image/webp", avif: "image/avif", tif: "image/tiff", tiff: "image/tiff", bmp: "image/bmp", heic: "image/heic", heif: "image/heif" };
-const ENDINGS = { jpeg: ["jpg", "jpeg"], tiff: ["tif", "tiff"], heif: ["heic", "heif"] };
-const WAIT_FOR = new Set(["/problems/full", "/problems/not-ready"]);
+const RETRIED_PROBLEMS = new Set(["/problems/full", "/problems/not-ready"]);
 
-let sending = Promise.resolve(); // one upload at a time
-const open = new Set();
-setInterval(() => open.forEach((photo) => photo.tick()), 1000);
-addEventListener("pagehide", () => open.forEach((photo) => photo.leave()));
+let uploads = Promise.resolve(); // one upload at a time
+const active = new Set();
+setInterval(() => active.forEach((card) => card.updateStatus()), 1000);
+addEventListener("pagehide", () => active.forEach((card) => card.deleteJob()));
 
-export class Photo {
-  /** `wishes`: gives the query of POST /v1/jobs as it is set now: who tries again may have chosen anew. `labels`: preset -> its name for people. */
-  constructor(file, wishes, labels) {
-    Object.assign(this, { file, wishes, labels, urls: [] });
-    const point = file.name.lastIndexOf(".");
-    this.name = (point > 0 ? file.name.slice(0, point) : file.name) || "photo";
-    this.ending = point > 0 ? file.name.slice(point + 1).toLowerCase() : "";
-    this.before = this.url(file);
+export class PhotoCard {
+  /** `jobOptions()` returns the query of POST /v1/jobs; each try takes the current settings. `labels`: preset -> label. */
+  constructor(file, jobOptions, labels) {
+    Object.assign(this, { file, jobOptions, labels, urls: [] });
+    const dot = file.name.lastIndexOf(".");
+    this.name = (dot > 0 ? file.name.slice(0, dot) : file.name) || "photo";
+    this.extension = dot > 0 ? file.name.slice(dot + 1).toLowerCase() : "";
+    this.before = this.makeUrl(file);
     const title = `photo-${crypto.getRandomValues(new Uint32Array(1))[0]}`;
     this.thumb = el("img", { className: "thumb", alt: "", src: this.before, onerror: () => this.thumb.remove() });
     this.status = el("p", { className: "quiet" });
@@ -35,140 +34,136 @@ export class Photo {
         el("div", { className: "head" }, this.thumb, el("div", {}, this.title, this.status), this.buttons), this.bar, this.body));
   }
 
-  url(blob) {
+  makeUrl(blob) {
     const url = URL.createObjectURL(blob);
     this.urls.push(url);
     return url;
   }
 
-  /** From sending to the result. Never throws. */
+  /** Protects the photo, from the upload to the result. Never throws. */
   async run() {
-    this.stopped = new AbortController();
-    this.began = performance.now();
+    this.abort = new AbortController();
+    this.startedAt = performance.now();
     this.id = null;
-    open.add(this);
+    active.add(this);
     this.body.replaceChildren();
     this.bar.hidden = false;
-    this.offer(["Cancel", () => this.cancel()]);
+    this.setButtons(["Cancel", () => this.cancel()]);
     try {
       await this.submit();
-      await this.watch();
-      await this.fetch();
+      await this.follow();
+      await this.fetchResult();
     } catch (error) {
-      if (this.stopped.signal.aborted) this.end("Cancelled");
+      if (this.abort.signal.aborted) this.end("Cancelled");
       else this.fail(error);
     } finally {
-      open.delete(this);
+      active.delete(this);
     }
   }
 
   async submit() {
-    this.at("Waiting to be sent", 0);
-    const { signal } = this.stopped;
-    const turn = sending.then(async () => {
+    this.setStatus("Waiting to be sent", 0);
+    const { signal } = this.abort;
+    const upload = uploads.then(async () => {
       while (!signal.aborted) {
         try {
-          return await this.post();
+          return await this.upload();
         } catch (error) {
-          if (!(error instanceof Problem && WAIT_FOR.has(error.type))) throw error;
-          this.at(`${error.title}: trying again by itself`, 0);
+          if (!(error instanceof Problem && RETRIED_PROBLEMS.has(error.type))) throw error;
+          this.setStatus(`${error.title}: trying again`, 0);
           await pause(error.retryAfter * 1000, signal);
         }
       }
       throw signal.reason;
     });
-    sending = turn.catch(() => {});
+    uploads = upload.catch(() => {});
     const cancelled = new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
-    this.id = (await Promise.race([turn, cancelled])).id;
+    this.id = (await Promise.race([upload, cancelled])).id;
   }
 
-  post() {
-    this.at("Sending");
-    const type = this.file.type || TYPES[this.ending] || "application/octet-stream";
-    const { signal } = this.stopped;
-    return askJson(`/v1/jobs?${this.wishes()}`, { method: "POST", body: this.file, headers: { "content-type": type }, signal });
+  upload() {
+    this.setStatus("Sending");
+    const type = this.file.type || TYPES[this.extension] || "application/octet-stream";
+    const { signal } = this.abort;
+    return requestJson(`/v1/jobs?${this.jobOptions()}`, { method: "POST", body: this.file, headers: { "content-type": type }, signal });
   }
 
-  async watch() {
-    for await (const { name, data } of follow(this.id, this.stopped.signal)) {
-      if (name === "queued") this.at(data.position ? `Waiting: ${data.position} before it` : "Waiting: next in line", 0);
-      else if (name === "started") this.start(data.attempt ?? 1);
-      else if (name === "step") this.step(data);
+  async follow() {
+    for await (const { name, data } of followJob(this.id, this.abort.signal)) {
+      if (name === "queued") this.setStatus(data.position ? `Waiting: ${data.position} ahead` : "Waiting: next", 0);
+      else if (name === "started") this.showStart(data.attempt ?? 1);
+      else if (name === "step") this.showStep(data);
       else if (name === "failed") throw new Problem(data);
-      else if (name === "cancelled") this.stopped.abort();
-      this.stopped.signal.throwIfAborted();
+      else if (name === "cancelled") this.abort.abort();
+      this.abort.signal.throwIfAborted();
     }
   }
 
-  start(attempt) {
-    this.at(attempt > 1 ? "Protecting, started anew after a fault" : "Protecting, then measuring");
+  showStart(attempt) {
+    this.setStatus(attempt > 1 ? "Protecting, second try after a fault" : "Protecting, then measuring");
     if (attempt === 1) announce(`${this.file.name}: protecting`);
   }
 
-  step({ step, steps }) {
-    // Measuring tells nothing of itself: the bar moves without a value then.
-    if (step < steps) this.at(`Step ${step} of at most ${steps}`, step / steps);
-    else this.at("Measuring, beside a random change");
+  showStep({ step, steps }) {
+    // Measuring reports no progress, so the bar has no value then.
+    if (step < steps) this.setStatus(`Step ${step} of at most ${steps}`, step / steps);
+    else this.setStatus("Measuring, beside a random change");
     if (step === Math.round(steps / 2)) announce(`${this.file.name}: half of the steps`);
   }
 
-  async fetch() {
-    this.at("Fetching");
-    const { signal } = this.stopped;
-    const reply = await ask(`/v1/jobs/${this.id}/result`, { headers: { accept: "image/*" }, signal });
-    this.result = await reply.blob();
-    const receipt = await askJson(`/v1/jobs/${this.id}/receipt`, { signal });
-    this.drop(); // the server need not keep it
-    await this.show(receipt);
+  async fetchResult() {
+    this.setStatus("Downloading");
+    const { signal } = this.abort;
+    const response = await request(`/v1/jobs/${this.id}/result`, { headers: { accept: "image/*" }, signal });
+    this.result = await response.blob();
+    const receipt = await requestJson(`/v1/jobs/${this.id}/receipt`, { signal });
+    this.deleteJob();
+    await this.showResult(receipt);
   }
 
-  async show(receipt) {
-    const compare = await compareOf(this.before, this.url(this.result), this.name);
-    const cannot = "This browser cannot show this format before and after. The protected photo can be downloaded all the same.";
-    this.body.replaceChildren(compare ?? el("p", { className: "notice" }, cannot), receiptOf(receipt, this.labels, this.name));
+  async showResult(receipt) {
+    const compare = await compareView(this.before, this.makeUrl(this.result), this.name);
+    const cannot = "This browser cannot display this format. You can still download the protected photo.";
+    this.body.replaceChildren(compare ?? el("p", { className: "notice" }, cannot), receiptView(receipt, this.labels, this.name));
     const size = this.result.size < 1e6 ? `${Math.ceil(this.result.size / 1e3)} kB` : `${(this.result.size / 1e6).toFixed(1)} MB`;
     this.end(`Protected in ${this.elapsed()}, ${this.result.type.replace("image/", "").toUpperCase()}, ${size}`,
-      ["Download", () => save(this.result, this.savedName()), "main"], ["Remove", () => this.remove()]);
+      ["Download", () => download(this.result, this.downloadName()), "main"], ["Remove", () => this.remove()]);
     announce(`${this.file.name} is protected. ${headline(receipt).join(" ")}.`);
   }
 
-  savedName() {
+  downloadName() {
     const format = this.result.type.replace("image/", "");
-    const endings = ENDINGS[format] ?? [format];
-    return `${this.name}.protected.${endings.includes(this.ending) ? this.ending : endings[0]}`;
+    const extensions = EXTENSIONS[format] ?? [format];
+    return `${this.name}.protected.${extensions.includes(this.extension) ? this.extension : extensions[0]}`;
   }
 
   fail(error) {
-    const lost = "The server stopped answering. If it was started anew, its work on this photo is lost: try again.";
-    if (error.type === "/problems/media") { // its detail is for those who send by hand
-      error = { title: "Not protected", message: "This is no photo of a kind that is read here: choose a JPEG, PNG, WebP, AVIF, TIFF, BMP or HEIC file." };
+    const lost = "The server stopped answering. If it was restarted, its work on this photo is lost: try again.";
+    if (error.type === "/problems/media") { // its detail is for API clients
+      error = { title: "Not protected", message: "This type of file is not supported: choose a JPEG, PNG, WebP, AVIF, TIFF, BMP or HEIC photo." };
     }
-    const why = error instanceof Gone ? lost : error.title ? sentence(error.message) : `This page has a fault: ${error.message}`;
-    this.body.replaceChildren(el("p", { className: "notice bad", role: "alert" }, marked(why)));
+    const reason = error instanceof Unreachable ? lost : error.title ? sentence(error.message) : `An error occurred in this page: ${error.message}`;
+    this.body.replaceChildren(el("p", { className: "notice bad", role: "alert" }, withCode(reason)));
     this.end(error.title || "Not protected", ["Try again", () => this.run()], ["Remove", () => this.remove()]);
   }
 
-  end(words, ...offers) {
-    this.words = null;
+  end(text, ...buttons) {
+    this.statusText = null;
     this.bar.hidden = true;
-    this.status.textContent = words;
-    this.offer(...(offers.length ? offers : [["Try again", () => this.run()], ["Remove", () => this.remove()]]));
+    this.status.textContent = text;
+    this.setButtons(...(buttons.length ? buttons : [["Try again", () => this.run()], ["Remove", () => this.remove()]]));
   }
 
   cancel() {
-    this.stopped.abort();
-    this.drop();
+    this.abort.abort();
+    this.deleteJob();
     announce(`${this.file.name}: cancelled`);
   }
 
-  /** Cancels the job, or drops its result. What comes of that does not matter: it would expire. */
-  drop() {
-    if (this.id) ask(`/v1/jobs/${this.id}`, { method: "DELETE", keepalive: true }).catch(() => {});
+  /** Cancels the job, or deletes its result. A failure does not matter: the result expires anyway. */
+  deleteJob() {
+    if (this.id) request(`/v1/jobs/${this.id}`, { method: "DELETE", keepalive: true }).catch(() => {});
     this.id = null;
-  }
-
-  leave() {
-    this.drop();
   }
 
   remove() {
@@ -179,26 +174,26 @@ export class Photo {
     dispatchEvent(new Event("photo-removed"));
   }
 
-  offer(...offers) {
-    const had = this.buttons.contains(document.activeElement);
-    this.buttons.replaceChildren(...offers.map(([words, onclick, className = ""]) =>
-      el("button", { type: "button", className, onclick, "aria-label": `${words} ${this.file.name}` }, words)));
-    if (had) this.buttons.firstElementChild.focus(); // the button that was pressed is gone
+  setButtons(...buttons) {
+    const hadFocus = this.buttons.contains(document.activeElement);
+    this.buttons.replaceChildren(...buttons.map(([text, onclick, className = ""]) =>
+      el("button", { type: "button", className, onclick, "aria-label": `${text} ${this.file.name}` }, text)));
+    if (hadFocus) this.buttons.firstElementChild.focus();
   }
 
-  at(words, share = null) {
-    this.words = words;
+  setStatus(text, share = null) {
+    this.statusText = text;
     if (share === null) this.bar.removeAttribute("value");
     else this.bar.value = share;
-    this.tick();
+    this.updateStatus();
   }
 
   elapsed() {
-    const seconds = Math.round((performance.now() - this.began) / 1000);
+    const seconds = Math.round((performance.now() - this.startedAt) / 1000);
     return seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
   }
 
-  tick() {
-    if (this.words) this.status.textContent = `${this.words}, ${this.elapsed()} so far`;
+  updateStatus() {
+    if (this.statusText) this.status.textContent = `${this.statusText}, ${this.elapsed()} so far`;
   }
 }

@@ -1,31 +1,31 @@
-// The receipt on the page: the count, what it means, every number.
+// The receipt as elements: the headline, sentences, and tables of all numbers.
 
-import { el, marked, save } from "./dom.js";
+import { download, el, withCode } from "./dom.js";
 import { MEASURED_ON, MEASURES, VIDEO_MODELS, changeName, clearlyMore, facts, headline, isWeak, number, percent, shiftAfter, warnings } from "./receipt-text.js";
 
-/** An element. `labels`: preset -> its name for people; `name`: of the photo, without its ending. */
-export function receiptOf(receipt, labels, name) {
+/** Returns an element. `labels`: preset -> label. `name`: of the photo, without its extension. */
+export function receiptView(receipt, labels, name) {
   const [count, sentence] = headline(receipt);
   return el(
     "section",
     { className: isWeak(receipt) ? "receipt weak" : "receipt", "aria-label": `Receipt of ${name}` },
     el("p", { className: "verdict" }, el("b", {}, count), ` ${sentence}.`),
-    warnings(receipt).map((words) => el("p", { className: "notice" }, marked(words))),
-    el("div", { className: "facts" }, facts(receipt, labels).map(([title, said]) =>
-      el("div", {}, el("h4", {}, title), el("ul", {}, said.map((words) => el("li", {}, words)))))),
-    receipt.notes.length ? el("div", {}, el("h4", {}, "Notes"), el("ul", { className: "notes" }, receipt.notes.map((note) => el("li", {}, marked(note))))) : null,
+    warnings(receipt).map((text) => el("p", { className: "notice" }, withCode(text))),
+    el("div", { className: "facts" }, facts(receipt, labels).map(([title, sentences]) =>
+      el("div", {}, el("h4", {}, title), el("ul", {}, sentences.map((text) => el("li", {}, text)))))),
+    receipt.notes.length ? el("div", {}, el("h4", {}, "Notes"), el("ul", { className: "notes" }, receipt.notes.map((note) => el("li", {}, withCode(note))))) : null,
     el("p", { className: "quiet" }, MEASURED_ON, " ", VIDEO_MODELS),
-    el("details", {}, el("summary", {}, "All numbers"), el("div", {}, tables(receipt, labels), saver(receipt, name))),
+    el("details", {}, el("summary", {}, "All numbers"), el("div", {}, tables(receipt, labels), downloadButton(receipt, name))),
   );
 }
 
-function saver(receipt, name) {
+function downloadButton(receipt, name) {
   const json = new Blob([`${JSON.stringify(receipt, null, 2)}\n`], { type: "application/json" });
-  return el("button", { type: "button", onclick: () => save(json, `${name}.protected.json`) }, "Download the receipt (JSON)");
+  return el("button", { type: "button", onclick: () => download(json, `${name}.protected.json`) }, "Download the receipt (JSON)");
 }
 
 function tables(receipt, labels) {
-  return [effects(receipt), survival(receipt, labels), run(receipt)].filter(Boolean);
+  return [effectsTable(receipt), survivalTable(receipt, labels), runTable(receipt)].filter(Boolean);
 }
 
 function table(caption, heads, rows, className = "") {
@@ -37,47 +37,47 @@ function table(caption, heads, rows, className = "") {
         el("tr", {}, el("th", { scope: "row" }, head), cells.map((cell) => el("td", {}, ...[cell].flat())))))));
 }
 
-function versus(field, pair, decimals) {
+function versusRandom(field, pair, decimals) {
   if (!pair) return "not measured";
   const random = `random ${number(pair.random, decimals)}${clearlyMore(field, pair) ? "" : ", not clearly more"}`;
   return [number(pair.protected, decimals), el("small", {}, random)];
 }
 
-function effects({ effects: found }) {
-  if (!found.length) return null;
-  const used = MEASURES.filter(([field]) => found.some((each) => each[field]));
-  const rows = found.map((each) => [
-    each.surrogate, each.role, ...used.map(([field, , decimals]) => versus(field, each[field], decimals)),
+function effectsTable({ effects }) {
+  if (!effects.length) return null;
+  const used = MEASURES.filter(([field]) => effects.some((each) => each[field]));
+  const rows = effects.map((each) => [
+    each.surrogate, each.role, ...used.map(([field, , decimals]) => versusRandom(field, each[field], decimals)),
   ]);
   return el("div", {},
-    table("What surrogates make of it", ["surrogate", "role", ...used.map(([, title]) => title)], rows, "versus"),
+    table("Effect on surrogates", ["surrogate", "role", ...used.map(([, title]) => title)], rows, "versus"),
     el("ul", { className: "quiet" }, used.map(([, title, , meaning]) => el("li", {}, `${title}: ${meaning}`))));
 }
 
-function survival(receipt, labels) {
+function survivalTable(receipt, labels) {
   if (!receipt.survival.length) return null;
   const rows = receipt.survival.map((row) => {
     const then = shiftAfter(receipt, row);
     const left = [percent(row.left.protected), el("small", {}, `random ${percent(row.left.random)}`)];
-    return [changeName(row.change, labels), left, then ? versus("shift", then, 3) : "not measured"];
+    return [changeName(row.change, labels), left, then ? versusRandom("shift", then, 3) : "not measured"];
   });
-  return table(`What a change leaves of the latent shift on ${receipt.survival[0].surrogate}`, ["change", "left", "shift then"], rows, "versus");
+  return table(`Latent shift after each change, on ${receipt.survival[0].surrogate}`, ["change", "retained", "shift after it"], rows, "versus");
 }
 
-function run(receipt) {
+function runTable(receipt) {
   const seen = receipt.imperceptibility;
   const rows = [
     ["recipe", receipt.recipe], ["preset", receipt.preset ?? "none"], ["seed", receipt.seed],
     ["budget, in steps of 255", `${receipt.budgetSpent} spent of ${receipt.budgetAsked}`],
     ["steps taken", `${receipt.steps} of ${receipt.stepsAsked}, ended by ${receipt.stopped}`],
     ["PSNR", `${number(seen.psnr, 2)} dB`], ["SSIM", number(seen.ssim, 4)],
-    ["relief on smooth areas", seen.relief === null ? "none are smooth" : `${number(seen.relief, 2)} levels`],
+    ["relief on smooth areas", seen.relief === null ? "no smooth areas" : `${number(seen.relief, 2)} levels`],
     ["dE2000", `${number(seen.de2000Mean, 2)} on average, 95 % below ${number(seen.de2000P95, 2)}`],
-    ["share that SSIM and dE2000 saw", percent(seen.sampledShare)],
+    ["share measured by SSIM and dE2000", percent(seen.sampledShare)],
     ["working size", `${receipt.workingSize[1]} x ${receipt.workingSize[0]}`],
     ["device", `${receipt.device}, ${receipt.engine}`],
     ["seconds", Object.entries(receipt.seconds).map(([what, value]) => `${what} ${value.toFixed(1)}`).join(", ")],
     ["versions", Object.entries(receipt.versions).map(([what, value]) => `${what} ${value}`).join(", ")],
   ];
-  return table("How it was made", [], rows.map(([head, value]) => [head, String(value)]));
+  return table("How it was protected", [], rows.map(([head, value]) => [head, String(value)]));
 }

@@ -1,4 +1,4 @@
-"""Job states, the order of the queue and its bounds, against a model, for any sequence of what may happen."""
+"""Job states, queue order and limits, checked against a model for any sequence of actions."""
 
 from __future__ import annotations
 
@@ -48,38 +48,35 @@ RESULT = Result(b"protected", "PNG", RECEIPT)
 
 
 class Jobs(RuleBasedStateMachine):
-    """Submits, works, loses workers, cancels and waits in any order."""
+    """Submit, run, lose workers, cancel and wait, in any order."""
 
-    waiting: Bundle[Job] = Bundle("waiting")
     running: Bundle[Job] = Bundle("running")
-    ended: Bundle[Job] = Bundle("ended")
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
         self.store = JobStore(LIMITS, lambda: self.now)
-        self.known: list[Job] = []
-        self.order: list[Job] = []
-        self.seen: dict[str, int] = {}
+        self.submitted: list[Job] = []
+        self.queued: list[Job] = []
 
     @rule(priority=st.sampled_from(["interactive", "bulk"]))
     def submit(self, priority: str) -> None:
-        held = sum(job.stored_bytes for job in self.known if self.is_kept(job))
-        full = len(self.order) >= LIMITS.queue_limit or held + len(PHOTO) > LIMITS.store_limit
+        held = sum(job.stored_bytes for job in self.submitted if self.is_kept(job))
+        full = len(self.queued) >= LIMITS.queue_limit or held + len(PHOTO) > LIMITS.store_limit
         try:
             job = self.store.add(JobOptions(priority=priority), PHOTO, OWNER)
         except QueueFull:
             assert full
             return
         assert not full
-        self.known.append(job)
-        self.order.append(job)
-        self.order.sort(key=lambda each: (each.options.priority == "bulk", each.number))
+        self.submitted.append(job)
+        self.queued.append(job)
+        self.queued.sort(key=lambda each: (each.options.priority == "bulk", each.number))
 
     @rule(target=running)
     def take(self) -> Any:
         job = self.store.take()
-        assert job is (self.order.pop(0) if self.order else None)
+        assert job is (self.queued.pop(0) if self.queued else None)
         return job
 
     @rule(job=running, step=st.integers(1, 9))
@@ -102,21 +99,21 @@ class Jobs(RuleBasedStateMachine):
     def lose_the_worker(self, job: Job | None) -> None:
         if job is not None and job.state is State.RUNNING:
             self.store.requeue(job)
-            self.order.append(job)
-            self.order.sort(key=lambda each: (each.options.priority == "bulk", each.number))
+            self.queued.append(job)
+            self.queued.sort(key=lambda each: (each.options.priority == "bulk", each.number))
 
-    @precondition(lambda self: self.order)
+    @precondition(lambda self: self.queued)
     @rule(data=st.data())
     def withdraw(self, data: st.DataObject) -> None:
-        job = data.draw(st.sampled_from(self.order))
+        job = data.draw(st.sampled_from(self.queued))
         assert self.store.cancel_waiting(job)
         assert not self.store.cancel_waiting(job)
-        self.order.remove(job)
+        self.queued.remove(job)
 
-    @precondition(lambda self: self.known)
+    @precondition(lambda self: self.submitted)
     @rule(data=st.data())
-    def do_what_is_not_allowed(self, data: st.DataObject) -> None:
-        job = data.draw(st.sampled_from(self.known))
+    def try_a_forbidden_transition(self, data: st.DataObject) -> None:
+        job = data.draw(st.sampled_from(self.submitted))
         before = job.state
         if before.ended:
             for action in (job.start, job.requeue, job.cancel, lambda: job.finish(RESULT)):
@@ -132,8 +129,8 @@ class Jobs(RuleBasedStateMachine):
         return job.ended_at is None or self.now - job.ended_at < LIMITS.result_seconds
 
     @invariant()
-    def a_job_is_known_until_it_expires(self) -> None:
-        for job in self.known:
+    def a_job_is_kept_until_it_expires(self) -> None:
+        for job in self.submitted:
             if self.is_kept(job):
                 assert self.store.get(job.id, OWNER) is job
             else:
@@ -141,25 +138,25 @@ class Jobs(RuleBasedStateMachine):
                     self.store.get(job.id, OWNER)
 
     @invariant()
-    def nobody_elses_job_is_seen(self) -> None:
-        for job in self.known:
+    def another_owner_sees_no_job(self) -> None:
+        for job in self.submitted:
             with pytest.raises(JobUnknown):
                 self.store.get(job.id, "two")
 
     @invariant()
-    def the_original_is_held_only_until_the_job_ends(self) -> None:
-        for job in self.known:
+    def the_original_is_kept_only_until_the_job_ends(self) -> None:
+        for job in self.submitted:
             assert (job.photo is None) == job.state.ended
             assert (job.result is not None) == (job.state is State.DONE)
 
     @invariant()
-    def positions_are_the_order(self) -> None:
-        assert [job.position for job in self.order] == list(range(len(self.order)))
-        assert self.store.waiting_count == len(self.order) <= LIMITS.queue_limit + len(self.known)
+    def positions_follow_the_order(self) -> None:
+        assert [job.position for job in self.queued] == list(range(len(self.queued)))
+        assert self.store.waiting_count == len(self.queued) <= LIMITS.queue_limit + len(self.submitted)
 
     @invariant()
-    def events_are_numbered_and_the_last_one_tells_the_end(self) -> None:
-        for job in self.known:
+    def events_are_numbered_and_the_last_one_names_the_final_state(self) -> None:
+        for job in self.submitted:
             numbers = [event.number for event in job.events]
             assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
             assert len(numbers) <= MAX_EVENTS
@@ -171,7 +168,7 @@ TestJobs = Jobs.TestCase
 TestJobs.settings = hypothesis_settings(max_examples=60, stateful_step_count=30, deadline=None)
 
 
-def test_who_comes_late_is_told_only_what_is_new() -> None:
+def test_a_late_client_gets_only_newer_events() -> None:
     async def follow() -> list[str]:
         job = JobStore(LIMITS).add(JobOptions(), PHOTO, OWNER)
         job.start()
@@ -183,7 +180,7 @@ def test_who_comes_late_is_told_only_what_is_new() -> None:
     assert asyncio.run(follow()) == ["step", "effect", "done"]
 
 
-def test_of_very_many_events_the_latest_are_kept() -> None:
+def test_only_the_latest_of_many_events_are_kept() -> None:
     job = JobStore(LIMITS).add(JobOptions(), PHOTO, OWNER)
     job.start()
     for step in range(1000):
@@ -192,26 +189,26 @@ def test_of_very_many_events_the_latest_are_kept() -> None:
     assert job.events[-1].data["step"] == 999
 
 
-def test_the_key_of_one_owner_is_nothing_to_another() -> None:
-    board = JobStore(LIMITS)
-    mine = board.add(JobOptions(), PHOTO, OWNER, "key")
-    assert board.add(JobOptions(), PHOTO, "another", "key") is not mine
-    assert board.add(JobOptions(), PHOTO, OWNER, "key") is mine
-    assert board.waiting_count == 2
+def test_an_idempotency_key_belongs_to_one_owner() -> None:
+    store = JobStore(LIMITS)
+    mine = store.add(JobOptions(), PHOTO, OWNER, "key")
+    assert store.add(JobOptions(), PHOTO, "another", "key") is not mine
+    assert store.add(JobOptions(), PHOTO, OWNER, "key") is mine
+    assert store.waiting_count == 2
 
 
-def test_a_full_queue_still_knows_what_it_has_under_a_key() -> None:
-    board = JobStore(LIMITS)
-    jobs = [board.add(JobOptions(), PHOTO, OWNER, f"key {number}") for number in range(LIMITS.queue_limit)]
-    assert board.add(JobOptions(), PHOTO, OWNER, "key 0") is jobs[0]
+def test_a_full_queue_still_returns_the_job_of_a_known_key() -> None:
+    store = JobStore(LIMITS)
+    jobs = [store.add(JobOptions(), PHOTO, OWNER, f"key {number}") for number in range(LIMITS.queue_limit)]
+    assert store.add(JobOptions(), PHOTO, OWNER, "key 0") is jobs[0]
     with pytest.raises(QueueFull):
-        board.add(JobOptions(), PHOTO, OWNER, "a new key")
+        store.add(JobOptions(), PHOTO, OWNER, "a new key")
 
 
 def test_a_key_is_forgotten_with_its_job() -> None:
-    board = JobStore(LIMITS)
-    job = board.add(JobOptions(), PHOTO, OWNER, "key")
-    board.cancel_waiting(job)
-    assert board.add(JobOptions(), PHOTO, OWNER, "key") is job  # an answer that was lost, not a wish for a new one
-    board.remove(job)
-    assert board.add(JobOptions(), b"another photo", OWNER, "key") is not job
+    store = JobStore(LIMITS)
+    job = store.add(JobOptions(), PHOTO, OWNER, "key")
+    store.cancel_waiting(job)
+    assert store.add(JobOptions(), PHOTO, OWNER, "key") is job
+    store.remove(job)
+    assert store.add(JobOptions(), b"another photo", OWNER, "key") is not job

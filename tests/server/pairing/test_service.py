@@ -1,4 +1,4 @@
-"""Pairing: one code, five minutes, five tries, once."""
+"""Pairing codes: valid once, for five minutes and five tries."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ORIGIN = "moz-extension://0123"
 
 
 class Clock:
-    """Seconds that a test moves."""
+    """A clock that a test sets."""
 
     now = 0.0
 
@@ -52,7 +52,7 @@ def test_the_code_gives_a_token_bound_to_the_origin(pairing: PairingService, tok
 
 
 @pytest.mark.parametrize("typed", [str.lower, lambda code: code.replace("-", ""), lambda code: f" {code} "])
-def test_the_code_may_be_typed_as_people_type(pairing: PairingService, typed: object) -> None:
+def test_case_dashes_and_spaces_of_a_typed_code_do_not_matter(pairing: PairingService, typed: object) -> None:
     assert callable(typed)
     assert pairing.exchange(typed(pairing.new_code()), ORIGIN)
 
@@ -80,7 +80,7 @@ def test_after_five_wrong_tries_the_right_code_is_refused(pairing: PairingServic
         pairing.exchange(code, ORIGIN)
 
 
-def test_the_fifth_try_may_be_the_right_one(pairing: PairingService) -> None:
+def test_the_fifth_try_may_succeed(pairing: PairingService) -> None:
     code = pairing.new_code()
     for _ in range(MAX_TRIES - 1):
         with pytest.raises(PairingRefused, match=r"left$"):
@@ -96,13 +96,13 @@ def test_a_new_code_voids_the_old_one(pairing: PairingService) -> None:
     assert pairing.exchange(new, ORIGIN)
 
 
-def test_before_a_code_was_opened_nothing_pairs(pairing: PairingService) -> None:
+def test_nothing_pairs_before_a_code_is_made(pairing: PairingService) -> None:
     with pytest.raises(PairingExhausted):
         pairing.exchange("", ORIGIN)
 
 
 @pytest.mark.parametrize("typed", ["", "ä", "\ud800", "A" * 10_000])
-def test_any_text_is_only_a_wrong_code(pairing: PairingService, typed: str) -> None:
+def test_any_other_text_is_a_wrong_code(pairing: PairingService, typed: str) -> None:
     pairing.new_code()
     with pytest.raises(PairingRefused):
         pairing.exchange(typed, ORIGIN)

@@ -1,9 +1,10 @@
-"""Tokens: given out once, kept hashed where only their owner can read them, invalid the moment they are revoked."""
+"""Tokens: stored hashed in a private file, invalid as soon as they are revoked."""
 
 from __future__ import annotations
 
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ def test_a_token_is_found_again_with_its_origin(tokens: TokenStore) -> None:
     assert tokens.find(token[:-1]) is None
 
 
-def test_a_token_has_256_bits_and_no_two_are_equal(tokens: TokenStore) -> None:
+def test_tokens_have_256_bits_and_differ(tokens: TokenStore) -> None:
     issued = {tokens.issue(None) for _ in range(20)}
     assert len(issued) == 20
     assert all(len(token) == 43 for token in issued)  # 32 bytes in base64
@@ -40,7 +41,7 @@ def test_the_file_holds_no_token(tokens: TokenStore) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
-def test_nobody_else_can_read_the_file(tokens: TokenStore) -> None:
+def test_only_the_owner_can_read_the_file(tokens: TokenStore) -> None:
     before = os.umask(0)
     try:
         tokens.issue(ORIGIN)
@@ -51,7 +52,7 @@ def test_nobody_else_can_read_the_file(tokens: TokenStore) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
-def test_a_file_that_others_can_read_is_refused(tokens: TokenStore) -> None:
+def test_a_file_that_other_users_can_read_is_refused(tokens: TokenStore) -> None:
     tokens.issue(ORIGIN)
     tokens.path.chmod(0o644)
     with pytest.raises(TokenFileUnsafe, match="chmod 600"):
@@ -65,7 +66,7 @@ def test_a_damaged_file_is_refused(tokens: TokenStore) -> None:
         tokens.entries()
 
 
-def test_revoking_in_one_process_is_seen_by_another(tokens: TokenStore) -> None:
+def test_another_store_sees_a_revocation(tokens: TokenStore) -> None:
     token, other = tokens.issue(ORIGIN), TokenStore(tokens.path)
     entry = other.find(token)
     assert entry is not None
@@ -73,6 +74,14 @@ def test_revoking_in_one_process_is_seen_by_another(tokens: TokenStore) -> None:
     assert other.find(token) is None
     assert other.origins() == set()
     assert not tokens.revoke(entry.id)
+
+
+def test_concurrent_writers_lose_no_token(tokens: TokenStore) -> None:
+    stores = [TokenStore(tokens.path) for _ in range(4)]
+    with ThreadPoolExecutor(len(stores)) as threads:
+        issued = list(threads.map(lambda store: store.issue(None), [*stores, *stores]))
+    assert all(tokens.find(token) for token in issued)
+    assert len(tokens.entries()) == len(issued) == 8
 
 
 def test_without_a_file_there_are_no_tokens(tokens: TokenStore) -> None:
