@@ -172,13 +172,13 @@ def server(installed: Path, tmp_path: Path) -> Iterator[str]:
     with (tmp_path / "log.txt").open("w") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=variables)  # noqa: S603  # installed just now
     try:
-        said = []
+        output = []
         for line in process.stdout or ():
-            said.append(line)
+            output.append(line)
             if line.startswith("Ready"):
                 break
-        assert said, (tmp_path / "log.txt").read_text()
-        yield said[0].split()[2]
+        assert output, (tmp_path / "log.txt").read_text()
+        yield output[0].split()[2]
     finally:
         process.terminate()
         process.wait(60)

@@ -267,7 +267,7 @@ def test_dropped_and_pasted_photos_are_protected(page: Any, running_server: Any,
 
 def test_everything_can_be_done_with_the_keyboard(page: Any, running_server: Any, photo: bytes) -> None:
     code = new_code(running_server)
-    # Playwright intercepts choosers only a moment after it is told to: long before the key opens one.
+    # Playwright enables interception asynchronously, so it must be requested well before the key opens the chooser.
     with page.expect_file_chooser() as chooser:
         page.goto(running_server.url)
         expect(page.get_by_label("Pairing code")).to_be_visible()
