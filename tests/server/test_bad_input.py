@@ -76,7 +76,7 @@ ACCEPTED: dict[str, Callable[[bytes], bytes]] = {
     "palette": lambda photo: file(image_of(photo).convert("P")),
     "transparent": lambda photo: file(image_of(photo).convert("RGBA").rotate(20)),
     "the wrong type of image in its header": lambda photo: file(image_of(photo), "WEBP"),
-    "very wide": lambda photo: file(image_of(photo).resize((640, 64))),
+    "very wide": lambda photo: file(image_of(photo).resize((448, 64))),
 }
 
 

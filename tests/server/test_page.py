@@ -31,6 +31,8 @@ FLAGS = (
     "--disable-sync",
     "--no-first-run",
 )
+# Shortens the pauses between retries.
+FAST_TIMERS = "const real = setTimeout; setTimeout = (run, ms, ...more) => real(run, Math.min(ms, 20), ...more);"
 EXTENSION = "chrome-extension://abcdefghijklmnopabcdefghijklmnop"
 STEPS = load_recipe("balanced").steps
 TIMEOUT = 60_000.0
@@ -351,6 +353,7 @@ def test_a_cut_stream_resumes_where_it_ended(page: Any, running_server: Any, pho
         body = 'retry: 1000\n\nid: 1\nevent: queued\ndata: {"position":0}\n\nid: 2\nevent: sta'
         route.fulfill(status=200, body=body, headers={"content-type": "text/event-stream"})
 
+    page.add_init_script(FAST_TIMERS)
     pair_page(page, running_server)
     page.route("**/events", cut_once)
     page.get_by_label("Choose photos").set_input_files([upload("cat.png", photo)])
@@ -375,9 +378,6 @@ def test_what_cannot_be_protected_says_why_and_can_be_removed(
     expect(card(page, name).get_by_role("button", name=f"Try again {name}")).to_be_visible()
     card(page, name).get_by_role("button", name=f"Remove {name}").click()
     expect(card(page, name)).to_be_hidden()
-
-
-FAST_TIMERS = "const real = setTimeout; setTimeout = (run, ms, ...more) => real(run, Math.min(ms, 20), ...more);"
 
 
 def test_a_lost_server_is_reported_and_its_job_can_be_tried_again(page: Any, running_server: Any, photo: bytes) -> None:
@@ -411,9 +411,8 @@ def test_a_lost_server_is_reported_and_its_job_can_be_tried_again(page: Any, run
 # Words
 
 
-def test_tables_and_texts_equal_those_of_the_terminal(page: Any, running_server: Any) -> None:
-    page.goto(running_server.url)
-    found = page.evaluate(
+def test_tables_and_texts_equal_those_of_the_terminal(finished: dict[str, Any]) -> None:
+    found = finished["page"].evaluate(
         """async () => {
           const words = await import("/static/receipt-text.js");
           const ends = (table) => table.map(([end, text]) => [end === Infinity ? null : end, text]);
@@ -430,9 +429,8 @@ def test_tables_and_texts_equal_those_of_the_terminal(page: Any, running_server:
         assert found[name] == getattr(report, name)
 
 
-def test_the_page_accepts_the_types_that_the_server_reads(page: Any, running_server: Any) -> None:
-    page.goto(running_server.url)
-    assert set(page.get_by_label("Choose photos").get_attribute("accept").split(",")) == set(PHOTO_TYPES)
+def test_the_page_accepts_the_types_that_the_server_reads(finished: dict[str, Any]) -> None:
+    assert set(finished["page"].get_by_label("Choose photos").get_attribute("accept").split(",")) == set(PHOTO_TYPES)
 
 
 def camel(name: str) -> str:
@@ -448,9 +446,8 @@ COUNTS = [
 
 
 @pytest.mark.parametrize(("won", "checks", "words"), COUNTS)
-def test_the_headline_counts(page: Any, running_server: Any, won: int, checks: int, words: str) -> None:
-    page.goto(running_server.url)
-    found = page.evaluate(
+def test_the_headline_counts(finished: dict[str, Any], won: int, checks: int, words: str) -> None:
+    found = finished["page"].evaluate(
         "async (receipt) => (await import('/static/receipt-text.js')).headline(receipt).join(' ')",
         {"beatsRandom": won, "checks": checks},
     )

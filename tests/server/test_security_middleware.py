@@ -8,13 +8,23 @@ import pytest
 from litestar.testing import TestClient
 
 from anti_i2v.errors import RecipeError
-from anti_i2v_server.app import Server
+from anti_i2v_server.app import Server, make_server
+from anti_i2v_server.pairing.tokens import TokenStore
 from anti_i2v_server.security import PUBLIC_ROUTES, check_binding
+from anti_i2v_server.settings import Settings
 
 BASE = "http://127.0.0.1:8765"
+TOKEN = "a-token-for-tests-of-32-letters!"  # noqa: S105  # opens nothing but the tests' own server
 EXTENSION = "chrome-extension://abcdefghijklmnop"
 OTHER = "chrome-extension://ponmlkjihgfedcba"
 SITE = "https://evil.example"
+
+
+@pytest.fixture(scope="module")
+def shared_client(tmp_path_factory: pytest.TempPathFactory) -> TestClient[Any]:
+    """A client of a server with which nobody pairs."""
+    tokens = TokenStore(tmp_path_factory.mktemp("tokens") / "tokens.json")
+    return TestClient(make_server(Settings(), token=TOKEN, tokens=tokens).asgi, base_url=BASE)
 
 
 def every_route(server: Server) -> list[tuple[str, str]]:
@@ -39,16 +49,16 @@ def test_only_public_routes_answer_without_a_token(server: Server, idle_client: 
     "header",
     ["", "Bearer", "Bearer ", "Bearer wrong", "Basic dTpw", "a-token-for-tests-of-32-letters!", "Bearer \xe4"],
 )
-def test_an_invalid_token_is_refused(idle_client: TestClient[Any], header: str) -> None:
-    reply = idle_client.get("/v1/recipes", headers={"authorization": header.encode("latin-1")})
+def test_an_invalid_token_is_refused(shared_client: TestClient[Any], header: str) -> None:
+    reply = shared_client.get("/v1/recipes", headers={"authorization": header.encode("latin-1")})
     assert reply.status_code == 401
     assert reply.headers["www-authenticate"] == "Bearer"
     assert reply.json()["type"] == "/problems/unauthorised"
 
 
-def test_metrics_need_a_token(idle_client: TestClient[Any], bearer: dict[str, str]) -> None:
-    assert idle_client.get("/metrics").status_code == 401
-    assert "anti_i2v_requests_total" in idle_client.get("/metrics", headers=bearer).text
+def test_metrics_need_a_token(shared_client: TestClient[Any], bearer: dict[str, str]) -> None:
+    assert shared_client.get("/metrics").status_code == 401
+    assert "anti_i2v_requests_total" in shared_client.get("/metrics", headers=bearer).text
 
 
 @pytest.mark.parametrize(
@@ -67,31 +77,31 @@ def test_metrics_need_a_token(idle_client: TestClient[Any], bearer: dict[str, st
 )
 @pytest.mark.parametrize("path", ["/health", "/nowhere"])
 def test_only_the_servers_own_host_names_are_accepted(
-    idle_client: TestClient[Any], bearer: dict[str, str], host: str, status: int, path: str
+    shared_client: TestClient[Any], bearer: dict[str, str], host: str, status: int, path: str
 ) -> None:
     expected = 404 if (status, path) == (200, "/nowhere") else status
-    assert idle_client.get(path, headers={**bearer, "host": host}).status_code == expected
+    assert shared_client.get(path, headers={**bearer, "host": host}).status_code == expected
 
 
-def test_a_preflight_to_a_foreign_host_is_refused(idle_client: TestClient[Any]) -> None:
+def test_a_preflight_to_a_foreign_host_is_refused(shared_client: TestClient[Any]) -> None:
     headers = {"host": "evil.example:8765", "origin": BASE, "access-control-request-method": "POST"}
-    assert idle_client.options("/v1/protect", headers=headers).status_code == 421
+    assert shared_client.options("/v1/protect", headers=headers).status_code == 421
 
 
 @pytest.mark.parametrize("origin", [SITE, "null", "http://localhost:3000", "http://127.0.0.1", EXTENSION, "file://"])
 @pytest.mark.parametrize("path", ["/v1/recipes", "/health", "/nowhere"])
 def test_unpaired_pages_and_extensions_are_refused(
-    idle_client: TestClient[Any], bearer: dict[str, str], origin: str, path: str
+    shared_client: TestClient[Any], bearer: dict[str, str], origin: str, path: str
 ) -> None:
-    reply = idle_client.get(path, headers={**bearer, "origin": origin})
+    reply = shared_client.get(path, headers={**bearer, "origin": origin})
     assert reply.status_code == 403
     assert "access-control-allow-origin" not in reply.headers
 
 
 def test_the_servers_own_page_may_use_the_command_lines_token(
-    idle_client: TestClient[Any], bearer: dict[str, str]
+    shared_client: TestClient[Any], bearer: dict[str, str]
 ) -> None:
-    assert idle_client.get("/v1/recipes", headers={**bearer, "origin": BASE}).status_code == 200
+    assert shared_client.get("/v1/recipes", headers={**bearer, "origin": BASE}).status_code == 200
 
 
 def pair(server: Server, client: TestClient[Any], origin: str | None) -> dict[str, str]:
@@ -172,20 +182,20 @@ def test_only_preflights_of_paired_origins_are_answered(server: Server, idle_cli
     assert reply.headers["access-control-allow-private-network"] == "true"
 
 
-def test_an_unpaired_extension_may_only_pair(idle_client: TestClient[Any]) -> None:
+def test_an_unpaired_extension_may_only_pair(shared_client: TestClient[Any]) -> None:
     headers = {"origin": EXTENSION, "access-control-request-method": "POST"}
-    assert idle_client.options("/v1/pair", headers=headers).status_code == 204
-    assert idle_client.options("/v1/pair/code", headers=headers).status_code == 403
+    assert shared_client.options("/v1/pair", headers=headers).status_code == 204
+    assert shared_client.options("/v1/pair/code", headers=headers).status_code == 403
 
 
 @pytest.mark.parametrize("path", ["/static/../v1/recipes", "/static/%2e%2e/app.py", "/static/x/../../v1/recipes"])
-def test_the_public_folder_exposes_nothing_else(idle_client: TestClient[Any], path: str) -> None:
-    assert idle_client.get(path).status_code in (401, 404)
+def test_the_public_folder_exposes_nothing_else(shared_client: TestClient[Any], path: str) -> None:
+    assert shared_client.get(path).status_code in (401, 404)
 
 
-def test_every_response_forbids_caching_sniffing_and_framing(idle_client: TestClient[Any]) -> None:
+def test_every_response_forbids_caching_sniffing_and_framing(shared_client: TestClient[Any]) -> None:
     for path in ("/health", "/nowhere", "/", "/docs"):
-        headers = idle_client.get(path).headers
+        headers = shared_client.get(path).headers
         assert headers["cache-control"] == "no-store"
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["x-frame-options"] == "DENY"
@@ -210,6 +220,4 @@ def test_a_short_token_is_refused() -> None:
 
 
 def test_the_default_is_loopback() -> None:
-    from anti_i2v_server.settings import Settings
-
     assert Settings().host == "127.0.0.1"
