@@ -14,7 +14,7 @@ __all__ = ["serve"]
 
 MEGA = 1_000_000
 MIB = 2**20
-PACKAGES = ("litestar", "uvicorn", "structlog", "prometheus_client", "onnxruntime")
+PACKAGES = ("filelock", "litestar", "uvicorn", "structlog", "prometheus_client", "onnxruntime")
 
 
 def serve(

@@ -13,12 +13,15 @@ import secrets
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
-from filelock import FileLock
 
 from anti_i2v.home import home
 from anti_i2v_server.errors import TokenFileUnsafe
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 __all__ = ["TokenEntry", "TokenStore", "digest"]
 
@@ -93,6 +96,8 @@ class TokenStore:
 
     def _write_lock(self) -> FileLock:
         """Return a lock that admits one writer at a time, across threads and processes."""
+        from filelock import FileLock  # an extra; `anti-i2v tokens list` works without it
+
         self.path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         return FileLock(self.path.parent / ".tokens.lock", mode=PRIVATE_FILE)
 

@@ -29,7 +29,7 @@ class CompareView {
     this.range = el("input", { type: "range", min: 0, max: 100, value: 50, "aria-label": `Before and after of ${name}` });
     this.zoom = el("button", { type: "button", "aria-pressed": "false", onclick: () => this.toggleZoom() }, "Actual pixels");
     this.diff = el("button", { type: "button", "aria-pressed": "false", onclick: () => this.toggleDifference() }, `Difference \u00d7${GAIN}`);
-    this.hint = el("p", { className: "quiet", hidden: true });
+    this.hint = el("p", { className: "muted", hidden: true });
     this.element = el("figure", { className: "compare" }, this.frame, this.range, el("div", { className: "buttons" }, this.zoom, this.diff), this.hint);
     this.range.addEventListener("input", () => this.draw());
     this.view.addEventListener("scroll", () => this.draw(), { passive: true });

@@ -24,7 +24,7 @@ let announcements = 0;
 /** Announces a text to screen readers. */
 export function announce(text) {
   announcements += 1; // the alternating space makes a repeated text a change
-  byId("live").textContent = text + "\u00a0".repeat(announcements % 2);
+  byId("announcements").textContent = text + "\u00a0".repeat(announcements % 2);
 }
 
 /** Waits for some milliseconds. Throws when `signal` is aborted. */

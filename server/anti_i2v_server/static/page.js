@@ -49,7 +49,7 @@ async function authenticate(getToken) {
 }
 
 function showPairing(problem) {
-  byId("studio").hidden = byId("pair-extension").hidden = byId("forget").hidden = true;
+  byId("workspace").hidden = byId("pair-extension").hidden = byId("forget").hidden = true;
   byId("pairing").hidden = false;
   byId("pairing-problem").replaceChildren(...withCode(sentence(problem)));
   byId("code-dialog").close();
@@ -66,7 +66,7 @@ async function enter() {
     return error.message;
   }
   byId("pairing").hidden = true;
-  byId("studio").hidden = byId("pair-extension").hidden = byId("forget").hidden = false;
+  byId("workspace").hidden = byId("pair-extension").hidden = byId("forget").hidden = false;
   byId("code").value = byId("token").value = "";
   showReadiness();
   return null;
@@ -105,7 +105,7 @@ function setUpReachability() {
   });
   server.addEventListener("reachable", () => {
     byId("unreachable").textContent = "";
-    if (byId("studio").hidden && token.get()) start(null);
+    if (byId("workspace").hidden && token.get()) start(null);
     else if (token.get()) showReadiness();
   });
 }
@@ -139,7 +139,7 @@ function showSettings(foundRecipes, foundPresets, encoders) {
         type: "radio", name: "recipe", value: name, checked: name === chosen,
         "aria-labelledby": `name-${name}`, "aria-describedby": `about-${name}`,
       }),
-      el("span", {}, el("b", { id: `name-${name}` }, name), el("span", { className: "quiet", id: `about-${name}` }, summary)))));
+      el("span", {}, el("b", { id: `name-${name}` }, name), el("span", { className: "muted", id: `about-${name}` }, summary)))));
   byId("recipe-hint").hidden = !onlyDraft;
   byId("recipe-hint").replaceChildren(
     ...withCode("This server has no real encoders. Without them, the draft is strongest. Fetch them on the server with `anti-i2v surrogates pull`."),
@@ -203,7 +203,7 @@ function setUpDropping() {
 }
 
 function addPhotos(files) {
-  if (byId("studio").hidden || !files.length) return;
+  if (byId("workspace").hidden || !files.length) return;
   const labels = Object.fromEntries(presets.map(({ name, label }) => [name, sentence(label)]));
   byId("photos-title").hidden = false;
   const cards = [...files].map((file) => new PhotoCard(file, jobOptions, labels));

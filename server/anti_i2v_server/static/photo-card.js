@@ -24,7 +24,7 @@ export class PhotoCard {
     this.before = this.makeUrl(file);
     const title = `photo-${crypto.getRandomValues(new Uint32Array(1))[0]}`;
     this.thumb = el("img", { className: "thumb", alt: "", src: this.before, onerror: () => this.thumb.remove() });
-    this.status = el("p", { className: "quiet" });
+    this.status = el("p", { className: "muted" });
     this.bar = el("progress", { "aria-label": `Progress of ${file.name}` });
     this.buttons = el("div", { className: "buttons" });
     this.body = el("div", { className: "photo" });

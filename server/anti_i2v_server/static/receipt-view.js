@@ -14,7 +14,7 @@ export function receiptView(receipt, labels, name) {
     el("div", { className: "facts" }, facts(receipt, labels).map(([title, sentences]) =>
       el("div", {}, el("h4", {}, title), el("ul", {}, sentences.map((text) => el("li", {}, text)))))),
     receipt.notes.length ? el("div", {}, el("h4", {}, "Notes"), el("ul", { className: "notes" }, receipt.notes.map((note) => el("li", {}, withCode(note))))) : null,
-    el("p", { className: "quiet" }, MEASURED_ON, " ", VIDEO_MODELS),
+    el("p", { className: "muted" }, MEASURED_ON, " ", VIDEO_MODELS),
     el("details", {}, el("summary", {}, "All numbers"), el("div", {}, tables(receipt, labels), downloadButton(receipt, name))),
   );
 }
@@ -51,7 +51,7 @@ function effectsTable({ effects }) {
   ]);
   return el("div", {},
     table("Effect on surrogates", ["surrogate", "role", ...used.map(([, title]) => title)], rows, "versus"),
-    el("ul", { className: "quiet" }, used.map(([, title, , meaning]) => el("li", {}, `${title}: ${meaning}`))));
+    el("ul", { className: "muted" }, used.map(([, title, , meaning]) => el("li", {}, `${title}: ${meaning}`))));
 }
 
 function survivalTable(receipt, labels) {
