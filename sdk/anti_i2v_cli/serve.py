@@ -16,7 +16,7 @@ __all__ = ["serve"]
 
 MEGA = 1_000_000
 MIB = 2**20
-PACKAGES = ("litestar", "uvicorn", "structlog", "prometheus_client", "onnxruntime")
+PACKAGES = ("filelock", "litestar", "uvicorn", "structlog", "prometheus_client", "onnxruntime")
 
 
 def serve(
@@ -77,7 +77,7 @@ def serve(
     from secrets import token_urlsafe
 
     from anti_i2v.engines import check_names
-    from anti_i2v_server.running import serve as run
+    from anti_i2v_server.runner import serve as run
     from anti_i2v_server.security import check_binding
     from anti_i2v_server.settings import Settings
 

@@ -22,9 +22,9 @@ def _list_by_default(ctx: typer.Context) -> None:
 @group.command("list")
 def list_tokens() -> None:
     """List the tokens: id, date and client. The tokens themselves are not stored."""
-    from anti_i2v_server.tokens import Tokens
+    from anti_i2v_server.pairing.tokens import TokenStore
 
-    entries = Tokens().entries()
+    entries = TokenStore().entries()
     for entry in entries:
         typer.echo(f"{entry.id:<12}{entry.created:<28}{entry.origin or 'a client without an origin'}")
     if not entries:
@@ -38,8 +38,8 @@ def revoke(
     ],
 ) -> None:
     """Revoke a token. A running server refuses it at once."""
-    from anti_i2v_server.tokens import Tokens
+    from anti_i2v_server.pairing.tokens import TokenStore
 
-    if not Tokens().revoke(token_id):
+    if not TokenStore().revoke(token_id):
         raise RecipeError(f"no token has the id {token_id!r}: see `anti-i2v tokens list`")
     typer.echo(f"{token_id}: revoked")

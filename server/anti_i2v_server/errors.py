@@ -1,12 +1,12 @@
-"""What the server refuses or fails at, beside the errors of the SDK. `problems` says which HTTP status each one is.
+"""Errors of the server, beside those of the SDK. `problems` maps each to an HTTP status.
 
 AntiI2VError
 `-- ServerError
-    |-- MalformedRequest, UnsupportedMedia, BodyTooLarge, BodyTooSlow       the request itself
-    |-- HostRefused, OriginRefused, Unauthorised                            who asks, and how
+    |-- MalformedRequest, UnsupportedMedia, BodyTooLarge, BodyTooSlow       the request
+    |-- HostRefused, OriginRefused, Unauthorised                            access
     |-- PairingRefused, PairingExhausted, TokenFileUnsafe                   pairing
-    |-- JobUnknown, JobPending, KeyReused                                   asked about a job
-    |-- QueueFull, NotReady, Stopping                                       come back later
+    |-- JobUnknown, JobPending, KeyReused                                   jobs
+    |-- QueueFull, NotReady, Stopping                                       try again later
     `-- WorkerLost, JobFailed                                               the worker
 """
 
@@ -38,7 +38,7 @@ __all__ = [
 
 
 class ServerError(AntiI2VError):
-    """The root of what the server adds.
+    """Base class of the server's errors.
 
     Attributes:
         retry_after: seconds after which the same request may succeed; None where waiting does not help.
@@ -48,47 +48,47 @@ class ServerError(AntiI2VError):
 
 
 class MalformedRequest(ServerError):
-    """A body or a parameter that cannot be read."""
+    """A body or parameter cannot be parsed."""
 
 
 class UnsupportedMedia(ServerError):
-    """A body of a type that is not read here."""
+    """The content type is not supported."""
 
 
 class BodyTooLarge(ServerError):
-    """A body above the limit."""
+    """The body exceeds the limit."""
 
 
 class BodyTooSlow(ServerError):
-    """A body that did not arrive in time."""
+    """The body did not arrive in time."""
 
 
 class HostRefused(ServerError):
-    """A Host header that is not this server's."""
+    """The Host header does not name this server."""
 
 
 class OriginRefused(ServerError):
-    """A page or an extension that was not paired."""
+    """The page or extension is not paired."""
 
 
 class Unauthorised(ServerError):
-    """No token, or one that is not valid here."""
+    """The token is missing or invalid."""
 
 
 class PairingRefused(ServerError):
-    """A wrong pairing code."""
+    """The pairing code is wrong."""
 
 
 class PairingExhausted(ServerError):
-    """No pairing code is open: it was used, has expired, or was guessed at too often."""
+    """No pairing code is open: it was used, expired, or had too many wrong tries."""
 
 
 class TokenFileUnsafe(ServerError):
-    """The file of the tokens can be read by others, or is not one."""
+    """The token file is damaged, or other users can read it."""
 
 
 class JobUnknown(ServerError):
-    """No such job, or it has expired, or it is somebody else's."""
+    """The job does not exist, has expired, or belongs to another client."""
 
 
 class JobPending(ServerError):
@@ -98,30 +98,30 @@ class JobPending(ServerError):
 
 
 class KeyReused(ServerError):
-    """A key of a submission that was used for another one."""
+    """An idempotency key was sent again with another submission."""
 
 
 class QueueFull(ServerError):
-    """As much is waiting as may."""
+    """The queue or the memory for photos is full."""
 
     retry_after = 15
 
 
 class NotReady(ServerError):
-    """No worker can be started."""
+    """No worker is ready, or the address is in use."""
 
     retry_after = 30
 
 
 class Stopping(ServerError):
-    """The server is about to stop."""
+    """The server is stopping."""
 
     retry_after = 10
 
 
 class WorkerLost(ServerError):
-    """The worker died, was not heard of, or passed a limit while it had the job. The job may be tried again."""
+    """The worker died, hung, or exceeded a limit. The job may be tried again."""
 
 
 class JobFailed(ServerError):
-    """The job was given up: its worker was lost twice, or it ran into a fault of ours."""
+    """The job was given up: its worker was lost twice, or an internal error occurred."""

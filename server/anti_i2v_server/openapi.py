@@ -1,16 +1,14 @@
-"""What the API's description says beyond the handlers' types: raw bodies, images, problems, the token."""
+"""OpenAPI parts that handler types cannot express: raw bodies, images, problems and the token."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 
 from litestar.datastructures import ResponseHeader
-from litestar.openapi import OpenAPIConfig, ResponseSpec
-from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi import ResponseSpec
 from litestar.openapi.spec import (
-    Components,
-    License,
     OpenAPIFormat,
     OpenAPIMediaType,
     OpenAPIResponse,
@@ -18,117 +16,89 @@ from litestar.openapi.spec import (
     Operation,
     RequestBody,
     Schema,
-    SecurityScheme,
 )
 
-from anti_i2v.receipts.receipt import versions
-from anti_i2v_server.body import FORM, PHOTO_PART, READ_TYPES
-from anti_i2v_server.docs import DocsPage
-from anti_i2v_server.gate import RECEIPT_HEADER
-from anti_i2v_server.problems import MEDIA_TYPE, TABLE, Problem
-from anti_i2v_server.replies import BOTH, IMAGE_TYPES
+from anti_i2v_server.media_types import EVENT_STREAM, FORM, IMAGE_TYPES, PHOTO_TYPES, PROBLEM_JSON
+from anti_i2v_server.problems import PROBLEMS, Problem
+from anti_i2v_server.security_middleware import RECEIPT_HEADER
+from anti_i2v_server.upload import PHOTO_PART
 
 __all__ = [
     "NO_TOKEN",
-    "RECEIPT",
+    "RECEIPT_HEADER_SPEC",
     "EventsOperation",
     "PhotoInOperation",
     "PhotoInOutOperation",
     "PhotoOutOperation",
-    "config",
-    "problems",
+    "problem_responses",
 ]
 
 NO_TOKEN: list[dict[str, list[str]]] = [{}]
-RECEIPT = ResponseHeader(
+RECEIPT_HEADER_SPEC = ResponseHeader(
     name=RECEIPT_HEADER,
     documentation_only=True,
-    description="The receipt as compact JSON: budget spent, PSNR, SSIM, dE2000, effects and what is left under each "
-    "change as [protected, random control]. The whole receipt comes with Accept: multipart/mixed.",
+    description="A short receipt as JSON: budget spent, PSNR, SSIM, dE2000, effects, and the share of the shift that "
+    "each change leaves, as [protected, random control]. GET /v1/jobs/ID/receipt returns the whole receipt.",
 )
 BINARY = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
 
 
-def problems(*statuses: int, token: bool = True) -> dict[int, ResponseSpec]:
-    """The problems that a route may answer with, beside those that every route has."""
-    everywhere = (401, 403, 421, 500) if token else (403, 421, 500)
-    return {status: _problem(status) for status in sorted({*statuses, *everywhere})}
+def problem_responses(*statuses: int, token: bool = True) -> dict[int, ResponseSpec]:
+    """Return the problems that a route may answer with: its own and those that every route has."""
+    common = (401, 403, 421, 500) if token else (403, 421, 500)
+    return {status: _problem_response(status) for status in sorted({*statuses, *common})}
 
 
-def _problem(status: int) -> ResponseSpec:
-    titles = dict.fromkeys(title for code, _, title in TABLE.values() if code == status)
+def _problem_response(status: int) -> ResponseSpec:
+    titles = dict.fromkeys(title for code, _, title in PROBLEMS.values() if code == status)
     description = ". ".join(titles) or HTTPStatus(status).phrase
-    return ResponseSpec(Problem, generate_examples=False, description=description, media_type=MEDIA_TYPE)
+    return ResponseSpec(Problem, generate_examples=False, description=description, media_type=PROBLEM_JSON)
 
 
-def _photo_in(operation: Operation) -> None:
+def _describe_upload(operation: Operation) -> None:
     part = Schema(
         type=OpenAPIType.OBJECT, properties={PHOTO_PART: BINARY}, required=[PHOTO_PART], additional_properties=False
     )
+    content = {kind: OpenAPIMediaType(schema=BINARY) for kind in PHOTO_TYPES} | {FORM: OpenAPIMediaType(schema=part)}
     operation.request_body = RequestBody(
-        required=True,
-        description="The photo's file as it is, or one part of a form.",
-        content={kind: OpenAPIMediaType(schema=BINARY) for kind in READ_TYPES} | {FORM: OpenAPIMediaType(schema=part)},
+        required=True, description="The photo's file, or a form with one part.", content=content
     )
 
 
-def _answers(operation: Operation, kinds: tuple[str, ...], schema: Schema) -> None:
-    found = (operation.responses or {}).get("200")
-    if isinstance(found, OpenAPIResponse):
-        found.content = {kind: OpenAPIMediaType(schema=schema) for kind in kinds}
+def _set_response_types(operation: Operation, media_types: Iterable[str], schema: Schema) -> None:
+    success = (operation.responses or {}).get("200")
+    if isinstance(success, OpenAPIResponse):
+        success.content = {kind: OpenAPIMediaType(schema=schema) for kind in media_types}
 
 
 @dataclass
 class PhotoInOperation(Operation):
-    """A route that takes a photo."""
+    """Describe a route that takes a photo."""
 
     def __post_init__(self) -> None:
-        _photo_in(self)
+        _describe_upload(self)
 
 
 @dataclass
 class PhotoOutOperation(Operation):
-    """A route that gives a photo."""
+    """Describe a route that returns a photo."""
 
     def __post_init__(self) -> None:
-        _answers(self, (*IMAGE_TYPES.values(), BOTH), BINARY)
+        _set_response_types(self, IMAGE_TYPES.values(), BINARY)
 
 
 @dataclass
 class PhotoInOutOperation(Operation):
-    """A route that takes one and gives one."""
+    """Describe a route that takes a photo and returns one."""
 
     def __post_init__(self) -> None:
-        _photo_in(self)
-        _answers(self, (*IMAGE_TYPES.values(), BOTH), BINARY)
+        _describe_upload(self)
+        _set_response_types(self, IMAGE_TYPES.values(), BINARY)
 
 
 @dataclass
 class EventsOperation(Operation):
-    """A route that gives a stream of events."""
+    """Describe a route that streams events."""
 
     def __post_init__(self) -> None:
-        _answers(self, ("text/event-stream",), Schema(type=OpenAPIType.STRING))
-
-
-def config() -> OpenAPIConfig:
-    """The description, and where it is served: as a page and as JSON."""
-    return OpenAPIConfig(
-        title="Anti-I2V",
-        version=versions()["anti-i2v-sdk"],
-        summary="Protects photos on your own machine.",
-        description="Every request needs the header Authorization: Bearer TOKEN, but for those that say otherwise. "
-        "Errors are problem details (RFC 9457).",
-        license=License(name="Apache-2.0", identifier="Apache-2.0"),
-        components=Components(
-            security_schemes={
-                "token": SecurityScheme(
-                    type="http", scheme="bearer", description="From POST /v1/pair, or the command line's --token."
-                )
-            }
-        ),
-        security=[{"token": []}],
-        use_handler_docstrings=True,
-        path="/docs",
-        render_plugins=[DocsPage(path="/"), JsonRenderPlugin(path="/openapi.json")],
-    )
+        _set_response_types(self, (EVENT_STREAM,), Schema(type=OpenAPIType.STRING))

@@ -1,4 +1,4 @@
-"""The one table from errors to HTTP: RFC 9457 problem details."""
+"""Map errors to HTTP: RFC 9457 problem details."""
 
 from __future__ import annotations
 
@@ -18,41 +18,38 @@ from anti_i2v.errors import (
     SurrogateError,
 )
 from anti_i2v_server import errors
+from anti_i2v_server.media_types import PROBLEM_JSON
 
-__all__ = ["MEDIA_TYPE", "TABLE", "Problem", "encode_problem", "problem_of"]
+__all__ = ["PROBLEMS", "Problem", "encode_problem", "problem_of"]
 
-MEDIA_TYPE = "application/problem+json"
-
-TABLE: dict[type[Exception], tuple[int, str, str]] = {
+PROBLEMS: dict[type[Exception], tuple[int, str, str]] = {
     PhotoError: (422, "photo", "This photo cannot be protected"),
     OutputError: (422, "output", "The result cannot be written in this format"),
-    RecipeError: (422, "recipe", "No such recipe, preset or setting"),
-    SurrogateError: (503, "surrogate", "A model of this server is missing or unfit"),
+    RecipeError: (422, "recipe", "Unknown recipe, preset or setting"),
+    SurrogateError: (503, "surrogate", "A model of this server is missing or unusable"),
     BudgetError: (500, "budget", "The result would have exceeded its budget"),
     Cancelled: (409, "cancelled", "The job was cancelled"),
-    errors.MalformedRequest: (400, "malformed", "The request cannot be read"),
-    errors.Unauthorised: (401, "unauthorised", "A valid token is needed"),
+    errors.MalformedRequest: (400, "malformed", "The request is malformed"),
+    errors.Unauthorised: (401, "unauthorised", "A valid token is required"),
     errors.OriginRefused: (403, "origin", "This origin is not paired"),
-    errors.PairingRefused: (403, "pairing", "This is not the pairing code"),
-    errors.JobUnknown: (404, "job", "There is no such job"),
+    errors.PairingRefused: (403, "pairing", "Wrong pairing code"),
+    errors.JobUnknown: (404, "job", "Job not found"),
     errors.BodyTooSlow: (408, "slow", "The body did not arrive in time"),
     errors.JobPending: (409, "pending", "The job is not done yet"),
     errors.BodyTooLarge: (413, "size", "The body is too large"),
-    errors.UnsupportedMedia: (415, "media", "This type of body is not read here"),
-    errors.HostRefused: (421, "host", "This is not the server that was asked for"),
-    errors.KeyReused: (422, "key", "This key belongs to another submission"),
+    errors.UnsupportedMedia: (415, "media", "Unsupported content type"),
+    errors.HostRefused: (421, "host", "Wrong host name"),
+    errors.KeyReused: (422, "key", "This idempotency key belongs to another submission"),
     errors.PairingExhausted: (429, "exhausted", "No pairing code is open"),
     errors.JobFailed: (500, "failed", "The photo could not be protected"),
     errors.WorkerLost: (500, "failed", "The photo could not be protected"),
-    errors.TokenFileUnsafe: (500, "tokens", "The tokens cannot be read"),
+    errors.TokenFileUnsafe: (500, "tokens", "The token file cannot be used"),
     errors.QueueFull: (503, "full", "The server is busy"),
     errors.NotReady: (503, "not-ready", "The server is not ready"),
     errors.Stopping: (503, "stopping", "The server is stopping"),
     AntiI2VError: (500, "failed", "The photo could not be protected"),
 }
-"""Error -> (status, last part of the type, title). The most specific class counts."""
-
-UNFORESEEN = "Something went wrong that nobody foresaw"
+"""Error -> (status, last part of the problem type, title). The most specific class wins."""
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -60,7 +57,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     Attributes:
         type: "/problems/NAME", one name for each kind of problem.
-        detail: what went wrong with this request, and what to do, in one line.
+        detail: what went wrong and what to do, in one line.
         retry_after: seconds after which the same request may succeed.
     """
 
@@ -70,27 +67,29 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     detail: str
     retry_after: int | None = None
 
-    def told(self) -> dict[str, Any]:
-        """As plain JSON values; without `retryAfter` where waiting does not help."""
-        found: dict[str, Any] = msgspec.to_builtins(self)
-        return {key: value for key, value in found.items() if value is not None}
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values, without `retryAfter` where it is None."""
+        fields: dict[str, Any] = msgspec.to_builtins(self)
+        return {key: value for key, value in fields.items() if value is not None}
 
 
 def problem_of(error: Exception) -> Problem:
-    """What a client is told. The words of an exception that nobody foresaw stay here: they may quote the request."""
+    """Return the problem for an error. The text of an unexpected one is withheld: it may quote the request."""
     for kind in type(error).__mro__:
-        if kind in TABLE:
-            status, name, title = TABLE[kind]
+        if kind in PROBLEMS:
+            status, name, title = PROBLEMS[kind]
             retry_after = error.retry_after if isinstance(error, errors.ServerError) else None
             return Problem(
                 type=f"/problems/{name}", title=title, status=status, detail=str(error), retry_after=retry_after
             )
     if isinstance(error, HTTPException) and error.status_code < 500:
-        return _of_litestar(error)
-    return Problem(type="about:blank", title=UNFORESEEN, status=500, detail="see the server's log, and report it")
+        return _problem_of_http_exception(error)
+    return Problem(
+        type="about:blank", title="Unexpected error", status=500, detail="see the server's log, and report it"
+    )
 
 
-def _of_litestar(error: HTTPException) -> Problem:
+def _problem_of_http_exception(error: HTTPException) -> Problem:
     name = {400: "malformed", 404: "route", 405: "method", 413: "size"}.get(error.status_code)
     extra = error.extra if isinstance(error.extra, list) else []
     named = [f"{item['key']}: {item['message']}" for item in extra if isinstance(item, dict) and "key" in item]
@@ -103,10 +102,10 @@ def _of_litestar(error: HTTPException) -> Problem:
 
 
 def encode_problem(problem: Problem) -> tuple[bytes, dict[str, str]]:
-    """Body and headers."""
-    headers = {"content-type": MEDIA_TYPE}
+    """Return the response's body and headers."""
+    headers = {"content-type": PROBLEM_JSON}
     if problem.retry_after is not None:
         headers["retry-after"] = str(problem.retry_after)
     if problem.status == 401:
         headers["www-authenticate"] = "Bearer"
-    return msgspec.json.encode(problem.told()), headers
+    return msgspec.json.encode(problem.to_dict()), headers

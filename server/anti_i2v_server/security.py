@@ -1,4 +1,4 @@
-"""Who may ask, decided from a request's head alone."""
+"""Security checks on the headers of a request: Host, Origin and token."""
 
 from __future__ import annotations
 
@@ -9,38 +9,40 @@ from dataclasses import dataclass
 
 from anti_i2v.errors import RecipeError
 from anti_i2v_server.errors import HostRefused, OriginRefused, Unauthorised
+from anti_i2v_server.pairing.tokens import TokenStore, digest
 from anti_i2v_server.settings import Settings
-from anti_i2v_server.tokens import Tokens, digest
 
-__all__ = ["LOOPBACK", "OPEN", "Principal", "Security", "check_binding"]
+__all__ = ["EXTENSION_ORIGIN", "LOOPBACK", "PUBLIC_ROUTES", "Principal", "Security", "check_binding"]
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
-PAIR = ("POST", "/v1/pair")
-OPEN = frozenset({("GET", "/health"), ("GET", "/"), ("GET", "/docs"), ("GET", "/docs/openapi.json"), PAIR})
-"""What needs no token: whether the server lives, what a browser must load before it can hold a token (the page and the
-documentation, the same on every machine), and pairing, which the code guards. Beside these, the page's own files."""
+PAIR_ROUTE = ("POST", "/v1/pair")
+PUBLIC_ROUTES = frozenset(
+    {("GET", "/health"), ("GET", "/"), ("GET", "/docs"), ("GET", "/docs/openapi.json"), PAIR_ROUTE}
+)
+"""Routes without a token: health, the page and the documentation (a browser loads them before it has a token, and they
+are the same on every machine), and pairing, which the code protects. The page's static files are public too."""
 
-STATIC = re.compile(r"/static/[\w-][\w.-]*")
-EXTENSION = re.compile(r"(chrome|moz|safari-web)-extension://[\w-]+")
+STATIC_PATH = re.compile(r"/static/[\w-][\w.-]*")
+EXTENSION_ORIGIN = re.compile(r"(chrome|moz|safari-web)-extension://[\w-]+")
 
-SHORTEST_TOKEN = 20
-"""Characters of a token that a person chose: guessing must be hopeless."""
+MIN_TOKEN_LENGTH = 20
+"""Characters of a token that a person chose, so that it cannot be guessed."""
 
-COMMAND_LINE = "command line"
+COMMAND_LINE_ID = "command line"
 
 
 @dataclass(frozen=True)
 class Principal:
-    """Who asks: the id of a token, or the command line's."""
+    """An authenticated client: the id of its token, or COMMAND_LINE_ID."""
 
     id: str
 
 
 class Security:
-    """Checks Host, Origin and token. `token`: the one of the command line, beside those that were paired."""
+    """Checks Host, Origin and token. `token` is the command line's, valid beside the paired ones."""
 
-    def __init__(self, settings: Settings, tokens: Tokens, token: str | None = None) -> None:
+    def __init__(self, settings: Settings, tokens: TokenStore, token: str | None = None) -> None:
         self._tokens = tokens
         self._hash = None if token is None else digest(token)
         bound = () if settings.host in ("0.0.0.0", "::") else (settings.host,)  # noqa: S104  # compared, not bound
@@ -48,65 +50,69 @@ class Security:
         self._hosts |= {name.lower() for name in settings.allow_hosts}
 
     def check_host(self, headers: Mapping[str, str]) -> str:
-        """The Host header. A page whose name resolves here (DNS rebinding) fails on it. Raises HostRefused."""
+        """Return the Host header. Refusing foreign names stops DNS rebinding. Raises HostRefused."""
         host = headers.get("host", "").lower()
         if host not in self._hosts:
-            raise HostRefused("this server has another name: start it with --allow-host NAME:PORT to add one")
+            raise HostRefused(
+                "the Host header does not name this server: allow a name with anti-i2v serve --allow-host NAME:PORT"
+            )
         return host
 
-    def check_origin(self, method: str, path: str, headers: Mapping[str, str], host: str) -> str | None:
-        """The Origin header, None where there is none. Raises OriginRefused."""
+    def check_origin(self, path: str, headers: Mapping[str, str], host: str) -> str | None:
+        """Return the Origin header, or None without one. Raises OriginRefused."""
         origin = headers.get("origin")
-        if origin is None or origin in (f"http://{host}", f"https://{host}") or origin in self._tokens.origins():
+        if origin is None or _is_own_page(origin, host) or origin in self._tokens.origins():
             return origin
-        if path == PAIR[1] and EXTENSION.fullmatch(origin):  # it is here to be paired
+        if path == PAIR_ROUTE[1] and EXTENSION_ORIGIN.fullmatch(origin):  # it is about to be paired
             return origin
-        raise OriginRefused("this page or extension is not paired with the server: pair it with the code it shows")
+        raise OriginRefused("this page or extension is not paired: pair it with the code in the server's terminal")
 
     def authenticate(
         self, method: str, path: str, headers: Mapping[str, str], origin: str | None, host: str
     ) -> Principal | None:
-        """Who asks; None on a route that needs no token. Raises Unauthorised."""
-        if is_open(method, path):
+        """Return the client, or None on a public route. Raises Unauthorised."""
+        if _is_public(method, path):
             return None
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthorised("send the header  Authorization: Bearer TOKEN  with a token from pairing")
-        own_page = origin in (f"http://{host}", f"https://{host}")
         if self._hash is not None and hmac.compare_digest(self._hash, digest(token)):
-            if origin is None or own_page:
-                return Principal(COMMAND_LINE)
-            raise Unauthorised("the token of the command line is not for extensions: pair the extension")
+            if origin is None or _is_own_page(origin, host):
+                return Principal(COMMAND_LINE_ID)
+            raise Unauthorised("an extension cannot use the command line's token: pair the extension")
         entry = self._tokens.find(token)
         if entry is None:
-            raise Unauthorised("this token is not valid here, or was revoked: pair again")
-        # Browsers leave Origin out of some requests that only read; on all others they send it.
+            raise Unauthorised("this token is invalid or was revoked: pair again")
+        # Browsers omit Origin on some reads, and send it on every other request.
         if origin != entry.origin and not (origin is None and method in ("GET", "HEAD")):
-            raise Unauthorised("this token was given to another origin: pair this one")
+            raise Unauthorised("this token belongs to another origin: pair this one")
         return Principal(entry.id)
 
 
-def is_open(method: str, path: str) -> bool:
-    """Whether a route needs no token."""
+def _is_own_page(origin: str | None, host: str) -> bool:
+    return origin in (f"http://{host}", f"https://{host}")
+
+
+def _is_public(method: str, path: str) -> bool:
     method = "GET" if method == "HEAD" else method
-    return (method, path) in OPEN or (method == "GET" and STATIC.fullmatch(path) is not None)
+    return (method, path) in PUBLIC_ROUTES or (method == "GET" and STATIC_PATH.fullmatch(path) is not None)
 
 
 def check_binding(host: str, token: str | None, example: str) -> None:
-    """Whether the server may listen there.
+    """Check that the server may listen on `host`: every address except loopback needs a token.
 
     Args:
-        host: a loopback address, or another one, which needs a token.
-        token: of the command line.
-        example: a token to suggest.
+        host: the address to listen on.
+        token: the command line's token.
+        example: a token to suggest in the message.
 
     Raises:
-        RecipeError: a token is missing or too short; says what listening elsewhere means.
+        RecipeError: the token is missing or too short.
     """
-    if token is not None and len(token) < SHORTEST_TOKEN:
-        raise RecipeError(f"a token must have at least {SHORTEST_TOKEN} characters: for example --token {example}")
+    if token is not None and len(token) < MIN_TOKEN_LENGTH:
+        raise RecipeError(f"a token must have at least {MIN_TOKEN_LENGTH} characters: for example --token {example}")
     if token is None and host not in ("127.0.0.1", "localhost", "::1"):
         raise RecipeError(
             f"listening on {host} lets other machines reach this server, and photos and tokens travel unencrypted "
-            f"unless a TLS proxy stands before it: if you mean that, add --token {example}"
+            f"unless a TLS proxy stands before it: to allow that, add --token {example}"
         )

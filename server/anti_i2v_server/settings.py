@@ -1,4 +1,4 @@
-"""What a server is started with. Every limit stands here, with its unit."""
+"""Settings of a server: where it listens and every limit, with its unit."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ MIB = 2**20
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a server listens, what it accepts and how long it waits. The token is no setting: it must reach no log.
+    """Address, limits and timeouts. The token is kept apart, so that it never reaches a log.
 
     Attributes:
-        host, port: where it listens.
-        allow_hosts: further values of the Host header, "name" or "name:port": of a proxy, a container, another machine.
-        surrogates: names or directories of artifacts to take steps on; None takes all that were exported.
-        devices: one worker process each: "auto", "cpu", "cuda:0", "cuda:1".
-        body_limit: bytes of a request's body.
-        pixel_limit: width times height of a photo, checked before it is decoded.
-        body_timeout: seconds in which a request's body has to arrive.
-        job_timeout: seconds that one attempt may take; every job gets a deadline below it.
-        queue_limit: jobs that may wait.
-        store_limit: bytes of waiting photos and kept results.
-        keep_seconds: how long a result can be fetched.
-        stream_seconds: longest life of one event stream; clients come back with Last-Event-ID.
+        host, port: listening address.
+        allow_hosts: further accepted values of the Host header, "name" or "name:port", as a proxy sends them.
+        surrogates: names or folders of the artifacts to optimise on; None uses every exported one.
+        devices: "auto", "cpu", "cuda:0"...; one worker process each.
+        body_limit: largest request body in bytes.
+        pixel_limit: largest width times height of a photo, checked before decoding.
+        body_timeout: seconds within which a request body must arrive.
+        job_timeout: longest attempt in seconds; the deadline of every job is below it.
+        queue_limit: most waiting jobs.
+        store_limit: most bytes of waiting photos and kept results together.
+        result_seconds: how long a result is kept.
+        stream_seconds: longest event stream; clients reconnect with Last-Event-ID.
         worker_memory: resident bytes at which a worker is replaced.
-        start_timeout, heartbeat_timeout: seconds until a worker that does not start, or is not heard of, is replaced.
-        cancel_grace: seconds that a cancelled job has to end by itself before its worker is replaced.
-        stop_grace: seconds that running jobs have when the server stops.
+        start_timeout: seconds within which a worker must be ready.
+        heartbeat_timeout: seconds without a message after which a worker is replaced.
+        cancel_grace: seconds within which a cancelled job must stop before its worker is replaced.
+        stop_grace: seconds that running jobs get when the server stops.
     """
 
     host: str = "127.0.0.1"
@@ -42,7 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     job_timeout: float = 600.0
     queue_limit: int = 32
     store_limit: int = 1024 * MIB
-    keep_seconds: float = 600.0
+    result_seconds: float = 600.0
     stream_seconds: float = 25.0
     worker_memory: int = 4096 * MIB
     start_timeout: float = 60.0

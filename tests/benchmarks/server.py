@@ -1,13 +1,12 @@
-"""The server on this machine: start, memory, /health under load, latency beside a direct call, protections a minute.
+"""Benchmark the server: start, memory, /health under load, latency beside a direct call, protections a minute.
 
     python tests/benchmarks/server.py [--parts start health latency throughput] [--rounds 9] [--seconds 20]
                                        [--photos 24]
 
-A real `anti-i2v serve` in a process of its own, with an empty home: the recipe `draft` and the receipt on the packaged
-gauge. Photos: a committed photo at 512 px and enlarged to 12 megapixels, as JPEGs. A direct call is the SDK's, in
-another process that stays warm, with the worker's own engine; it and the request take turns, so that both meet
-whatever else the machine does, and they must give the same file. Times are of the client, so its own work is in them.
-Linux only, for it reads /proc.
+It runs `anti-i2v serve` in its own process with an empty home: the recipe `draft`, with a receipt by the packaged
+student. Photos are JPEGs: a committed photo at 512 px, and enlarged to 12 megapixels. A direct call runs the SDK with
+the worker's engine in another warm process. Direct calls and requests take turns, so that both meet the same load, and
+must give the same file. Times are measured in the client. Linux only: it reads /proc.
 """
 
 from __future__ import annotations
@@ -39,15 +38,15 @@ TOKEN = secrets.token_urlsafe(32)
 JPEG = {"content-type": "image/jpeg"}
 QUERY = "/v1/protect?recipe=draft&seed=0"
 POLL = 0.02
-"""Seconds between two questions to /health."""
+"""Seconds between two requests to /health."""
 
 IDLE = 3.0
-"""Seconds after which an idle server's memory is read: its worker has then also prepared the receipt."""
+"""Seconds before an idle server's memory is read: its worker prepares the receipt meanwhile."""
 
 
 @dataclass
-class Running:
-    """A server that is ready. `listening`, `ready`: seconds from its start."""
+class RunningServer:
+    """A ready server. `listening`, `ready`: seconds from its start."""
 
     process: subprocess.Popen[str]
     url: str
@@ -60,7 +59,7 @@ class Running:
         )
 
     def resident(self) -> tuple[float, float]:
-        """MB of the server and of its workers together."""
+        """MB of the server, and of all its workers."""
         folders = Path(f"/proc/{self.process.pid}/task").glob("*/children")
         workers = [int(pid) for folder in folders for pid in folder.read_text().split()]
         return memory(self.process.pid), sum(memory(pid) for pid in workers)
@@ -72,24 +71,24 @@ def memory(pid: int) -> float:
 
 
 @contextmanager
-def serving(*arguments: str) -> Iterator[Running]:
+def started_server(*arguments: str) -> Iterator[RunningServer]:
     with tempfile.TemporaryDirectory() as home, (Path(home) / "log.txt").open("w") as log:
         variables = {**os.environ, "ANTI_I2V_HOME": home, "ANTI_I2V_TOKEN": TOKEN}
         command = [sys.executable, "-m", "anti_i2v", "serve", "--port", "0", *arguments]
-        begun = time.perf_counter()
+        began = time.perf_counter()
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=variables)  # noqa: S603  # our own interpreter
         url, listening, ready = "", 0.0, 0
         workers = max(1, arguments.count("--device"))
         try:
             for line in process.stdout or ():
                 if line.startswith("Listening"):
-                    url, listening = line.split()[2], time.perf_counter() - begun
+                    url, listening = line.split()[2], time.perf_counter() - began
                 ready += line.startswith("Ready")
                 if ready == workers:
                     break
             else:
                 raise SystemExit(f"the server did not start: {Path(log.name).read_text()}")
-            yield Running(process, url, listening, time.perf_counter() - begun)
+            yield RunningServer(process, url, listening, time.perf_counter() - began)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(30)
@@ -105,7 +104,7 @@ def photo(size: str) -> bytes:
     return buffer.getvalue()
 
 
-def protected(client: httpx.Client, data: bytes) -> bytes:
+def protect(client: httpx.Client, data: bytes) -> bytes:
     reply = client.post(QUERY, content=data, headers=JPEG)
     reply.raise_for_status()
     return reply.content
@@ -114,7 +113,7 @@ def protected(client: httpx.Client, data: bytes) -> bytes:
 def start(rounds: int) -> None:
     listening, ready, memories = [], [], []
     for _ in range(rounds):
-        with serving() as server:
+        with started_server() as server:
             listening.append(server.listening)
             ready.append(server.ready)
             time.sleep(IDLE)
@@ -128,20 +127,20 @@ def start(rounds: int) -> None:
 
 
 def load(url: str, size: str) -> None:
-    """Run in a child: one photo after the other, until it is ended."""
+    """Protect photos in a child process, until it is killed."""
     data = photo(size)
     headers = {"authorization": f"Bearer {os.environ['ANTI_I2V_TOKEN']}"}
     with httpx.Client(base_url=url, headers=headers, timeout=600, trust_env=False) as client:
         while True:
-            protected(client, data)
-            print("one", flush=True)
+            protect(client, data)
+            print("done", flush=True)
 
 
 def health(seconds: float) -> None:
-    print(f"GET /health, asked every {POLL * 1000:.0f} ms for {seconds:.0f} s, milliseconds")
+    print(f"GET /health, every {POLL * 1000:.0f} ms for {seconds:.0f} s, milliseconds")
     print(f"{'':48}{'p50':>8}{'p95':>8}{'p99':>8}{'max':>8}")
     for workers in (1, 2):
-        with serving(*(["--device", "cpu"] * workers)) as server, server.client() as client:
+        with started_server(*(["--device", "cpu"] * workers)) as server, server.client() as client:
             label = "1 worker" if workers == 1 else f"{workers} workers"
             health_row(f"{label}, idle", client, seconds)
             for size in SIZES:
@@ -152,7 +151,7 @@ def health(seconds: float) -> None:
                     for _ in range(2)
                 ]
                 try:
-                    for each in clients:  # both have had a photo back: the load is on
+                    for each in clients:  # wait until both have a result, so that the load is on
                         if each.stdout is not None:
                             each.stdout.readline()
                     health_row(f"{label}, two clients, {size}", client, seconds)
@@ -162,16 +161,16 @@ def health(seconds: float) -> None:
                         each.wait()
                         if each.stdout is not None:
                             each.stdout.close()
-                time.sleep(2)  # what was cancelled ends
+                time.sleep(2)  # cancelled jobs end
     print()
 
 
 def health_row(label: str, client: httpx.Client, seconds: float) -> None:
     taken = []
     until = time.perf_counter() + seconds
-    while (begun := time.perf_counter()) < until:
+    while (began := time.perf_counter()) < until:
         client.get("/health").raise_for_status()
-        taken.append((time.perf_counter() - begun) * 1000)
+        taken.append((time.perf_counter() - began) * 1000)
         time.sleep(POLL)
     hundredths = quantiles(taken, n=100)
     cells = (median(taken), hundredths[94], hundredths[98], max(taken))
@@ -179,21 +178,21 @@ def health_row(label: str, client: httpx.Client, seconds: float) -> None:
 
 
 def direct(size: str) -> None:
-    """Run in a child: protects whenever it is told to, and says the seconds and the file's hash."""
+    """Protect once for each line of standard input, in a child process, and print seconds and the file's hash."""
     from anti_i2v.images.decode import open_photo
     from anti_i2v.protector import Protector
 
     data, protector = photo(size), Protector("draft", engine="onnx")
     for _ in sys.stdin:
-        begun = time.perf_counter()
+        began = time.perf_counter()
         file, _ = protector.protect(open_photo(data), seed=0).finished()
-        print(time.perf_counter() - begun, sha256(file).hexdigest(), flush=True)
+        print(time.perf_counter() - began, sha256(file).hexdigest(), flush=True)
 
 
 def latency(rounds: int) -> None:
     print(f"POST /v1/protect between two direct calls of the SDK, seconds, medians of {rounds}")
-    print(f"{'':12}{'direct':>9}{'request':>9}{'added ms':>10}{'added':>8}{'direct, again: apart':>22}")
-    with serving() as server, server.client() as client:
+    print(f"{'':12}{'direct':>9}{'request':>9}{'added ms':>10}{'added':>8}{'direct calls differ':>22}")
+    with started_server() as server, server.client() as client:
         for size in SIZES:
             command = [sys.executable, __file__, "--direct", size]
             with subprocess.Popen(  # noqa: S603  # this very file
@@ -204,29 +203,29 @@ def latency(rounds: int) -> None:
                 env={**os.environ, "ANTI_I2V_HOME": os.devnull},
             ) as child:
                 data = photo(size)
-                found = [between(child, client, data) for _ in range(rounds + 1)][1:]
+                found = [timed_request(child, client, data) for _ in range(rounds + 1)][1:]
                 child.communicate()
-            alone = median((before + after) / 2 for before, _, after in found)
+            direct_seconds = median((before + after) / 2 for before, _, after in found)
             added = median(request - (before + after) / 2 for before, request, after in found)
-            apart = median(abs(after - before) for before, _, after in found)
-            cells = f"{alone:9.3f}{median(request for _, request, _ in found):9.3f}{added * 1000:10.1f}"
-            print(f"{size:12}{cells}{added / alone:8.1%}{apart / alone:22.1%}", flush=True)
+            difference = median(abs(after - before) for before, _, after in found)
+            cells = f"{direct_seconds:9.3f}{median(request for _, request, _ in found):9.3f}{added * 1000:10.1f}"
+            print(f"{size:12}{cells}{added / direct_seconds:8.1%}{difference / direct_seconds:22.1%}", flush=True)
     print()
 
 
-def between(child: subprocess.Popen[str], client: httpx.Client, data: bytes) -> tuple[float, float, float]:
-    """(direct, request, direct) in seconds: how far apart the direct calls are is the noise of the machine."""
-    before, digest = called(child)
-    begun = time.perf_counter()
-    file = protected(client, data)
-    taken = time.perf_counter() - begun
+def timed_request(child: subprocess.Popen[str], client: httpx.Client, data: bytes) -> tuple[float, float, float]:
+    """Return seconds of a direct call, a request and a direct call. The difference of the direct calls is noise."""
+    before, digest = timed_direct_call(child)
+    began = time.perf_counter()
+    file = protect(client, data)
+    taken = time.perf_counter() - began
     if sha256(file).hexdigest() != digest:
-        raise SystemExit("the server's file is another one than the SDK's")
-    return before, taken, called(child)[0]
+        raise SystemExit("the server's file differs from the SDK's")
+    return before, taken, timed_direct_call(child)[0]
 
 
-def called(child: subprocess.Popen[str]) -> tuple[float, str]:
-    """Seconds of a direct call, and its file's hash."""
+def timed_direct_call(child: subprocess.Popen[str]) -> tuple[float, str]:
+    """Return the seconds of a direct call and its file's hash."""
     if child.stdin is None or child.stdout is None:
         raise SystemExit("the child has no pipes")
     child.stdin.write("go\n")
@@ -238,30 +237,30 @@ def called(child: subprocess.Popen[str]) -> tuple[float, str]:
 def throughput(count: int) -> None:
     print(f"protections a minute, one worker, {count} photos shared by the clients")
     print(f"{'':12}" + "".join(f"{f'{clients} clients':>12}" for clients in (1, 4, 16)))
-    with serving() as server:
+    with started_server() as server:
         for size in SIZES:
             data = photo(size)
             with server.client() as client:
-                protected(client, data)
+                protect(client, data)
             rates = [rate(server, data, clients, count) for clients in (1, 4, 16)]
             print(f"{size:12}" + "".join(f"{each:12.0f}" for each in rates), flush=True)
         print("afterwards: server {:.0f} MB, worker {:.0f} MB resident".format(*server.resident()))
 
 
-def rate(server: Running, data: bytes, clients: int, count: int) -> float:
-    """Protections a minute, of so many clients that each send the next photo when they have one back."""
+def rate(server: RunningServer, data: bytes, clients: int, count: int) -> float:
+    """Return protections a minute for `clients` clients that each send the next photo after a result."""
     photos = iter([data] * count)
 
     def one() -> None:
         with server.client() as client:
-            for each in photos:  # a list's iterator gives each photo to one thread alone
-                protected(client, each)
+            for each in photos:  # each photo goes to one thread
+                protect(client, each)
 
-    begun = time.perf_counter()
+    began = time.perf_counter()
     with ThreadPoolExecutor(clients) as pool:
         for done in [pool.submit(one) for _ in range(clients)]:
             done.result()
-    return 60 * count / (time.perf_counter() - begun)
+    return 60 * count / (time.perf_counter() - began)
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
-"""Shared by the server's tests: small photos, a server in this process, and one in a process of its own."""
+"""Fixtures of the server's tests: small photos, a server in this process, and servers in processes of their own."""
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import re
@@ -11,7 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,26 +23,41 @@ from litestar.testing import TestClient
 from PIL import Image
 
 from anti_i2v_server.app import Server, make_server
+from anti_i2v_server.jobs.job import Job
+from anti_i2v_server.pairing.tokens import TokenStore
 from anti_i2v_server.settings import Settings
-from anti_i2v_server.tokens import Tokens
 
 TOKEN = "a-token-for-tests-of-32-letters!"  # noqa: S105  # opens nothing but the tests' own server
 BASE = "http://127.0.0.1:8765"
-PATIENCE = 60.0
-"""Seconds that a test waits for what must come; it measures nothing."""
+TIMEOUT = 60.0
+"""Seconds after which a test that still waits has failed."""
+
+
+PHOTO = Path(__file__).parents[1] / "data" / "chelsea.jpg"
 
 
 @pytest.fixture(scope="session")
 def photo() -> bytes:
-    """A PNG of 128 x 96 pixels."""
-    with Image.open(Path(__file__).parents[1] / "data" / "chelsea.jpg") as image:
-        return encoded(image.convert("RGB").resize((128, 96)))
+    """A PNG of 80 x 64 pixels: the smaller the photo, the faster the receipt's measurements."""
+    return encoded(Image.open(PHOTO).convert("RGB").resize((80, 64)))
+
+
+@pytest.fixture(scope="session")
+def slow_photo() -> bytes:
+    """A PNG of 160 x 120 pixels, on which the recipe "balanced" takes several seconds."""
+    return encoded(Image.open(PHOTO).convert("RGB").resize((160, 120)))
 
 
 def encoded(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
     target = io.BytesIO()
     image.save(target, format, **options)
     return target.getvalue()
+
+
+@pytest.fixture(scope="session")
+def large_photo() -> bytes:
+    """A JPEG of 451 x 300 pixels, on which "balanced" always reaches a deadline of some seconds."""
+    return PHOTO.read_bytes()
 
 
 @pytest.fixture(scope="session")
@@ -59,8 +75,8 @@ def pixels_of() -> Callable[[bytes], Any]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def bare_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """No weights and no tokens but those of the tests, for this process and those that it starts."""
+def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home folder without weights and tokens, for this process and its children."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("home")
         patch.setenv("ANTI_I2V_HOME", str(folder))
@@ -68,12 +84,12 @@ def bare_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def bearer() -> dict[str, str]:
     return {"authorization": f"Bearer {TOKEN}"}
 
 
-class SilentLog:
+class RecordingLog:
     """A log that keeps its lines."""
 
     def __init__(self) -> None:
@@ -86,83 +102,102 @@ class SilentLog:
 
 
 @pytest.fixture
-def log() -> SilentLog:
-    return SilentLog()
+def log() -> RecordingLog:
+    return RecordingLog()
+
+
+class IdleExecutor:
+    """An executor that never takes a job."""
+
+    all_starts_failed = False
+
+    def start(self) -> None:
+        pass
+
+    async def stop(self) -> None:
+        pass
+
+    async def cancel(self, job: Job) -> None:
+        await asyncio.Event().wait()
 
 
 @pytest.fixture
-def server(tmp_path: Path, log: SilentLog) -> Server:
-    """A server whose workers are not started: it refuses, pairs, lists and queues."""
-    return make_server(Settings(), token=TOKEN, tokens=Tokens(tmp_path / "server" / "tokens.json"), log=log)
+def idle_executor() -> IdleExecutor:
+    return IdleExecutor()
 
 
 @pytest.fixture
-def idle(server: Server) -> TestClient[Any]:
+def server(tmp_path: Path, log: RecordingLog) -> Server:
+    """A server in this process whose workers are not started: it refuses, pairs, lists and queues."""
+    return make_server(Settings(), token=TOKEN, tokens=TokenStore(tmp_path / "server" / "tokens.json"), log=log)
+
+
+@pytest.fixture
+def idle_client(server: Server) -> TestClient[Any]:
     """A client of that server, without a token."""
     return TestClient(server.asgi, base_url=BASE)
 
 
-@pytest.fixture(scope="module")
-def working(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient[Any]]:
-    """A client, with the token, of a server in this process whose worker is real."""
+@pytest.fixture(scope="session")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient[Any]]:
+    """A client, with the token, of a server in this process with a real worker."""
     settings = Settings(surrogates=("embedded",), pixel_limit=1_000_000, body_limit=2_000_000)
-    tokens = Tokens(tmp_path_factory.mktemp("tokens") / "tokens.json")
-    made = make_server(settings, token=TOKEN, tokens=tokens, log=SilentLog())
+    tokens = TokenStore(tmp_path_factory.mktemp("tokens") / "tokens.json")
+    made = make_server(settings, token=TOKEN, tokens=tokens, log=RecordingLog())
     with TestClient(made.asgi, base_url=BASE) as client:
         client.headers["authorization"] = f"Bearer {TOKEN}"
         yield client
 
 
 @dataclass
-class Running:
-    """A server in a process of its own."""
+class RunningServer:
+    """A server in a process of its own. `output` holds the lines it has printed so far."""
 
     process: subprocess.Popen[str]
     url: str
     code: str
     home: Path
-    said: list[str] = field(default_factory=list)
+    output: list[str]
 
     def client(self, **options: Any) -> httpx.Client:
         return httpx.Client(
             base_url=self.url,
             headers={"authorization": f"Bearer {TOKEN}"},
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
             trust_env=False,
             **options,
         )
 
-    def workers(self) -> list[int]:
-        """Process ids."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+    def worker_pids(self) -> list[int]:
         threads = Path(f"/proc/{self.process.pid}/task").glob("*/children")
-        return [int(child) for thread in (threads if children.exists() else ()) for child in thread.read_text().split()]
+        return [int(child) for thread in threads for child in thread.read_text().split()]
 
     def stop(self, signum: int = signal.SIGTERM) -> int:
         self.process.send_signal(signum)
-        return self.process.wait(PATIENCE)
+        return self.process.wait(TIMEOUT)
 
 
 @contextmanager
-def running(home: Path, *arguments: str, environment: dict[str, str] | None = None) -> Iterator[Running]:
+def started_server(home: Path, *arguments: str, until: str = "Ready") -> Iterator[RunningServer]:
+    """Start `anti-i2v serve` and wait for a line that begins with `until`."""
     command = [sys.executable, "-m", "anti_i2v", "serve", "--port", "0", "--surrogate", "embedded", *arguments]
-    variables = {**os.environ, "ANTI_I2V_HOME": str(home), "ANTI_I2V_TOKEN": TOKEN, **(environment or {})}
+    variables = {**os.environ, "ANTI_I2V_HOME": str(home), "ANTI_I2V_TOKEN": TOKEN}
     home.mkdir(exist_ok=True)
     with (home / "log.txt").open("w") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=variables)  # noqa: S603  # our own interpreter
     try:
-        said = []
+        output = []
         assert process.stdout is not None
         for line in process.stdout:
-            said.append(line)
-            if line.startswith("Ready"):
+            output.append(line)
+            if line.startswith(until):
                 break
-        words = "".join(said)
-        url, code = re.search(r"http://[\w.:\[\]]+", words), re.search(r"code: (\S+)", words)
-        assert url, (words, (home / "log.txt").read_text())
-        assert code, words
-        threading.Thread(target=lambda: [said.append(line) for line in process.stdout or ()], daemon=True).start()
-        yield Running(process, url[0], code[1], home, said)
+        text = "".join(output)
+        url, code = re.search(r"http://[\w.:\[\]]+", text), re.search(r"code: (\S+)", text)
+        assert url, (text, (home / "log.txt").read_text())
+        assert code, text
+        threading.Thread(target=lambda: [output.append(line) for line in process.stdout or ()], daemon=True).start()
+        yield RunningServer(process, url[0], code[1], home, output)
     finally:
         process.kill()
         process.wait()
@@ -171,12 +206,12 @@ def running(home: Path, *arguments: str, environment: dict[str, str] | None = No
 
 
 @pytest.fixture(scope="session")
-def run_server() -> Callable[..., Any]:
-    return running
+def start_server() -> Callable[..., Any]:
+    return started_server
 
 
-@pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """One server for all tests of a module that leave it running."""
-    with running(tmp_path_factory.mktemp("server") / "home", "--body-limit", "2") as server:
+@pytest.fixture(scope="session")
+def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """One server for all tests that leave it running and without jobs."""
+    with started_server(tmp_path_factory.mktemp("server") / "home", "--body-limit", "2") as server:
         yield server

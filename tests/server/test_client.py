@@ -1,4 +1,4 @@
-"""The Python client, against a real server: the same calls and the same errors as the SDK."""
+"""The Python client with a real server: the same results and errors as the SDK."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from typing import Any
 import httpx
 import pytest
 
-from anti_i2v.client.http import AsyncClient, Client
-from anti_i2v.client.protocol import Progress, ServerProblem, Unreachable
+from anti_i2v.client import AsyncClient, Client, Progress, ServerProblem, Unreachable
 from anti_i2v.errors import AntiI2VError, OutputError, PhotoError, RecipeError
 from anti_i2v.images.decode import open_photo
-from anti_i2v_server.tokens import Tokens
+from anti_i2v_server.pairing.tokens import TokenStore
 
 TOKEN = "a-token-for-tests-of-32-letters!"  # noqa: S105  # opens nothing but the tests' own server
 
 
 @pytest.fixture
-def client(process: Any) -> Iterator[Client]:
-    with Client(process.url, TOKEN) as made:
+def client(running_server: Any) -> Iterator[Client]:
+    with Client(running_server.url, TOKEN) as made:
         yield made
 
 
@@ -37,28 +36,28 @@ def test_a_photo_is_protected_and_saved_with_its_receipt(client: Client, photo: 
     assert "photo" not in repr(protection)
 
 
-def test_it_gives_the_very_file_of_the_sdk(client: Client, photo: bytes) -> None:
+def test_the_file_equals_that_of_the_sdk(client: Client, photo: bytes) -> None:
     from anti_i2v import Protector
 
     here = Protector("draft", engine="onnx").protect(photo, seed=5, effects=False).encoded()
     assert client.protect(photo, recipe="draft", seed=5).file == here
 
 
-def test_progress_is_told_step_by_step_and_ends_with_the_effect(client: Client, photo: bytes) -> None:
-    told: list[Progress] = []
-    client.protect(photo, recipe="balanced", deadline=4, on_progress=told.append)
-    names = [progress.name for progress in told]
+def test_progress_reports_every_step_and_then_the_effect(client: Client, photo: bytes) -> None:
+    received: list[Progress] = []
+    client.protect(photo, recipe="balanced", on_progress=received.append)
+    names = [progress.name for progress in received]
     assert names[:2] == ["queued", "started"]
     assert names[-2:] == ["effect", "done"]
-    steps = [progress.data["step"] for progress in told if progress.name == "step"]
+    steps = [progress.data["step"] for progress in received if progress.name == "step"]
     assert steps == list(range(1, len(steps) + 1))
-    assert told[-2].data["checks"] == 1
+    assert received[-2].data["checks"] == 1
 
 
-def test_another_format_can_be_asked_for_and_is_what_is_saved(client: Client, photo: bytes, tmp_path: Path) -> None:
+def test_another_format_is_returned_and_saved(client: Client, photo: bytes, tmp_path: Path) -> None:
     protection = client.protect(photo, recipe="draft", format="webp")
     assert protection.format == "WEBP"
-    with pytest.raises(OutputError, match=r"sent WEBP, not \.jpg"):
+    with pytest.raises(OutputError, match=r"sent WEBP, not what \.jpg says"):
         protection.save(tmp_path / "protected.jpg")
     protection.save(tmp_path / "protected.webp")
     with pytest.raises(OutputError, match="exists"):
@@ -76,7 +75,7 @@ def test_another_format_can_be_asked_for_and_is_what_is_saved(client: Client, ph
     ],
     ids=["recipe", "preset", "deadline", "seed", "format"],
 )
-def test_wrong_wishes_are_the_sdks_errors(
+def test_invalid_options_raise_the_errors_of_the_sdk(
     client: Client, photo: bytes, options: dict[str, Any], error: type[AntiI2VError], words: str
 ) -> None:
     with pytest.raises(error, match=words):
@@ -86,18 +85,18 @@ def test_wrong_wishes_are_the_sdks_errors(
 @pytest.mark.parametrize(
     ("source", "words"), [(b"", "is empty"), (b"no photo", "not an image"), ("nowhere.jpg", "cannot be opened")]
 )
-def test_what_is_no_photo_is_a_photo_error(client: Client, source: bytes | str, words: str) -> None:
+def test_a_file_that_is_not_a_photo_raises_photo_error(client: Client, source: bytes | str, words: str) -> None:
     with pytest.raises(PhotoError, match=words):
         client.protect(source, recipe="draft")
 
 
-def test_a_wrong_token_is_a_problem_of_the_server(process: Any, photo: bytes) -> None:
-    with Client(process.url, "wrong") as stranger, pytest.raises(ServerProblem, match="pair again") as caught:
+def test_a_wrong_token_raises_server_problem(running_server: Any, photo: bytes) -> None:
+    with Client(running_server.url, "wrong") as stranger, pytest.raises(ServerProblem, match="pair again") as caught:
         stranger.protect(photo)
     assert (caught.value.status, caught.value.type) == (401, "/problems/unauthorised")
 
 
-def test_without_a_server_it_is_unreachable(photo: bytes) -> None:
+def test_without_a_server_it_raises_unreachable(photo: bytes) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
@@ -105,38 +104,40 @@ def test_without_a_server_it_is_unreachable(photo: bytes) -> None:
         client.protect(photo)
 
 
-def test_a_client_is_paired_by_the_code(process: Any, photo: bytes) -> None:
+def test_a_code_pairs_a_client(running_server: Any, photo: bytes) -> None:
     headers = {"authorization": f"Bearer {TOKEN}"}
-    code = httpx.post(f"{process.url}/v1/pair/code", headers=headers, trust_env=False).json()["code"]
-    with Client.pair(code, process.url) as client:
+    code = httpx.post(f"{running_server.url}/v1/pair/code", headers=headers, trust_env=False).json()["code"]
+    with Client.pair(code, running_server.url) as client:
         assert client.protect(photo, recipe="draft").format == "PNG"
         assert client.token is not None
-        assert Tokens(process.home / "server" / "tokens.json").find(client.token) is not None
+        assert TokenStore(running_server.home / "server" / "tokens.json").find(client.token) is not None
     with pytest.raises(ServerProblem, match="no pairing code is open"):
-        Client.pair(code, process.url)
+        Client.pair(code, running_server.url)
 
 
-def test_what_interrupts_the_caller_cancels_the_job(process: Any, client: Client, photo: bytes) -> None:
+def test_an_exception_in_the_callback_cancels_the_job(
+    running_server: Any, client: Client, photo: bytes, slow_photo: bytes
+) -> None:
     def interrupt(progress: Progress) -> None:
         if progress.name == "step":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        client.protect(photo, recipe="balanced", on_progress=interrupt)
-    assert client.protect(photo, recipe="draft").format == "PNG"  # at once: nothing is in the way
-    with process.client() as plain:
+        client.protect(slow_photo, recipe="balanced", on_progress=interrupt)
+    assert client.protect(photo, recipe="draft").format == "PNG"  # the worker is free again
+    with running_server.client() as plain:
         assert plain.get("/ready").json()["restarts"] == 0
 
 
-def test_the_asynchronous_client_does_the_same(process: Any, photo: bytes) -> None:
+def test_the_asynchronous_client_returns_results_and_raises_errors(running_server: Any, photo: bytes) -> None:
     async def body() -> None:
-        told: list[str] = []
-        async with AsyncClient(process.url, TOKEN) as client:
+        received: list[str] = []
+        async with AsyncClient(running_server.url, TOKEN) as client:
             protection = await client.protect(
-                photo, recipe="draft", on_progress=lambda progress: told.append(progress.name)
+                photo, recipe="draft", on_progress=lambda progress: received.append(progress.name)
             )
             assert protection.receipt.recipe == "draft"
-            assert told == ["queued", "started", "effect", "done"]
+            assert received == ["queued", "started", "effect", "done"]
             with pytest.raises(RecipeError, match="unknown recipe"):
                 await client.protect(photo, recipe="drift")
             with pytest.raises(PhotoError, match="is empty"):
@@ -145,7 +146,7 @@ def test_the_asynchronous_client_does_the_same(process: Any, photo: bytes) -> No
     asyncio.run(body())
 
 
-def test_cancelling_the_awaiting_task_cancels_the_job(process: Any, photo: bytes) -> None:
+def test_cancelling_the_awaiting_task_cancels_the_job(running_server: Any, photo: bytes, slow_photo: bytes) -> None:
     async def body() -> None:
         stepped = asyncio.Event()
 
@@ -153,8 +154,8 @@ def test_cancelling_the_awaiting_task_cancels_the_job(process: Any, photo: bytes
             if progress.name == "step":
                 stepped.set()
 
-        async with AsyncClient(process.url, TOKEN) as client:
-            task = asyncio.create_task(client.protect(photo, recipe="balanced", on_progress=note))
+        async with AsyncClient(running_server.url, TOKEN) as client:
+            task = asyncio.create_task(client.protect(slow_photo, recipe="balanced", on_progress=note))
             await stepped.wait()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):

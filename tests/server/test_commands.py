@@ -1,4 +1,4 @@
-"""`anti-i2v serve` refuses before it starts, and `anti-i2v tokens` shows and revokes."""
+"""`anti-i2v serve` checks its options before it starts; `anti-i2v tokens` lists and revokes tokens."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from anti_i2v_cli import app
-from anti_i2v_server.tokens import Tokens
+from anti_i2v_server.pairing.tokens import TokenStore
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +36,7 @@ def run(*arguments: str) -> Any:
     ],
     ids=["elsewhere without a token", "a short token", "an unknown device", "a device of torch", "port", "queue"],
 )
-def test_what_cannot_be_served_is_refused_in_one_line(arguments: list[str], words: str) -> None:
+def test_invalid_options_are_refused_in_one_line(arguments: list[str], words: str) -> None:
     result = run("serve", *arguments)
     assert result.exit_code == 2
     assert words in result.stderr
@@ -50,7 +50,7 @@ def test_an_unknown_surrogate_is_refused() -> None:
     assert "unknown surrogate 'nothing'" in result.stderr
 
 
-def test_a_port_that_is_taken_is_told() -> None:
+def test_a_port_in_use_is_reported() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -59,7 +59,7 @@ def test_a_port_that_is_taken_is_told() -> None:
     assert "choose another --port" in result.stderr
 
 
-def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     from importlib import util
 
     real = util.find_spec
@@ -70,7 +70,7 @@ def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_tokens_are_listed_and_revoked(home: Path) -> None:
-    tokens = Tokens()
+    tokens = TokenStore()
     assert tokens.path.parent.parent == home
     tokens.issue("chrome-extension://abcdefgh")
     tokens.issue(None)
@@ -82,7 +82,7 @@ def test_tokens_are_listed_and_revoked(home: Path) -> None:
     assert "chrome-extension" not in run("tokens").stdout
 
 
-def test_nothing_to_list_says_how_to_pair() -> None:
+def test_an_empty_list_explains_how_to_pair() -> None:
     assert "anti-i2v serve" in run("tokens", "list").stdout
 
 
@@ -93,8 +93,8 @@ def test_an_unknown_token_is_refused() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="permissions are POSIX's")
-def test_a_token_file_that_others_can_read_is_told() -> None:
-    tokens = Tokens()
+def test_a_token_file_that_other_users_can_read_is_reported() -> None:
+    tokens = TokenStore()
     tokens.issue(None)
     tokens.path.chmod(0o644)
     result = run("tokens", "list")
@@ -102,7 +102,7 @@ def test_a_token_file_that_others_can_read_is_told() -> None:
     assert "chmod 600" in result.stderr
 
 
-def test_a_token_file_is_read_and_held_to_the_same_rules(tmp_path: Path) -> None:
+def test_the_token_of_a_file_follows_the_same_rules(tmp_path: Path) -> None:
     secret = tmp_path / "token"
     secret.write_text("short\n")
     assert "at least 20 characters" in run("serve", "--token-file", str(secret)).stderr

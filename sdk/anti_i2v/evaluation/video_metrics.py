@@ -168,7 +168,8 @@ _JUDGES: dict[str, Callable[[Video8, Rgb8, Video8, Instruments], dict[str, float
 
 def sharpness(frame: Rgb8) -> float:
     """1 for the sharpest, 0 for the blurriest, without a reference: 1 - the perceptual blur metric of Crete, Dolmiere,
-    Ladret and Nicolas 2007 (scikit-image's `blur_effect`). Noise is sharp too: read it beside the others."""
+    Ladret and Nicolas 2007 (scikit-image's `blur_effect`). Noise is sharp too: read it beside the others.
+    """
     from skimage.measure import blur_effect
 
     return 1 - float(blur_effect(frame, h_size=11, channel_axis=-1))  # type: ignore[no-untyped-call]  # scikit-image

@@ -58,7 +58,7 @@ def low_frequency_dct(
 
 
 def luma_quantisation_steps(height: int, width: int, quality: int) -> npt.NDArray[np.float32]:
-    """libjpeg's quantisation steps of luma at a quality, for each coefficient of whole blocks, (1, 1, height, width).
+    """Libjpeg's quantisation steps of luma at a quality, for each coefficient of whole blocks, (1, 1, height, width).
 
     In units of the [0, 1] range.
     """

@@ -70,7 +70,8 @@ def slope_at(pixels: PixelArray, tables: npt.NDArray[np.float32]) -> JpegSlope:
 @lru_cache(maxsize=16)
 def _block_transform(side: int, factor: int) -> tuple[Matrix, Matrix]:
     """(analysis, synthesis) of an axis, (n, side) and (side, n): samples averaged by `factor`, edge repeated to whole
-    blocks, DCT of 8; and back, each sample repeated."""
+    blocks, DCT of 8; and back, each sample repeated.
+    """
     blocks = -(-side // (8 * factor))
     place = np.minimum(np.arange(8 * blocks * factor), side - 1)
     average = np.zeros((8 * blocks, side))

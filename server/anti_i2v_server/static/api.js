@@ -1,8 +1,8 @@
-// The server's public API, as any other client sees it: requests with the token, problems, events of a job.
+// The server's HTTP API: requests with the token, problems, events of a job.
 
 import { pause } from "./dom.js";
 
-/** The server said no. `detail` says what to do. */
+/** The server refused a request. The message is the problem's `detail`. */
 export class Problem extends Error {
   constructor({ type = "", title = "", detail = "", status = 0, retryAfter = null }) {
     super(detail || title);
@@ -11,20 +11,19 @@ export class Problem extends Error {
 }
 
 /** The server did not answer. */
-export class Gone extends Error {
+export class Unreachable extends Error {
   constructor() {
     super("the server does not answer");
   }
 }
 
-/** Tells "gone", "back" and "unpaired" (detail: why). */
+/** Dispatches "unreachable", "reachable" and "unpaired" (detail: the reason). */
 export const server = new EventTarget();
 
 const KEY = "anti-i2v-token";
 
-/** A token from pairing stays in this browser (localStorage): it can be revoked by its id, opens nothing from any other
- * origin, and without it every new tab would mean a walk to the terminal. The command line's token is none of that, so
- * it lives in its tab alone (sessionStorage). */
+/** The token of this browser. One from pairing stays in localStorage: it can be revoked by its id and is valid only from
+ * this origin. The command line's token is neither, so it stays in its tab (sessionStorage). */
 export const token = {
   get: () => sessionStorage.getItem(KEY) ?? localStorage.getItem(KEY),
   set(value, { thisTab }) {
@@ -37,54 +36,54 @@ export const token = {
   },
 };
 
-let answers = true;
+let reachable = true;
 
-function heard(does) {
-  if (does !== answers) {
-    answers = does;
-    server.dispatchEvent(new Event(does ? "back" : "gone"));
+function setReachable(value) {
+  if (value !== reachable) {
+    reachable = value;
+    server.dispatchEvent(new Event(value ? "reachable" : "unreachable"));
   }
 }
 
-/** The reply. Throws Problem, Gone, or an AbortError. */
-export async function ask(path, { headers = {}, ...more } = {}) {
+/** Returns the response. Throws Problem, Unreachable, or an AbortError. */
+export async function request(path, { headers = {}, ...options } = {}) {
   const used = token.get();
-  const reply = await reach(path, { ...more, headers: used ? { authorization: `Bearer ${used}`, ...headers } : headers });
-  if (reply.ok) return reply;
-  const problem = await problemOf(reply);
-  // Not where another tab has paired anew in the meantime.
-  if (reply.status === 401 && token.get() === used) {
+  const response = await send(path, { ...options, headers: used ? { authorization: `Bearer ${used}`, ...headers } : headers });
+  if (response.ok) return response;
+  const problem = await problemOf(response);
+  // Another tab may have paired again in the meantime.
+  if (response.status === 401 && token.get() === used) {
     token.forget();
     server.dispatchEvent(new CustomEvent("unpaired", { detail: problem.message }));
   }
   throw problem;
 }
 
-export const askJson = async (path, options) => (await ask(path, options)).json();
+export const requestJson = async (path, options) => (await request(path, options)).json();
 
-async function reach(path, options) {
+async function send(path, options) {
   try {
-    const reply = await fetch(path, { cache: "no-store", credentials: "omit", redirect: "error", ...options });
-    heard(true);
-    return reply;
+    const response = await fetch(path, { cache: "no-store", credentials: "omit", redirect: "error", ...options });
+    setReachable(true);
+    return response;
   } catch (error) {
     if (options.signal?.aborted) throw error;
-    heard(false);
-    throw new Gone();
+    setReachable(false);
+    throw new Unreachable();
   }
 }
 
-async function problemOf(reply) {
+async function problemOf(response) {
   try {
-    return new Problem(await reply.json());
+    return new Problem(await response.json());
   } catch {
-    return new Problem({ title: `the server answered with status ${reply.status}`, status: reply.status });
+    return new Problem({ title: `the server answered with status ${response.status}`, status: response.status });
   }
 }
 
-/** Exchanges the one-time code for a token, which is kept. */
+/** Exchanges the one-time code for a token, and keeps it. */
 export async function pair(code) {
-  const reply = await askJson("/v1/pair", {
+  const reply = await requestJson("/v1/pair", {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify({ code }),
@@ -93,33 +92,33 @@ export async function pair(code) {
 }
 
 const ENDED = new Set(["done", "failed", "cancelled"]);
-const AGAIN = 1000; // milliseconds, as the server's `retry`
-const MISSES = 3;
+const RETRY_MS = 1000; // the server's `retry`
+const MAX_FAILURES = 3;
 
-// Browsers open six connections to a server: streams must leave room for uploads, results and cancelling.
-const MOST_STREAMS = 3;
+// Browsers open six connections to a server. Streams must leave some for uploads, results and cancelling.
+const MAX_STREAMS = 3;
 let streams = 0;
 
-/** What happens to a job, as { name, data }, until it has ended. Comes back where a stream was cut; asks now and then
- * where too many streams are open already. Throws Problem, Gone, or an AbortError. */
-export async function* follow(id, signal) {
+/** Yields the events of a job, { name, data }, until it has ended. Resumes streams that were cut, and polls while too
+ * many streams are open. Throws Problem, Unreachable, or an AbortError. */
+export async function* followJob(id, signal) {
   let last = 0;
-  let misses = 0;
+  let failures = 0;
   for (;;) {
     try {
-      const events = streams < MOST_STREAMS ? stream(id, last, signal) : glance(id, signal);
+      const events = streams < MAX_STREAMS ? stream(id, last, signal) : poll(id, signal);
       for await (const event of events) {
-        misses = 0;
+        failures = 0;
         last = event.id ?? last;
         yield event;
         if (ENDED.has(event.name)) return;
       }
     } catch (error) {
       if (signal.aborted || error instanceof Problem) throw error;
-      misses += 1; // also a stream that broke
-      if (misses > MISSES) throw new Gone();
+      failures += 1;
+      if (failures > MAX_FAILURES) throw new Unreachable();
     }
-    await pause(AGAIN, signal);
+    await pause(RETRY_MS, signal);
   }
 }
 
@@ -127,14 +126,15 @@ async function* stream(id, last, signal) {
   streams += 1;
   try {
     const headers = { accept: "text/event-stream", "last-event-id": String(last) };
-    const reply = await ask(`/v1/jobs/${id}/events`, { headers, signal });
-    yield* framesOf(reply.body.pipeThrough(new TextDecoderStream()));
+    const response = await request(`/v1/jobs/${id}/events`, { headers, signal });
+    yield* eventsOf(response.body.pipeThrough(new TextDecoderStream()));
   } finally {
     streams -= 1;
   }
 }
 
-async function* framesOf(body) {
+// EventSource cannot send the token's header.
+async function* eventsOf(body) {
   const reader = body.getReader();
   let text = "";
   try {
@@ -142,10 +142,10 @@ async function* framesOf(body) {
       const { done, value } = await reader.read();
       if (done) return;
       text += value.replaceAll("\r", "");
-      const frames = text.split("\n\n");
-      text = frames.pop();
-      for (const frame of frames) {
-        const event = eventOf(frame);
+      const blocks = text.split("\n\n");
+      text = blocks.pop();
+      for (const block of blocks) {
+        const event = parseEvent(block);
         if (event) yield event;
       }
     }
@@ -154,9 +154,9 @@ async function* framesOf(body) {
   }
 }
 
-function eventOf(frame) {
+function parseEvent(block) {
   const fields = { data: "" };
-  for (const line of frame.split("\n")) {
+  for (const line of block.split("\n")) {
     const [name, ...rest] = line.split(":");
     const value = rest.join(":").replace(/^ /, "");
     if (name === "data") fields.data += value;
@@ -165,8 +165,8 @@ function eventOf(frame) {
   return fields.event ? { id: Number(fields.id), name: fields.event, data: JSON.parse(fields.data || "{}") } : null;
 }
 
-async function* glance(id, signal) {
-  const job = await askJson(`/v1/jobs/${id}`, { signal });
+async function* poll(id, signal) {
+  const job = await requestJson(`/v1/jobs/${id}`, { signal });
   if (job.state === "queued") yield { name: "queued", data: { position: job.position } };
   else if (job.state === "failed") yield { name: "failed", data: job.problem };
   else if (job.state !== "running") yield { name: job.state, data: {} };

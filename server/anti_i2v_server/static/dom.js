@@ -1,6 +1,6 @@
-// Elements, and pausing.
+// DOM helpers.
 
-/** An element with its properties (or attributes, where they hold a hyphen) and children; strings become text. */
+/** Creates an element. Properties with a hyphen, and `role`, become attributes; string children become text. */
 export function el(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -11,23 +11,23 @@ export function el(tag, properties = {}, ...children) {
   return element;
 }
 
-/** Text in which `backticks` mark code, as nodes. */
-export const marked = (text) => text.split("`").map((part, index) => (index % 2 ? el("code", {}, part) : part));
+/** Returns nodes for a text in which `backticks` mark code. */
+export const withCode = (text) => text.split("`").map((part, index) => (index % 2 ? el("code", {}, part) : part));
 
 export const byId = (id) => document.getElementById(id);
 
-/** With a capital: the server's details begin small. */
-export const sentence = (words) => words && words[0].toUpperCase() + words.slice(1);
+/** Capitalises the first letter: the server's details begin in lower case. */
+export const sentence = (text) => text && text[0].toUpperCase() + text.slice(1);
 
-let told = 0;
+let announcements = 0;
 
-/** Says something to those who do not see the page. */
-export function announce(words) {
-  told += 1; // the same words again are news only where the text differs
-  byId("live").textContent = words + "\u00a0".repeat(told % 2);
+/** Announces a text to screen readers. */
+export function announce(text) {
+  announcements += 1; // the alternating space makes a repeated text a change
+  byId("announcements").textContent = text + "\u00a0".repeat(announcements % 2);
 }
 
-/** Milliseconds; ends early, by throwing, when `signal` is aborted. */
+/** Waits for some milliseconds. Throws when `signal` is aborted. */
 export function pause(milliseconds, signal) {
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
@@ -37,8 +37,8 @@ export function pause(milliseconds, signal) {
   });
 }
 
-/** Lets the browser save a blob under a name. */
-export function save(blob, name) {
+/** Downloads a blob under a name. */
+export function download(blob, name) {
   const url = URL.createObjectURL(blob);
   el("a", { href: url, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000);

@@ -1,24 +1,26 @@
-// The page: paired or not, what may be chosen, photos that arrive.
+// The page: pairing, settings, and photos that are dropped, pasted or chosen.
 
-import { Problem, ask, askJson, pair, server, token } from "./api.js";
-import { byId, el, marked, pause, sentence } from "./dom.js";
-import { setUpCodes } from "./pairing.js";
-import { Photo } from "./photo.js";
+import { Problem, pair, request, requestJson, server, token } from "./api.js";
+import { byId, el, pause, sentence, withCode } from "./dom.js";
+import { setUpPairingDialog } from "./pairing-dialog.js";
+import { PhotoCard } from "./photo-card.js";
+import { TYPES } from "./photo-types.js";
 
 let recipes = [];
 let presets = [];
 
 byId("host").textContent = `this server (${location.host})`;
-setUpCodes();
+byId("files").accept = [...new Set(Object.values(TYPES))].join();
+setUpPairingDialog();
 setUpPairing();
 setUpDropping();
 setUpSettings();
-setUpServer();
+setUpReachability();
 start(takeCode());
 
 // Pairing
 
-/** The code of the link that the terminal shows; it leaves the address bar, and with it the history, at once. */
+/** Returns the code of the terminal's link, and removes it from the address bar and the history. */
 function takeCode() {
   const code = new URLSearchParams(location.hash.slice(1)).get("code");
   if (code !== null) history.replaceState(null, "", location.pathname);
@@ -26,93 +28,92 @@ function takeCode() {
 }
 
 async function start(code) {
-  if (token.get()) { // a code is left for somebody else where this browser is paired already
-    const why = await enter();
-    if (why === null) return;
-    if (!code) return locked(why);
+  if (token.get()) { // already paired: the code stays valid for another client
+    const problem = await enter();
+    if (problem === null) return;
+    if (!code) return showPairing(problem);
   }
-  if (!code) return locked("");
-  await unlock(() => pair(code));
+  if (!code) return showPairing("");
+  await authenticate(() => pair(code));
 }
 
-async function unlock(how) {
+async function authenticate(getToken) {
   byId("pairing-problem").textContent = "";
   try {
-    await how();
-    const why = await enter();
-    if (why !== null) locked(why);
+    await getToken();
+    const problem = await enter();
+    if (problem !== null) showPairing(problem);
   } catch (error) {
-    locked(error.message);
+    showPairing(error.message);
   }
 }
 
-function locked(why) {
-  byId("studio").hidden = byId("pair-extension").hidden = byId("forget").hidden = true;
+function showPairing(problem) {
+  byId("workspace").hidden = byId("pair-extension").hidden = byId("forget").hidden = true;
   byId("pairing").hidden = false;
-  byId("pairing-problem").replaceChildren(...marked(sentence(why)));
+  byId("pairing-problem").replaceChildren(...withCode(sentence(problem)));
   byId("code-dialog").close();
   byId("readiness").textContent = "";
-  if (why) byId("code").focus();
+  if (problem) byId("code").focus();
 }
 
-/** Shows what paired browsers see: null, or why not. */
+/** Shows the page of a paired browser. Returns null, or the problem. */
 async function enter() {
   try {
-    const [found, places, encoders] = await Promise.all(["/v1/recipes", "/v1/presets", "/v1/surrogates"].map((path) => askJson(path)));
-    offerSettings(found, places, encoders);
+    const paths = ["/v1/recipes", "/v1/presets", "/v1/surrogates"];
+    showSettings(...await Promise.all(paths.map((path) => requestJson(path))));
   } catch (error) {
     return error.message;
   }
   byId("pairing").hidden = true;
-  byId("studio").hidden = byId("pair-extension").hidden = byId("forget").hidden = false;
+  byId("workspace").hidden = byId("pair-extension").hidden = byId("forget").hidden = false;
   byId("code").value = byId("token").value = "";
-  tellReadiness();
+  showReadiness();
   return null;
 }
 
 function setUpPairing() {
   byId("code-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    unlock(() => pair(byId("code").value));
+    authenticate(() => pair(byId("code").value));
   });
   byId("token-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    unlock(async () => token.set(byId("token").value.trim(), { thisTab: true }));
+    authenticate(async () => token.set(byId("token").value.trim(), { thisTab: true }));
   });
   byId("forget").addEventListener("click", () => {
     token.forget();
-    locked("This browser is forgotten here. `anti-i2v tokens` on the server lists and revokes tokens.");
+    showPairing("This browser has forgotten its token. `anti-i2v tokens` on the server lists and revokes tokens.");
   });
   addEventListener("hashchange", () => {
     const code = takeCode();
     if (code !== null && !token.get()) start(code);
   });
-  server.addEventListener("unpaired", ({ detail }) => locked(detail));
+  server.addEventListener("unpaired", ({ detail }) => showPairing(detail));
 }
 
 // The server
 
-function setUpServer() {
-  server.addEventListener("gone", async () => {
-    byId("gone").replaceChildren(...marked("The server does not answer. Is it still running? Start it again with `anti-i2v serve`, and this page goes on."));
-    byId("readiness").textContent = "Not reachable";
+function setUpReachability() {
+  server.addEventListener("unreachable", async () => {
+    byId("unreachable").replaceChildren(...withCode("The server does not answer. Start it again with `anti-i2v serve`: this page reconnects by itself."));
+    byId("readiness").textContent = "Unreachable";
     for (;;) {
       await pause(2000);
-      const found = await ask("/health").catch(() => null); // "back" follows from an answer
-      if (found) return;
+      if (await request("/health").catch(() => null)) return; // a response dispatches "reachable"
     }
   });
-  server.addEventListener("back", () => {
-    byId("gone").textContent = "";
-    if (byId("studio").hidden && token.get()) start(null);
-    else if (token.get()) tellReadiness();
+  server.addEventListener("reachable", () => {
+    byId("unreachable").textContent = "";
+    if (byId("workspace").hidden && token.get()) start(null);
+    else if (token.get()) showReadiness();
   });
 }
 
-async function tellReadiness() {
+async function showReadiness() {
   for (;;) {
     try {
-      const { workers } = await askJson("/ready");
+      const { workers } = await requestJson("/ready");
       const ready = workers.filter((each) => each.provider);
       byId("readiness").textContent = `Ready: ${ready.map((each) => each.provider.split(" ")[0]).join(", ")}`;
       return;
@@ -126,12 +127,11 @@ async function tellReadiness() {
 
 // Settings
 
-function offerSettings(found, places, encoders) {
-  [recipes, presets] = [found, places];
-  // With no real encoder, steps do less than none (see the notes of such a receipt).
-  const bare = !encoders.some((each) => each.role === "surrogate" && each.present);
-  const usual = bare ? "draft" : "balanced";
-  const chosen = document.querySelector("input[name=recipe]:checked")?.value ?? usual;
+function showSettings(foundRecipes, foundPresets, encoders) {
+  [recipes, presets] = [foundRecipes, foundPresets];
+  // Without a real encoder, steps weaken the draft (see the notes of such a receipt).
+  const onlyDraft = !encoders.some((each) => each.role === "surrogate" && each.present);
+  const chosen = document.querySelector("input[name=recipe]:checked")?.value ?? (onlyDraft ? "draft" : "balanced");
   const legend = byId("recipes").firstElementChild;
   byId("recipes").replaceChildren(legend, ...recipes.map(({ name, summary }) =>
     el("label", { className: "choice" },
@@ -139,27 +139,27 @@ function offerSettings(found, places, encoders) {
         type: "radio", name: "recipe", value: name, checked: name === chosen,
         "aria-labelledby": `name-${name}`, "aria-describedby": `about-${name}`,
       }),
-      el("span", {}, el("b", { id: `name-${name}` }, name), el("span", { className: "quiet", id: `about-${name}` }, summary)))));
-  byId("recipe-hint").hidden = !bare;
+      el("span", {}, el("b", { id: `name-${name}` }, name), el("span", { className: "muted", id: `about-${name}` }, summary)))));
+  byId("recipe-hint").hidden = !onlyDraft;
   byId("recipe-hint").replaceChildren(
-    ...marked("This server has no real encoders, and without them the draft does most. `anti-i2v surrogates pull`, on the server, fetches them."),
+    ...withCode("This server has no real encoders. Without them, the draft is strongest. Fetch them on the server with `anti-i2v surrogates pull`."),
   );
   const undecided = byId("preset").firstElementChild;
-  const place = byId("preset").value;
+  const preset = byId("preset").value;
   byId("preset").replaceChildren(undecided, ...presets.map(({ name, label }) => el("option", { value: name }, sentence(label))));
-  byId("preset").value = place;
+  byId("preset").value = preset;
   describeSettings();
 }
 
 function describeSettings() {
   const recipe = recipes.find(({ name }) => name === new FormData(byId("settings")).get("recipe"));
-  byId("deadline-hint").textContent = recipe?.deadline ? `By default ${recipe.deadline}, waiting included.` : "By default as long as it takes.";
+  byId("deadline-hint").textContent = recipe?.deadline ? `Default: ${recipe.deadline}, waiting included.` : "Default: no limit.";
   const preset = presets.find(({ name }) => name === byId("preset").value);
   const size = preset?.longEdge ? `, ${preset.longEdge} pixels at most` : "";
   const quality = preset?.quality ? `, JPEG quality ${preset.quality}` : "";
   byId("preset-hint").textContent = preset
-    ? `A model of it, not the platform itself${size}${quality}. How sure that is: ${preset.confidence}.`
-    : "The receipt then tells about all places that are known.";
+    ? `A model of the platform${size}${quality}. Confidence: ${preset.confidence}.`
+    : "The receipt then covers every known platform.";
 }
 
 function setUpSettings() {
@@ -167,7 +167,7 @@ function setUpSettings() {
   byId("settings").addEventListener("change", describeSettings);
 }
 
-function wishes() {
+function jobOptions() {
   const chosen = {
     recipe: new FormData(byId("settings")).get("recipe"),
     preset: byId("preset").value,
@@ -183,7 +183,7 @@ function wishes() {
 function setUpDropping() {
   const drop = byId("drop");
   const carriesFiles = (event) => event.dataTransfer?.types.includes("Files");
-  let inside = 0; // the whole page takes drops: a photo that misses the box must not replace the page
+  let inside = 0; // the whole page accepts drops: a photo dropped beside the box must not replace the page
   addEventListener("dragenter", (event) => { inside += 1; drop.classList.toggle("over", carriesFiles(event)); });
   addEventListener("dragleave", () => { inside -= 1; if (inside <= 0) drop.classList.remove("over"); });
   addEventListener("dragover", (event) => carriesFiles(event) && event.preventDefault());
@@ -192,21 +192,21 @@ function setUpDropping() {
     drop.classList.remove("over");
     if (!carriesFiles(event)) return;
     event.preventDefault();
-    add(event.dataTransfer.files);
+    addPhotos(event.dataTransfer.files);
   });
-  addEventListener("paste", (event) => add(event.clipboardData.files));
+  addEventListener("paste", (event) => addPhotos(event.clipboardData.files));
   byId("files").addEventListener("change", ({ target }) => {
-    add(target.files);
-    target.value = ""; // the same photo may be chosen again
+    addPhotos(target.files);
+    target.value = ""; // so that the same photo can be chosen again
   });
   addEventListener("photo-removed", () => { byId("photos-title").hidden = !byId("photos").children.length; });
 }
 
-function add(files) {
-  if (byId("studio").hidden || !files.length) return;
+function addPhotos(files) {
+  if (byId("workspace").hidden || !files.length) return;
   const labels = Object.fromEntries(presets.map(({ name, label }) => [name, sentence(label)]));
   byId("photos-title").hidden = false;
-  const photos = [...files].map((file) => new Photo(file, wishes, labels));
-  byId("photos").prepend(...photos.map((photo) => photo.element));
-  photos.forEach((photo) => photo.run());
+  const cards = [...files].map((file) => new PhotoCard(file, jobOptions, labels));
+  byId("photos").prepend(...cards.map((card) => card.element));
+  cards.forEach((card) => card.run());
 }

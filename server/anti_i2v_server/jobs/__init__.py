@@ -1,0 +1,1 @@
+"""Jobs: submit a photo, follow it, fetch the result, cancel."""

@@ -1,0 +1,1 @@
+"""Pairing: exchange a one-time code for a token, and store tokens."""
