@@ -434,11 +434,6 @@ def test_the_server_reads_the_types_of_every_format() -> None:
     assert {*PHOTO_TYPES, *PHOTO_TYPE_ALIASES} == {kind for format in FORMATS.values() for kind in format.media_types}
 
 
-def camel(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(part.capitalize() for part in rest)
-
-
 COUNTS = [
     pytest.param(12, 14, "12 of the 14 checks beat a random change of the same size", id="most"),
     pytest.param(1, 1, "The one check beat a random change of the same size", id="one won"),

@@ -79,8 +79,10 @@ async def events(
     job_id: FromPath[str],
     last_event_id: LastEventId = 0,
 ) -> ServerSentEvent:
-    """Stream the events of a job: queued (position), started (attempt), step (step, steps, loss), effect, then done,
-    failed or cancelled. A stream ends after a while: reconnect with Last-Event-ID.
+    """Stream the events of a job.
+
+    They are queued (position), started (attempt), step (step, steps, loss), effect, then done, failed or cancelled.
+    A stream ends after a while: reconnect with Last-Event-ID.
     """
     job = service.status(job_id, request.user.id)
     return event_stream(service.events(job, last_event_id))
