@@ -15,7 +15,7 @@ from PIL import Image
 from anti_i2v.arrays import Rgb8
 from anti_i2v.metrics.faces import Face, FaceIdentity
 
-__all__ = ["SIDE", "Square", "View", "choose_square", "crop_square", "retained_energy", "view_of"]
+__all__ = ["SIDE", "Square", "choose_square", "crop_square", "retained_energy"]
 
 
 SIDE = 256
@@ -52,24 +52,6 @@ class Square:
     def crop(self, photo: Rgb8) -> Rgb8:
         """What lies there."""
         return photo[self.slices(photo)]
-
-
-@dataclass(frozen=True, eq=False)
-class View:
-    """What a victim is shown of a pair.
-
-    Attributes:
-        clean, protected: (side, side, 3).
-        square: where they were cut.
-        scale: pixels of the view by pixels of the photo.
-        energy_left: see the function of that name.
-    """
-
-    clean: Rgb8
-    protected: Rgb8
-    square: Square
-    scale: float
-    energy_left: float
 
 
 def choose_square(clean: Rgb8, faces: FaceIdentity | None = None, side: int = SIDE) -> Square:
@@ -112,20 +94,6 @@ def retained_energy(clean: Rgb8, protected: Rgb8, square: Square, side: int = SI
     whole = _mean_square(square.crop(clean), square.crop(protected))
     return (
         _mean_square(crop_square(clean, square, side), crop_square(protected, square, side)) / whole if whole else 1.0
-    )
-
-
-def view_of(clean: Rgb8, protected: Rgb8, faces: FaceIdentity | None = None, side: int = SIDE) -> View:
-    """The same square of both photos of one size. Raises ValueError for photos of different sizes."""
-    if clean.shape != protected.shape:
-        raise ValueError(f"a view is of two photos of one size, got {clean.shape} and {protected.shape}")
-    square = choose_square(clean, faces, side)
-    return View(
-        clean=crop_square(clean, square, side),
-        protected=crop_square(protected, square, side),
-        square=square,
-        scale=side / square.side,
-        energy_left=retained_energy(clean, protected, square, side),
     )
 
 

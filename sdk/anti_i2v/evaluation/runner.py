@@ -77,7 +77,6 @@ def evaluate_all(
     survival_on: Sequence[str] | None = None,
     optimised_on: Sequence[str] | None = None,
     budget: int | None = None,
-    gradients: Sequence[float] | None = None,
     instruments: Instruments | None = None,
     side: int = SIDE,
     device: str = "cpu",
@@ -95,7 +94,6 @@ def evaluate_all(
             any effect.
         optimised_on: surrogates and victims that took part in the protection, for the roles; see `victims.role_of`.
         budget: levels that were promised, where they are known.
-        gradients: norms of the optimiser's gradient, where they are known; see `doubts.gradient_norms`.
         instruments: None: those at hand.
         side: pixels at which victims look.
         device, batch: of generation; see `animation.animate`.
@@ -130,7 +128,7 @@ def evaluate_all(
         if wanted and (not survival if survival_on is None else victim.name in survival_on):
             survival += work.survival(model, victim.name, table, wanted, seed)
     views = tuple(each.told() for each in shown)
-    found = _doubts(samples, views, rows, budget, gradients, len(seeds))
+    found = _doubts(samples, views, rows, budget, len(seeds))
     refused = any(doubt.severity == "no headline" for doubt in found)
     order = {row.name: index for index, row in enumerate(rows)}
     evidence = Evidence(
@@ -339,7 +337,6 @@ def _doubts(
     views: Sequence[CropResult],
     rows: Sequence[VictimResult],
     budget: int | None,
-    gradients: Sequence[float] | None,
     seeds: int,
 ) -> list[ValidityIssue]:
     """Everything that `doubts` looks for."""
@@ -347,7 +344,6 @@ def _doubts(
     found = [
         *suspicions.unchanged(pairs),
         *suspicions.over_budget(pairs, budget),
-        *suspicions.no_gradient(gradients),
         *suspicions.control_strays([(view.psnr, view.control_psnr) for view in views]),
         *suspicions.seen_in_training([each.known for each in samples]),
         *suspicions.scaled_away([view.energy_left for view in views]),

@@ -6,10 +6,10 @@ A doubt of the severity "no headline" forbids a headline; a "note" stands beside
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 import numpy as np
@@ -17,9 +17,6 @@ from PIL import Image
 
 from anti_i2v.arrays import Rgb8
 from anti_i2v.evaluation.statistics import Estimate
-
-if TYPE_CHECKING:
-    from anti_i2v.tensors import PerImage, Pixels
 
 __all__ = [
     "KINDS",
@@ -29,8 +26,6 @@ __all__ = [
     "control_strays",
     "few",
     "fingerprint",
-    "gradient_norms",
-    "no_gradient",
     "not_above_control",
     "over_budget",
     "scaled_away",
@@ -47,7 +42,6 @@ KINDS = {
     "unchanged": "a protected photo is the clean photo",
     "budget": "a protected photo differs by more levels than its budget",
     "control": "the random control is missing, or not of the protection's PSNR",
-    "gradient": "the optimiser saw gradients of zero, or none that are numbers",
     "training": "a photo is among those that victims were trained on",
     "victim": "a victim does not do its work on the clean photo: it does not keep it, or does not move",
     "effect": "the effect is not above that of the random control",
@@ -111,35 +105,6 @@ def over_budget(pairs: Sequence[tuple[Rgb8, Rgb8]], budget: int | None) -> Itera
             "budget",
             f"{_of(over, len(pairs))} over the budget of {budget} levels: {max(spent)} were spent (lossy files may)",
         )
-
-
-def no_gradient(norms: Sequence[float] | None) -> Iterator[ValidityIssue]:
-    """An optimiser that went blind (masked gradients, a detached model).
-
-    Args:
-        norms: of the gradient, one for each step that was looked at; see `gradient_norms`. None: nobody looked.
-    """
-    if norms is None:
-        return
-    blind = sum(not (np.isfinite(norm) and norm > 0) for norm in norms)
-    if blind or not norms:
-        yield _refusal("gradient", f"the gradient was zero or no number at {blind} of {len(norms)} steps looked at")
-
-
-def gradient_norms(loss_fn: Callable[[Pixels], PerImage], pixels: Pixels) -> list[float]:
-    """The L2 norm of the loss's gradient by each photo's pixels, where `pixels` are.
-
-    At the clean photo itself a displacement has a slope of zero: look a random step beside it.
-    """
-    import torch
-
-    leaf = pixels.detach().clone().requires_grad_(True)
-    with torch.enable_grad():
-        loss = loss_fn(leaf).sum()
-        found = torch.autograd.grad(loss, leaf, allow_unused=True)[0] if loss.requires_grad else None
-    if found is None:
-        return [0.0] * len(pixels)
-    return [float(norm) for norm in found.flatten(1).norm(dim=1)]
 
 
 # The controls and the views -------------------------------------------------------------------------------------------
