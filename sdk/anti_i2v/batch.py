@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from anti_i2v.errors import AntiI2VError, Cancelled, OutputError, PhotoError, RecipeError
 from anti_i2v.files import check_target
@@ -79,29 +80,41 @@ def protect_folder(
     if preset is not None:
         get_preset(preset)
     paths = photos_in(source, target, recursive=recursive)
-    originals = {path.resolve() for path in paths}
-    stop = cancel or threading.Event()
+    batch = _Batch(
+        source=source,
+        target=target,
+        protector=protector,
+        originals=frozenset(path.resolve() for path in paths),
+        protect_options={"preset": preset, "deadline": deadline, "seed": seed, "effects": effects},
+        save_options={"quality": quality, "keep_metadata": keep_metadata, "overwrite": overwrite},
+        cancel=cancel or threading.Event(),
+    )
+    results: dict[Path, Result] = {}
+    for result in _run(batch.protect, paths, jobs, batch.cancel):
+        results[result.path] = result
+        if on_result is not None:
+            on_result(result)
+    return [results[path] for path in paths]
 
-    def protect(path: Path, goal: Path) -> Result:
-        if goal.resolve() in originals:
-            raise OutputError(f"{goal} is one of the originals: choose an output folder outside of {source}")
-        if goal.parent.is_dir():
-            check_target(goal, overwrite=overwrite)
-        photo = open_photo(path)
-        check_holds(photo, format_of(goal))
-        protection = protector.protect(photo, preset=preset, deadline=deadline, seed=seed, effects=effects, cancel=stop)
-        if stop.is_set():
-            raise Cancelled("cancelled")
-        _create_folder(goal.parent)
-        receipt = protection.save(goal, quality=quality, keep_metadata=keep_metadata, overwrite=overwrite)
-        return Result(path, goal, receipt, caption=protection.caption)
 
-    def protect_or_report(path: Path) -> Result:
-        goal = target / path.relative_to(source)
-        if stop.is_set():
-            raise Cancelled("cancelled")
+@dataclass(frozen=True, kw_only=True)
+class _Batch:
+    """What the photos of one folder share."""
+
+    source: Path
+    target: Path
+    protector: Protector
+    originals: frozenset[Path]
+    protect_options: Mapping[str, Any]
+    save_options: Mapping[str, Any]
+    cancel: threading.Event
+
+    def protect(self, path: Path) -> Result:
+        """Protect one photo into the target folder. Raises only Cancelled."""
+        goal = self.target / path.relative_to(self.source)
+        self._check_cancel()
         try:
-            return protect(path, goal)
+            return self._protect(path, goal)
         except Cancelled:
             raise
         except AntiI2VError as error:
@@ -111,12 +124,22 @@ def protect_folder(
             failure.__cause__ = error
             return Result(path, goal, error=failure)
 
-    results: dict[Path, Result] = {}
-    for result in _run(protect_or_report, paths, jobs, stop):
-        results[result.path] = result
-        if on_result is not None:
-            on_result(result)
-    return [results[path] for path in paths]
+    def _protect(self, path: Path, goal: Path) -> Result:
+        if goal.resolve() in self.originals:
+            raise OutputError(f"{goal} is one of the originals: choose an output folder outside of {self.source}")
+        if goal.parent.is_dir():
+            check_target(goal, overwrite=self.save_options["overwrite"])
+        photo = open_photo(path)
+        check_holds(photo, format_of(goal))
+        protection = self.protector.protect(photo, cancel=self.cancel, **self.protect_options)
+        self._check_cancel()
+        _create_folder(goal.parent)
+        receipt = protection.save(goal, **self.save_options)
+        return Result(path, goal, receipt, caption=protection.caption)
+
+    def _check_cancel(self) -> None:
+        if self.cancel.is_set():
+            raise Cancelled("cancelled")
 
 
 def photos_in(folder: Path, output: Path, *, recursive: bool = False) -> list[Path]:

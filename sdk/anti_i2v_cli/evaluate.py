@@ -102,10 +102,10 @@ def evaluate(
     check_device(device)
     require_packages("an evaluation", ["cv2", "htpy"], 'pip install "anti-i2v-sdk[evaluate]"')
     from anti_i2v.engines.device import resolve_device
+    from anti_i2v.evaluation.conditions import load_pair
     from anti_i2v.evaluation.crops import SIDE
     from anti_i2v.evaluation.degradations import QUICK_DEGRADATIONS
     from anti_i2v.evaluation.runner import SEEDS, STEPS
-    from anti_i2v.evaluation.samples import sample
 
     # Refuse whatever can be refused before the minutes of work.
     files = OutputFiles(ctx.obj, None, None, overwrite, quiet)
@@ -119,9 +119,9 @@ def evaluate(
         "seeds": range(seeds or (QUICK_SEEDS if quick else len(SEEDS))),
         "steps": steps or STEPS,
         "side": side or SIDE,
-        "changes": change or (QUICK_DEGRADATIONS if quick else None),
+        "degradations": change or (QUICK_DEGRADATIONS if quick else None),
     }
-    pair = sample(clean, protected, second)
+    pair = load_pair(clean, protected, second)
     _write_report(pair, {**settings, "device": str(resolve_device(device))}, output, files)
 
 
@@ -172,9 +172,9 @@ def _settings_from_receipt(file: Path) -> dict[str, Any]:
 
 
 def _write_report(pair: Any, settings: dict[str, Any], folder: Path, files: OutputFiles) -> None:
-    from anti_i2v.evaluation.html_report import page
+    from anti_i2v.evaluation.html_report import render_html
     from anti_i2v.evaluation.runner import evaluate_all
-    from anti_i2v.evaluation.text_report import as_text
+    from anti_i2v.evaluation.text_report import render_text
     from anti_i2v_cli.progress import stage_progress
 
     with stage_progress(files.quiet) as on_progress:
@@ -184,8 +184,8 @@ def _write_report(pair: Any, settings: dict[str, Any], folder: Path, files: Outp
         # The numbers first: an error in the page must not lose them.
         files.write(folder / NUMBERS, result.evidence.to_json())
         on_progress("writing the page", 1.0)
-        files.write(folder / PAGE, page(result).encode())
-    files.show(as_text(result.evidence))
+        files.write(folder / PAGE, render_html(result).encode())
+    files.show(render_text(result.evidence))
     files.show_written()
 
 

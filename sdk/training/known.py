@@ -13,7 +13,7 @@ from pathlib import Path
 
 from clips import TEST_PHOTOS, digest
 
-from anti_i2v.evaluation.validity_checks import ALIKE, fingerprint
+from anti_i2v.evaluation.validity_checks import MAX_HASH_DISTANCE, fingerprint
 from anti_i2v.images.decode import open_photo
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
@@ -38,9 +38,10 @@ def main() -> None:
             continue
         found = fingerprint(open_photo(path).pixels, path.read_bytes())
         for test, other in tested.items():
-            if digest(path) == other.file or (found.look ^ other.look).bit_count() <= ALIKE:
+            distance = (found.difference_hash ^ other.difference_hash).bit_count()
+            if digest(path) == other.file or distance <= MAX_HASH_DISTANCE:
                 raise SystemExit(f"{path.name} looks like {test.name}, a photo of the tests: take it out")
-        lines.append(f"{found.file} {found.pixels} {found.look:016x}\n")
+        lines.append(f"{found.file} {found.pixels} {found.difference_hash:016x}\n")
     if not lines:
         raise SystemExit("no photos in these folders: put .jpg, .png or .webp files there")
     settings.output.write_text(HEAD + "".join(sorted(set(lines))), encoding="utf-8")

@@ -26,7 +26,7 @@ from clips import photos_of
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from anti_i2v.evaluation.purifiers import RANGE, Denoiser, Upscaler
+from anti_i2v.evaluation.purifiers import MAX_NOISE_LEVEL, Denoiser, Upscaler
 
 SIDE = 64
 EDGE = 8
@@ -138,7 +138,7 @@ def main() -> None:
         # Twice as fast, at an error of a tenth of a level.
         with torch.autocast("cpu", torch.bfloat16):
             if isinstance(network, Denoiser):
-                level = torch.rand(len(clean), generator=generator) * (RANGE / 255)
+                level = torch.rand(len(clean), generator=generator) * (MAX_NOISE_LEVEL / 255)
                 found = network(noisy(clean, level, generator), level)
             else:
                 found = network(downscaled(rows, draw, degraded=0.5))

@@ -1,7 +1,7 @@
-"""Does a protection spoil what image-to-video models make of a photo: on which models, after what, beside what control.
+"""Evaluation: how image-to-video models respond to a protected photo, compared with random controls.
 
-Light: models and nets load when they are asked for. `evidence.evaluate` ties the parts together; `victims` are the
-models, `animation` has them make videos, `verdicts` puts numbers on a video, `controls` and `changes` say what the
-protection is compared with and what happens to a photo on its way, `statistics` how sure a number is, and `doubts` when
-no headline may be made of it.
+`runner.evaluate` is the entry point. `victims` are the models, `conditions` prepares the photos with their controls,
+`degradations` are what happens to a photo on its way, `generation` makes the videos, `video_metrics` measures them,
+`statistics` gives confidence intervals, and `validity_checks` decides whether a headline is allowed. Light to import:
+models load when they are needed.
 """

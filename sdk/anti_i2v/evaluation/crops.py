@@ -1,8 +1,8 @@
-"""What victims are shown of a photo: one square, the same of every condition, scaled to one side.
+"""The square crop of a photo that victims animate, the same for every condition, scaled to one side.
 
-Whoever animates a person cuts to the person. The square lies around the largest face of the clean photo, 1.8 times its
-larger side, inside the photo; without a face it is the central one. Scaling down averages neighbouring pixels and with
-them much of a perturbation: `energy_left` says how much of it the victim saw at all.
+People who animate a portrait crop to the person. The crop surrounds the largest face of the clean photo, 1.8 times the
+larger side of its box and inside the photo; without a face it is the central square. Scaling down averages neighbouring
+pixels and removes part of a perturbation: `retained_energy` measures how much of it is left for the victim.
 """
 
 from __future__ import annotations
@@ -15,20 +15,21 @@ from PIL import Image
 from anti_i2v.arrays import Rgb8
 from anti_i2v.metrics.faces import Face, FaceIdentity
 
-__all__ = ["SIDE", "Square", "View", "choose_square", "crop_square", "retained_energy", "view_of"]
+__all__ = ["SIDE", "Square", "choose_square", "crop_square", "retained_energy"]
 
 
 SIDE = 256
-"""Pixels of the victims' videos: twice what ours were trained at. Encoders blur a face of 128 pixels (taesd leaves
-a cosine of .55 of it), and denoisers look nearby alone: at 256 all of them keep more of the person."""
+"""Pixels of the victims' videos, twice what the packaged victims were trained on. Encoders blur a face of 128 pixels
+(taesd leaves a cosine of .55), and the denoisers attend only to nearby pixels: at 256 all of them keep more of the
+person."""
 
-AROUND = 1.8
-"""Sides of the square by the larger side of the face's box: head and shoulders."""
+FACE_MARGIN = 1.8
+"""Side of the square relative to the larger side of the face's box: head and shoulders."""
 
 
 @dataclass(frozen=True)
 class Square:
-    """A square of a photo of (height, width) pixels, and the face that it lies around.
+    """A square in a photo of (height, width) pixels, and the face that it surrounds.
 
     Attributes:
         left, top, side: in pixels of that photo.
@@ -42,51 +43,33 @@ class Square:
     face: Face | None = None
 
     def slices(self, photo: Rgb8) -> tuple[slice, slice]:
-        """Rows and columns of the same square in a photo that may have been scaled; then they may differ by a pixel."""
+        """Return the rows and columns of this square in a scaled copy of the photo; they may differ by a pixel."""
         found = []
-        for start, length, now in ((self.top, self.height, photo.shape[0]), (self.left, self.width, photo.shape[1])):
-            first = round(start * now / length)
-            found.append(slice(first, max(first + 1, round((start + self.side) * now / length))))
+        for start, length, scaled in ((self.top, self.height, photo.shape[0]), (self.left, self.width, photo.shape[1])):
+            first = round(start * scaled / length)
+            found.append(slice(first, max(first + 1, round((start + self.side) * scaled / length))))
         return found[0], found[1]
 
     def crop(self, photo: Rgb8) -> Rgb8:
-        """What lies there."""
+        """Cut this square out of the photo or of a scaled copy, without scaling."""
         return photo[self.slices(photo)]
 
 
-@dataclass(frozen=True, eq=False)
-class View:
-    """What a victim is shown of a pair.
-
-    Attributes:
-        clean, protected: (side, side, 3).
-        square: where they were cut.
-        scale: pixels of the view by pixels of the photo.
-        energy_left: see the function of that name.
-    """
-
-    clean: Rgb8
-    protected: Rgb8
-    square: Square
-    scale: float
-    energy_left: float
-
-
 def choose_square(clean: Rgb8, faces: FaceIdentity | None = None, side: int = SIDE) -> Square:
-    """Where victims look; a photo of side x side is taken whole.
+    """Choose the square that victims animate; a photo of side x side is taken whole.
 
     Args:
-        clean: (H, W, 3); faces are looked for here alone, so that no perturbation moves the square.
-        faces: None: the central square.
+        clean: (H, W, 3). Faces are searched only here, so that no perturbation moves the square.
+        faces: None for the central square.
     """
     height, width = clean.shape[:2]
     face = faces.find(clean) if faces is not None else None
-    most = min(height, width)
+    shorter = min(height, width)
     if face is None or (height, width) == (side, side):
-        return Square(height, width, (width - most) // 2, (height - most) // 2, most, face)
+        return Square(height, width, (width - shorter) // 2, (height - shorter) // 2, shorter, face)
     left, top, across, down = face.box
-    # Not below the victims' side where the photo has it: a view that is scaled up shows what no camera saw.
-    wanted = min(most, max(round(AROUND * max(across, down)), min(side, most)))
+    # At least the victims' side where the photo has it, so that the crop is not scaled up.
+    wanted = min(shorter, max(round(FACE_MARGIN * max(across, down)), min(side, shorter)))
     corner = [
         min(max(0, round(start + length / 2 - wanted / 2)), limit - wanted)
         for start, length, limit in ((left, across, width), (top, down, height))
@@ -95,38 +78,24 @@ def choose_square(clean: Rgb8, faces: FaceIdentity | None = None, side: int = SI
 
 
 def crop_square(photo: Rgb8, square: Square, side: int = SIDE) -> Rgb8:
-    """The square of a photo as victims see it, (side, side, 3).
+    """Crop the square and scale it to (side, side, 3).
 
-    Averaged over areas (Pillow's BOX) where it shrinks, bicubic where it grows, itself where it has the size.
+    Averages over areas (Pillow's BOX) to shrink, interpolates bicubically to enlarge.
     """
     part = square.crop(photo)
     if part.shape[:2] == (side, side):
         return np.ascontiguousarray(part)
     shrinks = min(part.shape[:2]) >= side
-    way = Image.Resampling.BOX if shrinks else Image.Resampling.BICUBIC
-    return np.asarray(Image.fromarray(np.ascontiguousarray(part)).resize((side, side), way))
+    filter_ = Image.Resampling.BOX if shrinks else Image.Resampling.BICUBIC
+    return np.asarray(Image.fromarray(np.ascontiguousarray(part)).resize((side, side), filter_))
 
 
 def retained_energy(clean: Rgb8, protected: Rgb8, square: Square, side: int = SIDE) -> float:
-    """The perturbation's mean square in the view by that in the square of the photo; 1 where there is none."""
+    """Return the share of the perturbation's energy (mean square) that scaling retains; 1 if there is none."""
     whole = _mean_square(square.crop(clean), square.crop(protected))
-    return (
-        _mean_square(crop_square(clean, square, side), crop_square(protected, square, side)) / whole if whole else 1.0
-    )
-
-
-def view_of(clean: Rgb8, protected: Rgb8, faces: FaceIdentity | None = None, side: int = SIDE) -> View:
-    """The same square of both photos of one size. Raises ValueError for photos of different sizes."""
-    if clean.shape != protected.shape:
-        raise ValueError(f"a view is of two photos of one size, got {clean.shape} and {protected.shape}")
-    square = choose_square(clean, faces, side)
-    return View(
-        clean=crop_square(clean, square, side),
-        protected=crop_square(protected, square, side),
-        square=square,
-        scale=side / square.side,
-        energy_left=retained_energy(clean, protected, square, side),
-    )
+    if not whole:
+        return 1.0
+    return _mean_square(crop_square(clean, square, side), crop_square(protected, square, side)) / whole
 
 
 def _mean_square(first: Rgb8, second: Rgb8) -> float:

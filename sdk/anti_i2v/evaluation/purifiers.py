@@ -1,7 +1,7 @@
-"""Two networks that somebody who wants the perturbation gone would run: a denoiser and an upscaler of our own.
+"""Trained purifiers: a denoiser and an upscaler that an adversary could use to remove a perturbation.
 
-Small ones (sdk/training/purifiers.py, a few minutes on a CPU): those that people use are larger and remove more.
-Imports torch: `changes` imports this module where it is used.
+Both are small and trained by this project (sdk/training/purifiers.py, a few minutes on a CPU); common ones are larger
+and remove more. Imports torch, so `degradations` imports this module only where it is used.
 """
 
 from __future__ import annotations
@@ -20,25 +20,33 @@ from torch.nn import functional as F
 from anti_i2v.arrays import Rgb8
 from anti_i2v.tensors import Pixels
 
-__all__ = ["LEVELS", "RANGE", "Denoiser", "Upscaler", "denoised", "load_denoiser", "load_upscaler", "upscaled"]
+__all__ = [
+    "MAX_NOISE_LEVEL",
+    "NOISE_LEVEL",
+    "Denoiser",
+    "Upscaler",
+    "denoise",
+    "load_denoiser",
+    "load_upscaler",
+    "upscale",
+]
 
 
-RANGE = 25.0
-"""Levels, the strongest noise (its standard deviation) that the denoiser was trained on."""
+MAX_NOISE_LEVEL = 25.0
+"""The strongest noise that the denoiser was trained on, a standard deviation in levels."""
 
-LEVELS = 8.0
-"""Levels of noise that `denoised` tells the denoiser of: the most at which photos come out no farther from the clean
-ones than they went in protected (`draft` and `balanced`, the three development photos). What is left of the
-perturbation's energy is then 34 to 53 %, of a shuffled one's 9 to 13 %; told of 6, 41 to 61 %, and photos are nearest.
-"""
+NOISE_LEVEL = 8.0
+"""Noise level that `denoise` assumes: the highest at which the output is no farther from the clean photo than the
+protected input (`draft` and `balanced`, three development photos). It retains 34 to 53 % of the perturbation's energy,
+and 9 to 13 % of a shuffled one's. Level 6 retains 41 to 61 % and comes nearest to the clean photos."""
 
 WIDTH = 48
 TILE = 256
-"""Pixels, the side of what is put through a network at once, margins aside: a few tens of megabytes for any photo."""
+"""Pixels of a tile's side without margins: a network then needs a few tens of megabytes for any photo."""
 
 
 class _Block(nn.Module):
-    """Two convolutions beside what goes in (EDSR: Lim et al., CVPRW 2017)."""
+    """A residual block of two convolutions (EDSR: Lim et al., CVPRW 2017)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,7 +58,7 @@ class _Block(nn.Module):
 
 
 def _stack(inputs: int, outputs: int, layers: int) -> nn.Sequential:
-    """An even number of 3 x 3 convolutions, all but the first and the last in blocks; it begins by giving zeros."""
+    """Build a stack of `layers` 3 x 3 convolutions, an even number, whose output is 0 before training."""
     first, last = nn.Conv2d(inputs, WIDTH, 3, padding=1), nn.Conv2d(WIDTH, outputs, 3, padding=1)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(cast(torch.Tensor, last.bias))
@@ -59,51 +67,50 @@ def _stack(inputs: int, outputs: int, layers: int) -> nn.Sequential:
 
 @final
 class Denoiser(nn.Module):
-    """FFDNet's design (Zhang, Zuo and Zhang, TIP 2018): four half-size pictures and a map of the noise's level go in.
+    """A small denoiser of FFDNet's design (Zhang, Zuo and Zhang, TIP 2018), with the noise level as an input.
 
-    Ten layers of 48 channels where the paper's colour net has twelve of 96. They lie in blocks, which learn without
-    normalisation what a plain stack hardly begins to in as many steps, and give the noise, as DnCNN does (Zhang et al.,
-    TIP 2017).
+    Its input is four half-size images and a noise map, its output the noise, as in DnCNN (Zhang et al., TIP 2017). Ten
+    layers of 48 channels, where the paper's colour net has twelve of 96. Residual blocks replace normalisation: a plain
+    stack hardly learned in as many steps.
     """
 
     LAYERS = 10
     MARGIN = 2 * LAYERS
-    """Pixels that an output pixel sees to each side, at most."""
+    """Pixels of the receptive field to each side."""
 
     def __init__(self) -> None:
         super().__init__()
         self.stack = _stack(13, 12, self.LAYERS)
 
     def forward(self, noisy: Pixels, level: torch.Tensor) -> torch.Tensor:
-        """Pixels of even sides and the standard deviation of their noise, (B,) in the same units, to clean pixels.
-
-        Not clamped.
-        """
+        """Remove noise of standard deviation `level`, (B,) in the pixels' units. Sides must be even; not clamped."""
         level = level.view(-1, 1, 1, 1)
         halves = F.pixel_unshuffle(noisy - 0.5, 2)
-        known = (level * (255 / RANGE)).expand(-1, 1, *halves.shape[-2:])
-        noise: torch.Tensor = self.stack(torch.cat([halves, known], 1).contiguous(memory_format=torch.channels_last))
+        noise_map = (level * (255 / MAX_NOISE_LEVEL)).expand(-1, 1, *halves.shape[-2:])
+        noise: torch.Tensor = self.stack(
+            torch.cat([halves, noise_map], 1).contiguous(memory_format=torch.channels_last)
+        )
         return noisy - F.pixel_shuffle(noise.float(), 2)
 
 
 @final
 class Upscaler(nn.Module):
-    """Twice the size by sub-pixel convolution (ESPCN: Shi et al., CVPR 2016).
+    """A small 2x upscaler by sub-pixel convolution (ESPCN: Shi et al., CVPR 2016).
 
-    Eight layers of 48 channels, in the denoiser's blocks, add to the bicubic enlargement what it lacks (as VDSR does:
-    Kim, Lee and Lee, CVPR 2016).
+    Eight layers of 48 channels, in the denoiser's blocks, predict the residual to bicubic enlargement (as in VDSR: Kim,
+    Lee and Lee, CVPR 2016).
     """
 
     LAYERS = 8
     MARGIN = LAYERS
-    """Pixels of the small photo that an output pixel sees to each side, at most."""
+    """Pixels of the small photo in the receptive field to each side."""
 
     def __init__(self) -> None:
         super().__init__()
         self.stack = _stack(3, 12, self.LAYERS)
 
     def forward(self, pixels: Pixels) -> torch.Tensor:
-        """Pixels to pixels of twice the size, not clamped."""
+        """Double the size; not clamped."""
         detail: torch.Tensor = self.stack((pixels - 0.5).contiguous(memory_format=torch.channels_last))
         enlarged = F.interpolate(pixels, scale_factor=2, mode="bicubic", align_corners=False)
         return enlarged + F.pixel_shuffle(detail.float(), 2)
@@ -114,17 +121,17 @@ Network = TypeVar("Network", Denoiser, Upscaler)
 
 @cache
 def load_denoiser() -> Denoiser:
-    """The trained denoiser that the package ships."""
-    return _loaded(Denoiser(), "denoiser")
+    """Load the packaged denoiser."""
+    return _load_weights(Denoiser(), "denoiser")
 
 
 @cache
 def load_upscaler() -> Upscaler:
-    """The trained upscaler that the package ships."""
-    return _loaded(Upscaler(), "upscaler")
+    """Load the packaged upscaler."""
+    return _load_weights(Upscaler(), "upscaler")
 
 
-def _loaded(network: Network, name: str) -> Network:
+def _load_weights(network: Network, name: str) -> Network:
     data = resources.files("anti_i2v").joinpath(f"data/purifiers/{name}.safetensors").read_bytes()
     network.load_state_dict({key: value.float() for key, value in load(data).items()})
     network.eval().requires_grad_(False)
@@ -133,31 +140,31 @@ def _loaded(network: Network, name: str) -> Network:
     return network
 
 
-def denoised(photo: Rgb8, levels: float = LEVELS) -> Rgb8:
-    """The photo without what the denoiser takes for noise of this standard deviation.
+def denoise(photo: Rgb8, levels: float = NOISE_LEVEL) -> Rgb8:
+    """Denoise a photo, assuming noise of standard deviation `levels`.
 
     Raises:
-        ValueError: `levels` lie outside 0..RANGE.
+        ValueError: `levels` lies outside 0..MAX_NOISE_LEVEL.
     """
-    if not 0 <= levels <= RANGE:
-        raise ValueError(f"levels must be 0..{RANGE:.0f}, got {levels}")
+    if not 0 <= levels <= MAX_NOISE_LEVEL:
+        raise ValueError(f"levels must be 0..{MAX_NOISE_LEVEL:.0f}, got {levels}")
     network, level = load_denoiser(), torch.tensor([levels / 255])
-    return _in_tiles(photo, lambda pixels: network(pixels, level), network.MARGIN, 1)
+    return _apply_in_tiles(photo, lambda pixels: network(pixels, level), network.MARGIN, 1)
 
 
-def upscaled(photo: Rgb8) -> Rgb8:
-    """(H, W, 3) -> (2 H, 2 W, 3)."""
+def upscale(photo: Rgb8) -> Rgb8:
+    """Double the size of a photo: (H, W, 3) -> (2 H, 2 W, 3)."""
     network = load_upscaler()
-    return _in_tiles(photo, network, network.MARGIN, 2)
+    return _apply_in_tiles(photo, network, network.MARGIN, 2)
 
 
-def _in_tiles(photo: Rgb8, network: Callable[[torch.Tensor], Any], margin: int, scale: int) -> Rgb8:
-    """Put a photo of any size through a network, tile by tile: as if the whole went through it, its edges mirrored.
+def _apply_in_tiles(photo: Rgb8, network: Callable[[torch.Tensor], Any], margin: int, scale: int) -> Rgb8:
+    """Apply a network tile by tile, with the result of applying it to the whole photo with mirrored edges.
 
-    A tile is cut out with `margin` pixels around it, as many as an output pixel sees: so no border shows.
+    Each tile has `margin` extra pixels on every side, the receptive field, so no seams show.
     """
     height, width = photo.shape[:2]
-    even = (height % 2, width % 2)  # the denoiser needs even sides; margins and tiles have them
+    even = (height % 2, width % 2)  # the denoiser needs even sides
     mirrored = np.pad(photo, ((margin, margin + even[0]), (margin, margin + even[1]), (0, 0)), "symmetric")
     found = np.empty((scale * height, scale * width, 3), np.uint8)
     for top in range(0, height, TILE):

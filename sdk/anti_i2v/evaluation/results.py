@@ -1,4 +1,4 @@
-"""What an evaluation found: the numbers that go to a file, and the pictures that go to a page."""
+"""Results of an evaluation: numbers for a JSON file, and pictures for the HTML report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from anti_i2v.metrics.imperceptibility import Imperceptibility
 
 __all__ = [
     "CONDITIONS",
-    "HEADLINE",
+    "CONTROL",
+    "HEADLINE_METRICS",
     "Comparison",
     "Condition",
     "ConditionName",
@@ -23,7 +24,7 @@ __all__ = [
     "Evaluation",
     "Evidence",
     "Headline",
-    "Scene",
+    "PhotoMedia",
     "Survival",
     "VictimResult",
 ]
@@ -39,27 +40,30 @@ CONDITIONS: dict[ConditionName, str] = {
     "random_psnr": "a random perturbation of the same PSNR",
     "random_levels": "a random perturbation of the same largest change (L-infinity)",
 }
-"""What victims are shown: name -> plain words. The control of a headline is "random_psnr"."""
+"""Condition -> the input that victims animate."""
 
-HEADLINE = ("identity", "first_frame_psnr")
-"""The measures (of `verdicts.MEASURES`) that a headline speaks of, where they were measured."""
+CONTROL: ConditionName = "random_psnr"
+"""The condition that a protection is compared with."""
+
+HEADLINE_METRICS = ("identity", "first_frame_psnr")
+"""The metrics that a headline reports, if they were measured."""
 
 
 class CropResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What victims were shown of one photo.
+    """The crop of one photo that victims animated.
 
     Attributes:
-        box: left, top, width, height of the square that was cut, in pixels of the photo.
-        scale: pixels of the view by pixels of the photo; 1 where it was taken as it is.
-        energy_left: share of the perturbation's energy (mean square in the square) that scaling left, 1 for all.
-        psnr: dB of the protected view to the clean view; None where they are equal.
-        control_psnr: the same of the control "random_psnr"; close to `psnr`, or there is a doubt.
-        face: whether a face was found, around which the square lies; else it is the central one.
+        box: left, top, width, height of the square, in pixels of the photo.
+        scale: pixels of the crop per pixel of the photo; 1 if it was not scaled.
+        retained_energy: share of the perturbation's energy (mean square in the square) that scaling retained, 0 to 1.
+        psnr: dB between the protected and the clean crop; None if they are equal.
+        control_psnr: the same for the control. A validity issue reports where it is not close to `psnr`.
+        face: whether the square surrounds a face; otherwise it is the central one.
     """
 
     box: tuple[int, int, int, int]
     scale: float
-    energy_left: float
+    retained_energy: float = msgspec.field(name="energyLeft")
     psnr: float | None
     control_psnr: float | None
     face: bool
@@ -69,45 +73,44 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One victim under one condition, over photos and seeds.
 
     Attributes:
-        name: of `CONDITIONS`.
-        verdicts: measure (of `verdicts.MEASURES`) -> its mean over videos. What could not be measured is missing.
-        falls: measure -> what it fell beneath the clean photo's videos of the same seeds, paired; positive is damage,
-            also for measures that rise when a video is spoiled. {} for "clean".
+        metrics: metric -> its mean over videos. Metrics that could not be computed are missing.
+        effects: metric -> how much worse than the clean photo's videos of the same seeds, paired. Positive is damage,
+            also for metrics that damage raises. {} for "clean".
     """
 
     name: ConditionName
-    verdicts: dict[str, Estimate]
-    falls: dict[str, Estimate] = {}
+    metrics: dict[str, Estimate] = msgspec.field(name="verdicts")
+    effects: dict[str, Estimate] = msgspec.field(name="falls", default_factory=dict)
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """The protection beside the control "random_psnr", for one measure of one victim.
+    """One metric of one victim: the protection against the control.
 
     Attributes:
-        measure: of `verdicts.MEASURES`.
-        fall: under the protection.
-        control_fall: under the control.
-        difference: fall - control_fall, paired.
-        ratio: fall / control_fall; None where the control's fall may be nothing.
-        clearly_more: whether the whole interval of `difference` is above 0.
+        effect: of the protection.
+        control_effect: of the control.
+        difference: effect - control_effect, paired.
+        ratio: effect / control_effect; None if the control's effect may be 0.
+        beats_control: whether the whole interval of `difference` lies above 0.
     """
 
-    measure: str
-    fall: Estimate
-    control_fall: Estimate
+    metric: str = msgspec.field(name="measure")
+    effect: Estimate = msgspec.field(name="fall")
+    control_effect: Estimate = msgspec.field(name="controlFall")
     difference: Estimate
     ratio: Estimate | None
-    clearly_more: bool
+    beats_control: bool = msgspec.field(name="clearlyMore")
 
 
 class VictimResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What one victim made of the photos.
+    """The results of one victim.
 
     Attributes:
         role: towards this protection, of `victims.ROLES`.
-        steps: of its sampler.
+        frames: of a video.
+        steps: of the sampler.
         conditions: in the order of `CONDITIONS`.
-        comparisons: in the order of `verdicts.MEASURES`, without "motion", which is no damage.
+        comparisons: in the order of `METRICS`, without "motion", which does not tell of damage.
     """
 
     name: str
@@ -121,37 +124,36 @@ class VictimResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     comparisons: tuple[Comparison, ...]
 
     def condition(self, name: ConditionName) -> Condition:
-        """One of `conditions`. Raises KeyError."""
+        """Return one of `conditions`. Raises KeyError."""
         return {each.name: each for each in self.conditions}[name]
 
 
 class Survival(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What is left of the effect on one victim after a change. Clean photo, protected photo and control go through it.
+    """The effect on one victim that is retained after a degradation of the clean, the protected and the control photo.
 
     Attributes:
-        change: of `changes`.
-        victim, measure: what was looked at.
-        left: the protection's fall after the change as a fraction of its fall as is; 0 for none, above 1 for more.
-        control_left: the control's fall after the change as a fraction of the PROTECTION's fall as is, so that both
-            bars have one scale.
-        fall, control_fall: the falls after the change.
+        degradation: a name of `DEGRADATIONS`, or `AVERAGED`.
+        retained: the protection's effect after the degradation as a fraction of its effect before; may exceed 1.
+        control_retained: the control's effect after the degradation as a fraction of the PROTECTION's effect before,
+            so that both have one scale.
+        effect, control_effect: after the degradation.
     """
 
-    change: str
+    degradation: str = msgspec.field(name="change")
     victim: str
-    measure: str
+    metric: str = msgspec.field(name="measure")
     retained: Estimate = msgspec.field(name="left")
     control_retained: Estimate = msgspec.field(name="controlLeft")
-    fall: Estimate
-    control_fall: Estimate
+    effect: Estimate = msgspec.field(name="fall")
+    control_effect: Estimate = msgspec.field(name="controlFall")
 
 
 class Headline(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What may be said in one sentence, of the victim that is hardest to reach among those measured.
+    """A one-sentence summary, for the measured victim that is hardest to reach.
 
     Attributes:
-        sentence: with the numbers, in plain words.
-        comparisons: of the measures in `HEADLINE`.
+        sentence: plain words with the numbers.
+        comparisons: of `HEADLINE_METRICS`.
     """
 
     victim: str
@@ -161,31 +163,31 @@ class Headline(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Everything that was measured. No pixel and no file name is kept.
+    """All numbers of an evaluation. Holds no pixels and no file names.
 
     Attributes:
-        headline: None where a doubt forbids it: print the doubts' reasons instead.
-        doubts: those of severity "no headline" first.
-        photos, seeds: how many photos, and which seeds each had.
-        side: pixels of a side of the videos.
-        optimised_on: the surrogates and victims that took part in the protection, None where nobody said.
+        headline: None if a validity issue forbids it.
+        issues: those that forbid a headline first.
+        photos, seeds: the number of photos, and the seeds that each had.
+        side: of the videos, in pixels.
+        optimised_on: the surrogates and victims that the protection was optimised on, None if unknown.
         imperceptibility: of each pair at the photo's own size.
-        views: of each photo.
-        victims: as they were asked for, the easiest to spoil first.
-        survival: worst first (least left), for each victim and measure in turn.
-        not_measured: what was left out and why, a sentence each.
+        crops: of each photo.
+        victims: the easiest to reach first.
+        survival: the least retained first, for each victim and metric in turn.
+        not_measured: a sentence for each thing left out, with the reason.
         versions, device, seconds: of the run.
     """
 
     format_version: int = FORMAT_VERSION
     headline: Headline | None
-    doubts: tuple[ValidityIssue, ...]
+    issues: tuple[ValidityIssue, ...] = msgspec.field(name="doubts")
     photos: int
     seeds: tuple[int, ...]
     side: int
     optimised_on: tuple[str, ...] | None = None
     imperceptibility: tuple[Imperceptibility, ...]
-    views: tuple[CropResult, ...]
+    crops: tuple[CropResult, ...] = msgspec.field(name="views")
     victims: tuple[VictimResult, ...]
     survival: tuple[Survival, ...] = ()
     not_measured: tuple[str, ...] = ()
@@ -194,31 +196,31 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     versions: dict[str, str] = msgspec.field(default_factory=dict)
 
     def to_json(self) -> bytes:
-        """Indented JSON, camelCase, UTF-8. Every number is finite: what could not be measured is missing or null."""
+        """Encode as indented JSON, camelCase, UTF-8. Numbers are finite: unmeasured ones are missing or null."""
         return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
 
     @classmethod
     def from_json(cls, data: bytes) -> Evidence:
-        """The evidence of a JSON file. Raises msgspec.ValidationError for anything else."""
+        """Decode the JSON of `to_json`. Raises msgspec.ValidationError for anything else."""
         return msgspec.json.decode(data, type=cls)
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
-    """Pictures of one photo, for a page.
+class PhotoMedia:
+    """Pictures of one photo for the HTML report.
 
     Attributes:
-        views: condition -> what victims were shown, (side, side, 3) uint8.
-        videos: victim -> condition -> its videos under the first one or two seeds, (S, T, side, side, 3) uint8.
+        crops: condition -> the crop that victims animated, (side, side, 3) uint8.
+        videos: victim -> condition -> videos under the first one or two seeds, (S, T, side, side, 3) uint8.
     """
 
-    views: dict[ConditionName, Rgb8] = field(repr=False)
+    crops: dict[ConditionName, Rgb8] = field(repr=False)
     videos: dict[str, dict[ConditionName, Rgb8]] = field(repr=False)
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What `evaluate` gives: numbers for a file, and pictures for a page, one scene a photo."""
+    """The result of `evaluate`: numbers for JSON, and pictures of each photo for the HTML report."""
 
     evidence: Evidence
-    scenes: list[Scene] = field(repr=False)
+    media: list[PhotoMedia] = field(repr=False)

@@ -1,9 +1,9 @@
-"""How sure a number is: means of paired differences with bootstrap confidence intervals, photos first, seeds within.
+"""Means with bootstrap confidence intervals over photos, and over seeds within each photo.
 
-Seeds of one photo are not independent of one another: a photo that is easily spoiled is so under every seed. Hence the
-two-stage bootstrap of Davison and Hinkley (Bootstrap Methods and their Application, 1997, section 3.8): photos are
-drawn with replacement, then within each of them its seeds. Intervals are percentiles, 95 %, and seeded. With fewer than
-ten photos they are somewhat too narrow; with one photo they tell of its seeds alone.
+Videos of one photo under different seeds are not independent: a photo that is easy to disrupt is so under every seed.
+The two-stage bootstrap (Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8) therefore
+resamples photos first, then the seeds of each. Intervals are 95 % percentile intervals with a fixed random seed. They
+are somewhat too narrow with fewer than ten photos, and with one photo they cover only its seeds.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["CONFIDENCE", "DRAWS", "Estimate", "estimate", "ratio"]
+__all__ = ["CONFIDENCE", "RESAMPLES", "Estimate", "estimate", "estimate_ratio"]
 
 CONFIDENCE = 0.95
-DRAWS = 4000
+RESAMPLES = 4000
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """A mean over videos and its 95 % confidence interval, from `low` to `high`; `count` videos were looked at."""
+    """A mean over `count` videos with its 95 % confidence interval, `low` to `high`."""
 
     mean: float
     low: float
@@ -28,38 +28,39 @@ class Estimate(msgspec.Struct, frozen=True):
 
     @property
     def above_zero(self) -> bool:
-        """Whether the whole interval is above 0."""
+        """Whether the whole interval lies above 0."""
         return self.low > 0
 
 
-def estimate(values: ArrayLike, *, seed: int = 0, draws: int = DRAWS) -> Estimate | None:
-    """The mean of a number that was measured for every photo and seed.
+def estimate(values: ArrayLike, *, seed: int = 0, resamples: int = RESAMPLES) -> Estimate | None:
+    """Estimate the mean of a metric that was computed for every photo and seed.
 
     Args:
-        values: (photos, seeds); photos with a value that is not finite (no face, say) are left out.
+        values: (photos, seeds). Photos with a value that is not finite (such as no face) are left out.
         seed: of the bootstrap.
 
     Returns:
-        None where no photo is left.
+        None if no photo is left.
     """
     table = _complete(np.asarray(values, float)[None])
     if not table.size:
         return None
-    low, high = _percentiles(_means(table, seed, draws)[0])
+    low, high = _percentiles(_resampled_means(table, seed, resamples)[0])
     return Estimate(float(table.mean()), low, high, table.size)
 
 
-def ratio(above: ArrayLike, below: ArrayLike, *, seed: int = 0, draws: int = DRAWS) -> Estimate | None:
-    """The mean of one number by the mean of another, both (photos, seeds) and drawn together.
+def estimate_ratio(
+    numerator: ArrayLike, denominator: ArrayLike, *, seed: int = 0, resamples: int = RESAMPLES
+) -> Estimate | None:
+    """Estimate the ratio of two means, both given as (photos, seeds) and resampled together.
 
     Returns:
-        None where no photo is left, or where `below` may be nothing (the interval of its mean reaches 0): a multiple of
-        nothing says nothing.
+        None if no photo is left, or if the interval of the denominator's mean reaches 0, for then no ratio is defined.
     """
-    pair = _complete(np.stack([np.asarray(above, float), np.asarray(below, float)]))
+    pair = _complete(np.stack([np.asarray(numerator, float), np.asarray(denominator, float)]))
     if not pair.size:
         return None
-    means = _means(pair, seed, draws)
+    means = _resampled_means(pair, seed, resamples)
     if _percentiles(means[1])[0] <= 0:
         return None
     low, high = _percentiles(means[0] / means[1])
@@ -67,19 +68,19 @@ def ratio(above: ArrayLike, below: ArrayLike, *, seed: int = 0, draws: int = DRA
 
 
 def _complete(tables: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(K, photos, seeds) without the photos that lack a value in any of the K."""
+    """Drop the photos of (K, photos, seeds) that lack a value in any of the K tables."""
     if tables.ndim != 3:
-        raise ValueError(f"values are given as (photos, seeds), got {tables.ndim - 1} axes")
-    kept: NDArray[np.float64] = tables[:, np.isfinite(tables).all((0, 2))]
-    return kept
+        raise ValueError(f"values must have the axes (photos, seeds), got {tables.ndim - 1} axes")
+    complete: NDArray[np.float64] = tables[:, np.isfinite(tables).all((0, 2))]
+    return complete
 
 
-def _means(tables: NDArray[np.float64], seed: int, draws: int) -> NDArray[np.float64]:
-    """(K, draws): means of K tables over photos drawn with replacement, and within each over seeds drawn likewise."""
+def _resampled_means(tables: NDArray[np.float64], seed: int, resamples: int) -> NDArray[np.float64]:
+    """Return (K, resamples): means over photos drawn with replacement, then over seeds drawn within each."""
     _, photos, seeds = tables.shape
     generator = np.random.default_rng(seed)
-    which = generator.integers(photos, size=(draws, photos, 1))
-    within = generator.integers(seeds, size=(draws, photos, seeds))
+    which = generator.integers(photos, size=(resamples, photos, 1))
+    within = generator.integers(seeds, size=(resamples, photos, seeds))
     means: NDArray[np.float64] = tables[:, which, within].mean((2, 3))
     return means
 

@@ -1,4 +1,4 @@
-"""The models that generate at evaluation and are never differentiated: which there are, and how to load them. Light."""
+"""Victims: video models that generate videos for an evaluation and are never differentiated. Light to import."""
 
 from __future__ import annotations
 
@@ -32,48 +32,48 @@ __all__ = [
 ]
 
 ROLES: dict[Role, str] = {
-    "white-box": "the protection was optimised against this very model",
-    "sibling": "a model of the same family and latents, from another training run, was optimised against",
-    "encoder": "its encoder was optimised against, its denoiser never",
-    "untouched": "neither this model nor its encoder was ever optimised against",
-    "unknown": "what it was trained on and what was optimised against it is not known here",
+    "white-box": "the protection was optimised against this model",
+    "sibling": "the protection was optimised against a model of the same family and latents, from another training run",
+    "encoder": "the protection was optimised against this model's encoder, not its denoiser",
+    "untouched": "the protection was optimised against neither this model nor its encoder",
+    "unknown": "it is not known whether the protection was optimised against this model",
 }
-"""Role of a victim towards a protection -> what it means, in plain words; the easiest to spoil first."""
+"""Role of a victim towards a protection -> explanation; the easiest to reach first."""
 
 
 def available_victims() -> list[Victim]:
-    """The known victims that can be loaded now: their weights and their encoder are on this machine."""
+    """List the known victims whose weights and encoder are on this machine."""
     return [victim for victim in victims().values() if victim.available]
 
 
 def victim_folder(name: str) -> Path | None:
-    """The folder of a known victim, or None if it is not on this machine."""
+    """Return the folder of a known victim, or None if it is not on this machine."""
     return victims()[name].folder
 
 
 def describe_victim(name_or_folder: str | Path) -> Victim:
-    """A known victim, or what a folder in the hub's layout says of itself; its role is then "unknown".
+    """Describe a known victim, or a folder in the hub's layout, whose role is "unknown".
 
     Raises:
-        SurrogateError: there is no such victim; the message says what to do.
+        SurrogateError: there is no such victim; the message gives the remedy.
     """
     if known := victims().get(str(name_or_folder)):
         return known
     from anti_i2v.surrogates.backbones.loading import FAMILIES
     from anti_i2v.surrogates.backbones.parts import settings_of
 
-    folder = _located(name_or_folder)
+    folder = _locate(name_or_folder)
     kind = str(settings_of(folder / MODEL_INDEX).get("_class_name", ""))
     encoder = str(settings_of(folder / "vae" / "config.json").get("encoder", "its own"))
     return Victim(folder.name, FAMILIES.get(kind, kind), encoder, "unknown", "a model from a folder")
 
 
 def role_of(victim: Victim, optimised_on: Sequence[str] | None = None) -> Role:
-    """A victim's role towards one protection.
+    """Return a victim's role towards one protection.
 
     Args:
-        optimised_on: names of the surrogates (encoders and victims) that took part in the protection; None where that
-            is not known: then the role towards this package's recipes.
+        optimised_on: names of the surrogates (encoders and victims) that the protection was optimised on; None if
+            unknown, for the role towards this package's recipes.
     """
     if optimised_on is None:
         return victim.role
@@ -90,31 +90,32 @@ def role_of(victim: Victim, optimised_on: Sequence[str] | None = None) -> Role:
 def load_victim(
     name_or_folder: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
 ) -> Backbone:
-    """A victim with the number of frames that it was trained on.
+    """Load a victim, set to the number of frames that it was trained on.
 
     Args:
-        dtype: None: float32, on every device, for the same seed is to give the same video.
+        dtype: None for float32, on every device, so that a seed gives the same video.
 
     Raises:
-        SurrogateError: it is unknown, or its weights or its encoder are not on this machine: says what to do.
+        SurrogateError: it is unknown, or its weights or its encoder are missing; the message gives the remedy.
     """
     import torch
 
     from anti_i2v.surrogates.backbones.loading import load_backbone, trained_frames
 
-    folder = _located(name_or_folder)
+    folder = _locate(name_or_folder)
     known = victims().get(str(name_or_folder))
     if known is not None and not encoders()[known.encoder].available:
         raise SurrogateError(
-            f"the victim {known.name} needs {known.encoder}: run `anti-i2v surrogates pull {known.encoder}`"
+            f"the victim {known.name} needs the encoder {known.encoder}: run `anti-i2v surrogates pull {known.encoder}`"
         )
-    told: dict[str, Any] = {"frames": frames} if (frames := trained_frames(folder)) else {}
+    options: dict[str, Any] = {"frames": frames} if (frames := trained_frames(folder)) else {}
     if known is not None:
-        told |= {"name": known.name, "source": known.source, "licence": known.licence}
-    return load_backbone(folder, device=device, dtype=dtype or torch.float32, **told)
+        options |= {"name": known.name, "source": known.source, "licence": known.licence}
+    return load_backbone(folder, device=device, dtype=dtype or torch.float32, **options)
 
 
-def _located(name_or_folder: str | Path) -> Path:
+def _locate(name_or_folder: str | Path) -> Path:
+    """Return the folder of a victim. Raises SurrogateError if there is none."""
     name = str(name_or_folder)
     if name in victims():
         folder = victim_folder(name)

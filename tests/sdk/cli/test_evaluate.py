@@ -18,7 +18,7 @@ from PIL import Image
 from anti_i2v import protect
 from anti_i2v.evaluation import runner
 from anti_i2v.evaluation.degradations import QUICK_DEGRADATIONS
-from anti_i2v.evaluation.html_report import LARGEST
+from anti_i2v.evaluation.html_report import MAX_BYTES
 from anti_i2v.evaluation.results import CONDITIONS, Evidence
 
 from .command_line import assert_refused, tree
@@ -71,16 +71,16 @@ def test_the_numbers_cover_the_model_its_conditions_and_the_change(report: Repor
     (victim,) = evidence.victims
     assert (victim.name, victim.role, victim.steps) == ("toy-dit", "unknown", 1)
     assert [each.name for each in victim.conditions] == list(CONDITIONS)
-    assert {row.change for row in evidence.survival} <= {"jpeg75"}
+    assert {row.degradation for row in evidence.survival} <= {"jpeg75"}
 
 
 def test_page_and_terminal_say_why_there_is_no_headline(report: Report) -> None:
     evidence, stdout = read_evidence(report.desk / "report"), report.result.stdout
     page = (report.desk / "report" / "index.html").read_text(encoding="utf-8")
-    assert len(page) < LARGEST
+    assert len(page) < MAX_BYTES
     assert page.count("<img") == 6 + 3
-    for doubt in evidence.doubts:
-        assert doubt.kind in stdout or " ".join(doubt.reason.split())[:40] in " ".join(stdout.split())
+    for issue in evidence.issues:
+        assert issue.kind in stdout or " ".join(issue.reason.split())[:40] in " ".join(stdout.split())
     assert (evidence.headline is None) == ("No headline" in page) == ("No headline" in stdout)
 
 
@@ -163,7 +163,7 @@ def test_explicit_options_win_over_quick_and_quick_over_the_defaults(
 ) -> None:
     settings = settings_of(*arguments)
     assert list(settings["seeds"]) == list(range(seeds))
-    assert (settings["steps"], settings["changes"]) == (steps, changes)
+    assert (settings["steps"], settings["degradations"]) == (steps, changes)
     assert settings["second"] is None
 
 
@@ -212,7 +212,7 @@ ERRORS = [
         "unknown victim 'nope': choose from dit-taef1",
     ),
     ("a victim that is not here", "photo.png protected.png -o report --victim dit-taesd3", 1, "dit-taesd3"),
-    ("no victim installed", "photo.png protected.png -o report", 1, "no victim is at hand"),
+    ("no victim installed", "photo.png protected.png -o report", 1, "no victim is available"),
     ("missing photo", "nowhere.png protected.png -o report", 1, "nowhere.png does not exist"),
     ("missing protected photo", "photo.png nowhere.png -o report", 1, "nowhere.png does not exist"),
     ("different sizes", "photo.png other.png -o report", 1, "photos of one size"),

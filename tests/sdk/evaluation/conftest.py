@@ -1,4 +1,4 @@
-"""Real nets where they are at hand, and photos made of broad strokes."""
+"""Metric models, synthetic evidence, and photos with coarse structure."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tests.sdk.conftest import FRAMES as FRAMES
 
 from anti_i2v.arrays import Rgb8
 from anti_i2v.evaluation.results import ConditionName, Evaluation
-from anti_i2v.evaluation.video_metrics import Instruments
+from anti_i2v.evaluation.video_metrics import MetricModels
 
-from .synthetic_evidence import invented, invented_views
+from .synthetic_evidence import synthetic_crops, synthetic_evaluation
 
 SIDE = 32
 """Of the tiny video model, `dit_folder`."""
@@ -23,28 +23,28 @@ HOME = Path(os.environ.get("ANTI_I2V_HOME", "absent"))
 
 
 @pytest.fixture
-def no_nets() -> Instruments:
-    return Instruments()
+def no_models() -> MetricModels:
+    return MetricModels()
 
 
 @pytest.fixture(scope="session")
-def nets() -> Instruments:
-    """The real face nets and LPIPS."""
+def models() -> MetricModels:
+    """The real face networks and LPIPS."""
     if not (HOME / "face" / "mobilefacenet.onnx").is_file() or not (HOME / "perceptual").is_dir():
         pytest.skip("needs ANTI_I2V_HOME with the nets in face/ and perceptual/")
-    found = Instruments.available()
+    found = MetricModels.available()
     assert not found.missing
     return found
 
 
 @pytest.fixture(scope="package")
-def views() -> dict[ConditionName, Rgb8]:
-    return invented_views()
+def crops() -> dict[ConditionName, Rgb8]:
+    return synthetic_crops()
 
 
 @pytest.fixture(scope="package")
-def evaluation(views: dict[ConditionName, Rgb8]) -> Evaluation:
-    return invented(views)
+def evaluation(crops: dict[ConditionName, Rgb8]) -> Evaluation:
+    return synthetic_evaluation(crops)
 
 
 def smooth(height: int, width: int, seed: int = 0, low: int = 60, high: int = 196) -> Rgb8:

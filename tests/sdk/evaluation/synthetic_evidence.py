@@ -1,4 +1,4 @@
-"""Evidence that nobody measured: round numbers, and the photo itself in place of a model's videos."""
+"""Synthetic evidence: round numbers, and copies of the photo instead of a model's videos."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from anti_i2v.evaluation.results import (
     Evaluation,
     Evidence,
     Headline,
-    Scene,
+    PhotoMedia,
     Survival,
     VictimResult,
 )
@@ -36,7 +36,7 @@ ROLE_OF: dict[str, Role] = {
     "unet-taesd": "encoder",
     "dit-taesd3": "untouched",
 }
-FALLS: dict[ConditionName, dict[str, float]] = {
+EFFECTS: dict[ConditionName, dict[str, float]] = {
     "clean": {},
     "protected": {"identity": 0.41, "first_frame_psnr": 6.3, "first_frame_lpips": 0.22},
     "random_psnr": {"identity": 0.05, "first_frame_psnr": 1.1, "first_frame_lpips": 0.04},
@@ -52,19 +52,21 @@ def about(mean: float, part: float = 0.2, count: int = 2) -> Estimate:
 
 def a_condition(name: ConditionName) -> Condition:
     sign = {"first_frame_lpips": -1}
-    verdicts = {each: about(value - sign.get(each, 1) * FALLS[name].get(each, 0)) for each, value in CLEAN.items()}
-    return Condition(name=name, verdicts=verdicts, falls={each: about(fall) for each, fall in FALLS[name].items()})
+    metrics = {each: about(value - sign.get(each, 1) * EFFECTS[name].get(each, 0)) for each, value in CLEAN.items()}
+    return Condition(
+        name=name, metrics=metrics, effects={each: about(effect) for each, effect in EFFECTS[name].items()}
+    )
 
 
-def a_comparison(measure: str, *, more: bool = True, ratio: Estimate | None = None) -> Comparison:
-    fall, control = FALLS["protected"][measure], FALLS["random_psnr"][measure]
+def a_comparison(metric: str, *, more: bool = True, ratio: Estimate | None = None) -> Comparison:
+    effect, control = EFFECTS["protected"][metric], EFFECTS["random_psnr"][metric]
     return Comparison(
-        measure=measure,
-        fall=about(fall),
-        control_fall=about(control),
-        difference=about(fall - control),
+        metric=metric,
+        effect=about(effect),
+        control_effect=about(control),
+        difference=about(effect - control),
         ratio=ratio,
-        clearly_more=more,
+        beats_control=more,
     )
 
 
@@ -90,15 +92,15 @@ def survivals(victim: str) -> tuple[Survival, ...]:
     left = {"AdverseCleaner": 0.12, "jpeg75, half size": 0.31, "half size": 0.55, "jpeg75": 0.72, "noise": 1.04}
     return tuple(
         Survival(
-            change=change,
+            degradation=degradation,
             victim=victim,
-            measure="identity",
+            metric="identity",
             retained=about(part, 0.4),
             control_retained=about(0.4 * part),
-            fall=about(0.4 * part),
-            control_fall=about(0.05 * part),
+            effect=about(0.4 * part),
+            control_effect=about(0.05 * part),
         )
-        for change, part in left.items()
+        for degradation, part in left.items()
     )
 
 
@@ -108,13 +110,13 @@ HEADLINE = Headline(
     sentence="On a model that no recipe ever saw, videos keep the person half as well as without protection.",
     comparisons=(a_comparison("identity", ratio=about(8.2)),),
 )
-NOTE = ValidityIssue(kind="few", severity="note", reason="1 photo under 2 seeds: another photo may fare otherwise")
+NOTE = ValidityIssue(kind="few", severity="note", reason="1 photo under 2 seeds: another photo may give other results")
 REFUSED = ValidityIssue(
     kind="effect", severity="no headline", reason="the effect is within the control's", victim="dit-taesd3"
 )
 
 
-def invented_views() -> dict[ConditionName, Rgb8]:
+def synthetic_crops() -> dict[ConditionName, Rgb8]:
     with Image.open(PORTRAIT) as portrait:
         clean = np.asarray(portrait.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX))
     signs = np.random.default_rng(0).integers(-1, 2, (3, *clean.shape)) * 6
@@ -123,25 +125,27 @@ def invented_views() -> dict[ConditionName, Rgb8]:
 
 
 def videos_of(view: Rgb8, strength: int) -> Rgb8:
-    """(S, T, side, side, 3): in place of a model's videos: the photo, spoiled and shifted from frame to frame."""
+    """Return the photo with noise, shifted from frame to frame, as (S, T, side, side, 3)."""
     made = np.stack([np.stack([np.roll(view, (seed, step), (0, 1)) for step in range(FRAMES)]) for seed in SEEDS])
     noise = np.random.default_rng(1).normal(0, strength, made.shape)
     found: Rgb8 = (made + noise).clip(0, 255).astype(np.uint8)
     return found
 
 
-def invented(views: dict[ConditionName, Rgb8]) -> Evaluation:
+def synthetic_evaluation(crops: dict[ConditionName, Rgb8]) -> Evaluation:
     strengths: dict[ConditionName, int] = {"clean": 1, "protected": 40, "random_psnr": 8, "random_levels": 12}
-    videos = {name: {each: videos_of(views[each], strengths[each]) for each in CONDITIONS} for name in ROLE_OF}
+    videos = {name: {each: videos_of(crops[each], strengths[each]) for each in CONDITIONS} for name in ROLE_OF}
     evidence = Evidence(
         headline=HEADLINE,
-        doubts=(NOTE,),
+        issues=(NOTE,),
         photos=1,
         seeds=SEEDS,
         side=SIDE,
-        imperceptibility=(compare(views["clean"], views["protected"]),),
-        views=(
-            CropResult(box=(40, 20, 256, 256), scale=0.5, energy_left=0.43, psnr=34.2, control_psnr=34.2, face=True),
+        imperceptibility=(compare(crops["clean"], crops["protected"]),),
+        crops=(
+            CropResult(
+                box=(40, 20, 256, 256), scale=0.5, retained_energy=0.43, psnr=34.2, control_psnr=34.2, face=True
+            ),
         ),
         victims=tuple(a_victim(name, role) for name, role in ROLE_OF.items()),
         survival=survivals("dit-taef1"),
@@ -149,12 +153,12 @@ def invented(views: dict[ConditionName, Rgb8]) -> Evaluation:
         seconds=213.4,
         versions={"anti-i2v-sdk": "0.1.0"},
     )
-    return Evaluation(evidence, [Scene(views=views, videos=videos)])
+    return Evaluation(evidence, [PhotoMedia(crops=crops, videos=videos)])
 
 
 def changed(evaluation: Evaluation, **fields: Any) -> Evaluation:
-    return Evaluation(msgspec.structs.replace(evaluation.evidence, **fields), evaluation.scenes)
+    return Evaluation(msgspec.structs.replace(evaluation.evidence, **fields), evaluation.media)
 
 
 def refused(evaluation: Evaluation) -> Evaluation:
-    return changed(evaluation, headline=None, doubts=(REFUSED, NOTE))
+    return changed(evaluation, headline=None, issues=(REFUSED, NOTE))

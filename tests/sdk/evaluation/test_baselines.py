@@ -1,4 +1,4 @@
-"""Competitors, each on a case whose answer is known: linear encoders and denoisers, whose best step is a sign."""
+"""Baselines on cases with a known answer: linear encoders and denoisers, whose best step is a sign."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def levels(pixels: torch.Tensor) -> torch.Tensor:
 # What ships.
 
 
-def test_competitors_are_there_by_name_and_apart_from_the_peoples_recipes() -> None:
+def test_baselines_are_listed_by_name_and_are_not_user_recipes() -> None:
     assert baseline_names() == NAMES == sorted(path.stem for path in DATA.glob("*.toml"))
     assert baseline_names(denoisers=False) == ["dct-shield", "i2vguard-latent", "photoguard"]
     assert not set(NAMES) & set(recipe_names())
@@ -151,14 +151,14 @@ def test_competitors_are_there_by_name_and_apart_from_the_peoples_recipes() -> N
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_competitor_names_its_paper(name: str) -> None:
+def test_each_baseline_names_its_paper(name: str) -> None:
     own = load_baseline(name)
     assert own.name == name
     assert own.summary.endswith(".")
     assert "arXiv 2" in own.summary or "CVPR" in own.summary
 
 
-def test_all_competitors_have_the_same_budget_size_and_steps() -> None:
+def test_all_baselines_have_the_same_budget_size_and_steps() -> None:
     shared = (
         "budget",
         "short_side",
@@ -177,8 +177,8 @@ def test_all_competitors_have_the_same_budget_size_and_steps() -> None:
     assert load_baseline(NAMES[0]).algorithm == "sign-gradient"
 
 
-def test_an_unknown_competitor_is_refused_with_the_choices() -> None:
-    with pytest.raises(RecipeError, match="unknown competitor 'glaze': choose from advdm, dct-shield, i2vguard-latent"):
+def test_an_unknown_baseline_is_refused_with_the_choices() -> None:
+    with pytest.raises(RecipeError, match="unknown baseline 'glaze': choose from advdm, dct-shield, i2vguard-latent"):
         load_baseline("glaze")
 
 
@@ -365,7 +365,7 @@ def test_a_denoiser_is_asked_for_where_there_is_none(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_competitor_stays_within_the_budget_and_does_something(name: str) -> None:
+def test_every_baseline_stays_within_the_budget_and_changes_the_photo(name: str) -> None:
     clean = photo(0, 1)
     found = run(name, clean, LinearVideo(hooks=("prediction",)), steps=12)
     delta = levels(found.candidate - clean)

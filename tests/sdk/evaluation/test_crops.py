@@ -1,4 +1,4 @@
-"""What victims are shown: the same square of both photos, identities at their size, and how much scaling leaves."""
+"""The victims' crop: one square for both photos, and the energy that scaling retains."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from anti_i2v.evaluation.crops import AROUND, Square, choose_square, crop_square, retained_energy, view_of
-from anti_i2v.evaluation.video_metrics import Instruments
+from anti_i2v.evaluation.crops import FACE_MARGIN, Square, choose_square, crop_square, retained_energy
+from anti_i2v.evaluation.video_metrics import MetricModels
 
 from .conftest import noised, smooth
 
@@ -16,10 +16,10 @@ from .conftest import noised, smooth
 def test_a_photo_of_the_victims_size_is_taken_as_it_is() -> None:
     clean = smooth(64, 64)
     protected = noised(clean, 8)
-    view = view_of(clean, protected, side=64)
-    np.testing.assert_array_equal(view.clean, clean)
-    np.testing.assert_array_equal(view.protected, protected)
-    assert (view.scale, view.energy_left) == (1, 1)
+    square = choose_square(clean, side=64)
+    np.testing.assert_array_equal(crop_square(clean, square, 64), clean)
+    np.testing.assert_array_equal(crop_square(protected, square, 64), protected)
+    assert retained_energy(clean, protected, square, 64) == 1
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 100), (100, 64)])
@@ -35,7 +35,9 @@ def test_without_a_face_it_is_the_central_square(height: int, width: int) -> Non
 def test_scaling_down_averages_over_areas() -> None:
     clean = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     by_hand = clean.reshape(32, 2, 32, 2, 3).astype(float).mean((1, 3))
-    assert np.abs(view_of(clean, clean, side=32).clean - by_hand).max() <= 1  # Pillow rounds after each direction
+    assert (
+        np.abs(crop_square(clean, choose_square(clean, side=32), 32) - by_hand).max() <= 1
+    )  # Pillow rounds after each direction
 
 
 def test_independent_noise_loses_three_quarters_of_its_energy_at_half_the_size_and_a_flat_change_nothing() -> None:
@@ -55,28 +57,23 @@ def test_the_square_of_a_scaled_photo_shows_the_same() -> None:
     assert np.abs(small - crop_square(large, square, 50)).mean() < 1
 
 
-def test_photos_of_two_sizes_are_refused() -> None:
-    with pytest.raises(ValueError, match="of one size"):
-        view_of(smooth(64, 64), smooth(64, 66))
-
-
-def test_the_square_lies_around_the_face_and_inside_the_photo(nets: Instruments) -> None:
+def test_the_square_lies_around_the_face_and_inside_the_photo(models: MetricModels) -> None:
     astronaut = np.ascontiguousarray(data.astronaut())  # type: ignore[no-untyped-call]  # scikit-image
-    square = choose_square(astronaut, nets.faces, side=128)
+    square = choose_square(astronaut, models.faces, side=128)
     assert square.face is not None
     left, top, width, height = square.face.box
-    assert square.side == pytest.approx(AROUND * max(width, height), abs=1)
+    assert square.side == pytest.approx(FACE_MARGIN * max(width, height), abs=1)
     assert square.left <= left
     assert square.top <= top
     assert left + width <= square.left + square.side
     assert top + height <= square.top + square.side
     corner = astronaut[:, int(left) : int(left) + 300]  # the face at the photo's edge
-    edge = choose_square(np.ascontiguousarray(corner), nets.faces, side=128)
+    edge = choose_square(np.ascontiguousarray(corner), models.faces, side=128)
     assert edge.left == 0
     assert edge.left + edge.side <= corner.shape[1]
 
 
-def test_a_small_face_is_not_scaled_up_where_the_photo_has_more_around_it(nets: Instruments) -> None:
+def test_a_small_face_is_not_scaled_up_where_the_photo_has_more_around_it(models: MetricModels) -> None:
     astronaut = np.ascontiguousarray(data.astronaut())  # type: ignore[no-untyped-call]  # scikit-image
     small = np.asarray(Image.fromarray(astronaut).resize((200, 200), Image.Resampling.LANCZOS))
-    assert choose_square(small, nets.faces, side=128).side == 128
+    assert choose_square(small, models.faces, side=128).side == 128

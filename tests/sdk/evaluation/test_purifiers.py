@@ -14,14 +14,14 @@ from safetensors.torch import load
 from anti_i2v.arrays import Rgb8
 from anti_i2v.evaluation import purifiers
 from anti_i2v.evaluation.purifiers import (
-    RANGE,
+    MAX_NOISE_LEVEL,
     TILE,
     Denoiser,
     Upscaler,
-    denoised,
+    denoise,
     load_denoiser,
     load_upscaler,
-    upscaled,
+    upscale,
 )
 from anti_i2v.metrics.imperceptibility import psnr
 
@@ -49,7 +49,7 @@ def gaussian(clean: Rgb8, levels: float, seed: int = 0) -> Rgb8:
 def test_noise_of_a_known_level_is_mostly_removed(name: str, levels: int, gain: float) -> None:
     clean = photo_of(name)
     noisy = gaussian(clean, levels)
-    assert psnr(clean, denoised(noisy, levels)) > psnr(clean, noisy) + gain
+    assert psnr(clean, denoise(noisy, levels)) > psnr(clean, noisy) + gain
 
 
 def test_the_denoiser_beats_non_local_means_at_its_best_strength() -> None:
@@ -58,7 +58,7 @@ def test_the_denoiser_beats_non_local_means_at_its_best_strength() -> None:
     for name in PHOTOS:
         clean = photo_of(name)
         noisy = gaussian(clean, 15)
-        ours.append(psnr(clean, denoised(noisy, 15)))
+        ours.append(psnr(clean, denoise(noisy, 15)))
         for strength, found in classical.items():
             blue_first = np.ascontiguousarray(noisy[..., ::-1])
             made = cv2.fastNlMeansDenoisingColored(blue_first, None, strength, strength, 7, 21)
@@ -73,7 +73,7 @@ def test_the_upscaler_beats_bicubic_enlargement() -> None:
         clean = photo_of(name)
         small = Image.fromarray(clean).resize((96, 96), Image.Resampling.BICUBIC)
         bicubic = np.asarray(small.resize((192, 192), Image.Resampling.BICUBIC))
-        gains.append(psnr(clean, upscaled(np.asarray(small))) - psnr(clean, bicubic))
+        gains.append(psnr(clean, upscale(np.asarray(small))) - psnr(clean, bicubic))
     assert min(gains) > 0.1
     assert np.mean(gains) > 0.3
 
@@ -82,26 +82,26 @@ def test_of_a_random_perturbation_of_eight_levels_more_than_half_the_energy_goes
     for name in PHOTOS:
         clean = photo_of(name)
         protected = noised(clean, 8)
-        left = denoised(protected).astype(float) - denoised(clean)
+        left = denoise(protected).astype(float) - denoise(clean)
         assert np.square(left).mean() < 0.5 * np.square(protected.astype(float) - clean).mean()
 
 
 def test_a_photo_without_noise_told_so_stays_itself() -> None:
     clean = photo_of("chelsea")
-    assert psnr(clean, denoised(clean, 0)) > 45
+    assert psnr(clean, denoise(clean, 0)) > 45
 
 
-@pytest.mark.parametrize("levels", [-1, RANGE + 1, float("nan")])
+@pytest.mark.parametrize("levels", [-1, MAX_NOISE_LEVEL + 1, float("nan")])
 def test_noise_beyond_what_was_trained_is_refused(levels: float) -> None:
     with pytest.raises(ValueError, match=r"levels must be 0\.\.25"):
-        denoised(smooth(16, 16), levels)
+        denoise(smooth(16, 16), levels)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 5), (33, 48), (48, 65), (97, 31)])
 def test_photos_of_any_size_keep_it_or_double_it(size: tuple[int, int]) -> None:
     photo = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     before = photo.copy()
-    for made, scale in ((denoised(photo), 1), (upscaled(photo), 2)):
+    for made, scale in ((denoise(photo), 1), (upscale(photo), 2)):
         assert made.dtype == np.uint8
         assert made.shape == (scale * size[0], scale * size[1], 3)
     np.testing.assert_array_equal(photo, before)
@@ -112,7 +112,7 @@ def test_no_tiles_border_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     made = {}
     for tile in (32, 64, 1024):
         monkeypatch.setattr(purifiers, "TILE", tile)
-        made[tile] = (denoised(photo), upscaled(photo))
+        made[tile] = (denoise(photo), upscale(photo))
     for tile in (32, 64):
         for whole, tiled in zip(made[1024], made[tile], strict=True):
             # Sums of another order end a last bit apart: a value at a half may round the other way.
@@ -130,7 +130,7 @@ def test_a_large_photo_passes_in_small_parts_and_all_of_it_comes_back(margin: in
         sides.extend(pixels.shape[-2:])
         return pixels.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
 
-    found = purifiers._in_tiles(photo, repeated, margin, scale)
+    found = purifiers._apply_in_tiles(photo, repeated, margin, scale)
     np.testing.assert_array_equal(found, photo.repeat(scale, 0).repeat(scale, 1))
     assert max(sides) == TILE + 2 * margin
     assert all(side % 2 == 0 for side in sides)
@@ -138,8 +138,8 @@ def test_a_large_photo_passes_in_small_parts_and_all_of_it_comes_back(margin: in
 
 def test_the_same_photo_gives_the_same_twice() -> None:
     photo = noised(smooth(70, 90), 8)
-    np.testing.assert_array_equal(denoised(photo), denoised(photo))
-    np.testing.assert_array_equal(upscaled(photo), upscaled(photo))
+    np.testing.assert_array_equal(denoise(photo), denoise(photo))
+    np.testing.assert_array_equal(upscale(photo), upscale(photo))
 
 
 @pytest.mark.parametrize("network", [load_denoiser, load_upscaler])

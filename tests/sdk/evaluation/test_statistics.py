@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from anti_i2v.evaluation.statistics import CONFIDENCE, estimate, ratio
+from anti_i2v.evaluation.statistics import CONFIDENCE, estimate, estimate_ratio
 
 
 def test_with_one_seed_a_photo_the_interval_is_scipys() -> None:
     values = np.random.default_rng(0).normal(3, 2, 25)
-    found = estimate(values[:, None], draws=20_000)
+    found = estimate(values[:, None], resamples=20_000)
     known = stats.bootstrap(
         (values,), np.mean, n_resamples=20_000, confidence_level=CONFIDENCE, method="percentile", rng=1
     ).confidence_interval
@@ -25,7 +25,7 @@ def test_with_one_seed_a_photo_the_interval_is_scipys() -> None:
 
 def test_with_one_photo_the_interval_is_scipys_over_its_seeds() -> None:
     values = np.random.default_rng(2).normal(0, 1, 16)
-    found = estimate(values[None], draws=20_000)
+    found = estimate(values[None], resamples=20_000)
     known = stats.bootstrap((values,), np.mean, n_resamples=20_000, method="percentile", rng=1).confidence_interval
     assert found is not None
     assert (found.low, found.high) == pytest.approx((known.low, known.high), abs=0.03)
@@ -36,7 +36,10 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say_although_seeds_of_a
     for run in range(runs):
         photos = generator.normal(1.0, 1.0, (15, 1))  # a photo moves all of its seeds
         values = photos + generator.normal(0, 0.3, (15, 6))
-        clustered, naive = estimate(values, seed=run, draws=400), estimate(values.ravel()[:, None], seed=run, draws=400)
+        clustered, naive = (
+            estimate(values, seed=run, resamples=400),
+            estimate(values.ravel()[:, None], seed=run, resamples=400),
+        )
         assert clustered is not None
         assert naive is not None
         held += clustered.low <= 1 <= clustered.high
@@ -66,14 +69,14 @@ def test_a_seed_gives_the_same_interval_twice() -> None:
 
 def test_a_multiple_of_itself_is_known_exactly() -> None:
     below = np.random.default_rng(0).uniform(1, 2, (6, 4))
-    found = ratio(3 * below, below)
+    found = estimate_ratio(3 * below, below)
     assert found is not None
     assert (found.mean, found.low, found.high) == pytest.approx((3, 3, 3))
 
 
 @pytest.mark.parametrize("below", [np.zeros((4, 3)), np.random.default_rng(0).normal(0.01, 1, (4, 3))])
 def test_a_multiple_of_what_may_be_nothing_is_not_given(below: np.ndarray) -> None:
-    assert ratio(np.ones((4, 3)), below) is None
+    assert estimate_ratio(np.ones((4, 3)), below) is None
 
 
 def test_other_shapes_are_refused() -> None:

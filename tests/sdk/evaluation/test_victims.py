@@ -1,4 +1,4 @@
-"""Which victims there are, what their role is, and what is said where one cannot be had."""
+"""The known victims, their roles, and the errors for those that are unavailable."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from anti_i2v.errors import SurrogateError
 from anti_i2v.evaluation.crops import SIDE, choose_square, crop_square
 from anti_i2v.evaluation.generation import generate_videos
-from anti_i2v.evaluation.validity_checks import KEEPS_IDENTITY, KEEPS_PSNR, MOVES
+from anti_i2v.evaluation.validity_checks import MIN_CLEAN_IDENTITY, MIN_CLEAN_PSNR, MIN_MOTION
 from anti_i2v.evaluation.victims import (
     ROLES,
     Role,
@@ -21,7 +21,7 @@ from anti_i2v.evaluation.victims import (
     victim_folder,
     victims,
 )
-from anti_i2v.evaluation.video_metrics import Instruments, measure_video
+from anti_i2v.evaluation.video_metrics import MetricModels, measure_video
 from anti_i2v.images.decode import open_photo
 from anti_i2v.surrogates.catalogue import encoders
 
@@ -58,12 +58,12 @@ def test_a_role_follows_from_what_was_optimised_on(optimised_on: tuple[str, ...]
     assert tuple(role_of(victims()[name], optimised_on) for name in names) == roles
 
 
-def test_of_a_protection_that_nothing_is_known_of_the_role_towards_our_recipes_is_told(dit_folder: Path) -> None:
+def test_without_the_optimised_models_the_role_is_towards_the_packages_recipes(dit_folder: Path) -> None:
     assert role_of(victims()["dit-taesd3"]) == "untouched"
     assert role_of(describe_victim(dit_folder)) == "unknown"
 
 
-def test_a_folder_says_what_it_is(dit_folder: Path) -> None:
+def test_a_folder_is_described_by_its_files(dit_folder: Path) -> None:
     found = describe_victim(dit_folder)
     assert (found.name, found.family, found.encoder) == ("toy-dit", "cogvideox", "its own")
 
@@ -72,7 +72,7 @@ def test_a_victim_has_the_frames_that_it_was_trained_on(dit_folder: Path) -> Non
     assert load_victim(dit_folder).frames == FRAMES
 
 
-def test_a_home_without_encoders_has_no_victims_at_hand(empty_home: Path) -> None:
+def test_a_home_without_encoders_has_no_available_victims(empty_home: Path) -> None:
     assert available_victims() == []
 
 
@@ -126,14 +126,14 @@ def test_the_package_ships_victims_whose_weights_are_small_and_half_precision(na
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # diffusers' Euler scheduler
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_victim_makes_a_video_that_keeps_the_photo_and_the_person(name: str) -> None:
-    nets = Instruments.available()
-    if name not in {victim.name for victim in available_victims()} or nets.faces is None:
-        pytest.skip("needs ANTI_I2V_HOME with the real encoders in surrogates/ and the nets in face/")
+    models = MetricModels.available()
+    if name not in {victim.name for victim in available_victims()} or models.faces is None:
+        pytest.skip("needs ANTI_I2V_HOME with the real encoders in surrogates/ and the models in face/")
     photo = open_photo(PHOTO).pixels
-    view = crop_square(photo, choose_square(photo, nets.faces))
-    videos = generate_videos(load_victim(name), view[None], [0, 1], 8)[0]
+    crop = crop_square(photo, choose_square(photo, models.faces))
+    videos = generate_videos(load_victim(name), crop[None], [0, 1], 8)[0]
     assert videos.shape == (2, 8, SIDE, SIDE, 3)
-    verdicts = [measure_video(video, view, video, nets) for video in videos]
-    assert np.mean([each["first_frame_psnr"] for each in verdicts]) > KEEPS_PSNR
-    assert np.mean([each["identity"] for each in verdicts]) > KEEPS_IDENTITY
-    assert np.mean([each["motion"] for each in verdicts]) > MOVES
+    metrics = [measure_video(video, crop, video, models) for video in videos]
+    assert np.mean([each["first_frame_psnr"] for each in metrics]) > MIN_CLEAN_PSNR
+    assert np.mean([each["identity"] for each in metrics]) > MIN_CLEAN_IDENTITY
+    assert np.mean([each["motion"] for each in metrics]) > MIN_MOTION

@@ -1,4 +1,4 @@
-"""Numbers on videos whose verdict is known."""
+"""Video metrics on videos whose values are known."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from anti_i2v.arrays import Rgb8
 from anti_i2v.evaluation.video_metrics import (
-    CLOSEST,
-    MEASURES,
-    Instruments,
+    MAX_PSNR,
+    METRICS,
+    MetricModels,
     coherence,
-    flow,
     measure_video,
     motion,
+    optical_flow,
     sharpness,
 )
 
@@ -39,24 +39,24 @@ def panned(steps: int, pixels: int, side: int = 96) -> Rgb8:
 
 def test_a_picture_that_is_shifted_follows_from_the_one_before_it_and_moves_by_the_shift() -> None:
     before, after = panned(2, 3)
-    steps = flow(before, after)
+    steps = optical_flow(before, after)
     np.testing.assert_allclose(np.median(steps, (0, 1)), (3, 0), atol=0.1)
     assert motion(steps) == pytest.approx(3, abs=0.25)
     inner = (slice(8, -8), slice(8, -8))
     assert coherence(before[inner], after[inner], steps[inner]) > 30
-    assert coherence(before, after, np.full_like(steps, (3, 0))) == CLOSEST
+    assert coherence(before, after, np.full_like(steps, (3, 0))) == MAX_PSNR
 
 
 def test_frames_that_have_nothing_to_do_with_one_another_do_not_follow() -> None:
     before, after = textured(96, 96), textured(96, 96)[::-1, ::-1].copy()
     shifted = panned(2, 3)
-    assert coherence(before, after, flow(before, after)) < coherence(*shifted, flow(*shifted)) - 6
+    assert coherence(before, after, optical_flow(before, after)) < coherence(*shifted, optical_flow(*shifted)) - 6
 
 
 def test_a_still_video_is_coherent_and_does_not_move() -> None:
     frame = textured(64, 64)
-    steps = flow(frame, frame)
-    assert coherence(frame, frame, steps) == CLOSEST
+    steps = optical_flow(frame, frame)
+    assert coherence(frame, frame, steps) == MAX_PSNR
     assert motion(steps) == 0
 
 
@@ -68,19 +68,19 @@ def test_blur_takes_sharpness_away_monotonously() -> None:
     assert 0 <= values[-1] < values[0] <= 1
 
 
-def test_a_video_of_the_photo_itself_is_perfect(no_nets: Instruments) -> None:
+def test_a_video_of_the_photo_itself_is_perfect(no_models: MetricModels) -> None:
     photo = textured(48, 48)
     video = np.stack([photo] * 3)
-    found = measure_video(video, photo, video, no_nets)
-    assert (found["first_frame_psnr"], found["ssim"], found["coherence"]) == pytest.approx((CLOSEST, 1, CLOSEST))
+    found = measure_video(video, photo, video, no_models)
+    assert (found["first_frame_psnr"], found["ssim"], found["coherence"]) == pytest.approx((MAX_PSNR, 1, MAX_PSNR))
     assert found["motion"] == 0
-    assert set(found) == {"first_frame_psnr", "ssim", "sharpness", "coherence", "motion"}  # no nets: no such numbers
+    assert set(found) == {"first_frame_psnr", "ssim", "sharpness", "coherence", "motion"}  # no models: no such numbers
 
 
-def test_fidelity_and_likeness_are_scikit_images(no_nets: Instruments) -> None:
+def test_fidelity_and_likeness_are_scikit_images(no_models: MetricModels) -> None:
     photo = textured(48, 48)
     video, beside = (np.stack([noised(photo, 20, seed) for seed in range(first, first + 2)]) for first in (0, 2))
-    found = measure_video(video, photo, beside, no_nets)
+    found = measure_video(video, photo, beside, no_models)
     assert found["first_frame_psnr"] == pytest.approx(
         peak_signal_noise_ratio(photo, video[0], data_range=255)  # type: ignore[no-untyped-call]  # scikit-image
     )
@@ -94,21 +94,23 @@ def test_fidelity_and_likeness_are_scikit_images(no_nets: Instruments) -> None:
 
 
 def test_half_a_level_is_below_where_a_psnr_ends() -> None:
-    assert 10 * math.log10(255**2 / 0.25) < CLOSEST
+    assert 10 * math.log10(255**2 / 0.25) < MAX_PSNR
 
 
-def test_only_what_is_wanted_is_measured(no_nets: Instruments) -> None:
+def test_only_what_is_wanted_is_measured(no_models: MetricModels) -> None:
     video = np.stack([smooth(32, 32)] * 2)
-    assert set(measure_video(video, video[0], video, no_nets, ["first_frame_psnr", "identity"])) == {"first_frame_psnr"}
+    assert set(measure_video(video, video[0], video, no_models, ["first_frame_psnr", "identity"])) == {
+        "first_frame_psnr"
+    }
 
 
-def test_of_a_single_frame_no_movement_is_told(no_nets: Instruments) -> None:
+def test_of_a_single_frame_no_movement_is_told(no_models: MetricModels) -> None:
     video = smooth(32, 32)[None]
-    assert not {"coherence", "motion"} & set(measure_video(video, video[0], video, no_nets))
+    assert not {"coherence", "motion"} & set(measure_video(video, video[0], video, no_models))
 
 
 def test_every_measure_says_whether_damage_lowers_or_raises_it() -> None:
-    assert {name: measure.sign for name, measure in MEASURES.items() if measure.spoiled == "higher"} == {
+    assert {name: metric.sign for name, metric in METRICS.items() if metric.damage == "higher"} == {
         "first_frame_lpips": -1,
         "lpips": -1,
     }
@@ -118,38 +120,38 @@ def portrait() -> Rgb8:
     return np.ascontiguousarray(data.astronaut()[:220, 120:340])  # type: ignore[no-untyped-call]  # scikit-image
 
 
-def test_equal_frames_show_the_same_person_and_none_differs(nets: Instruments) -> None:
+def test_equal_frames_show_the_same_person_and_none_differs(models: MetricModels) -> None:
     video = np.stack([portrait()] * 2)
-    found = measure_video(video, portrait(), video, nets)
-    assert set(found) == set(MEASURES)
+    found = measure_video(video, portrait(), video, models)
+    assert set(found) == set(METRICS)
     assert found["identity"] == pytest.approx(1, abs=1e-5)
     assert found["face"] > 0.9
     assert (found["lpips"], found["first_frame_lpips"]) == pytest.approx((0, 0), abs=1e-6)
 
 
-def test_a_frame_without_a_face_shows_nobody(nets: Instruments) -> None:
+def test_a_frame_without_a_face_shows_nobody(models: MetricModels) -> None:
     video = np.stack([portrait(), np.full_like(portrait(), 128)])
-    found = measure_video(video, portrait(), video, nets, ["identity", "face"])
+    found = measure_video(video, portrait(), video, models, ["identity", "face"])
     assert found["identity"] == pytest.approx(0.5, abs=1e-5)
 
 
-def test_a_photo_without_a_face_has_no_identity_to_keep(nets: Instruments) -> None:
+def test_a_photo_without_a_face_has_no_identity_to_keep(models: MetricModels) -> None:
     video = np.stack([textured(64, 64)] * 2)
-    assert not {"identity", "face"} & set(measure_video(video, video[0], video, nets))
+    assert not {"identity", "face"} & set(measure_video(video, video[0], video, models))
 
 
-def test_damage_moves_every_measure_of_damage_the_way_that_is_said(nets: Instruments) -> None:
+def test_damage_moves_every_measure_of_damage_the_way_that_is_said(models: MetricModels) -> None:
     photo = portrait()
     good = np.stack([photo, np.roll(photo, 1, 1)])
     rough = gaussian_filter(good.astype(float), (0, 5, 5, 0)).astype(np.uint8)
     bad = np.stack([rough[0], noised(rough[1], 30)])
-    before, after = measure_video(good, photo, good, nets), measure_video(bad, photo, good, nets)
+    before, after = measure_video(good, photo, good, models), measure_video(bad, photo, good, models)
     for name in ("identity", "first_frame_psnr", "first_frame_lpips", "lpips", "ssim", "coherence"):
-        assert (before[name] - after[name]) * MEASURES[name].sign > 0, name
+        assert (before[name] - after[name]) * METRICS[name].sign > 0, name
 
 
 def test_a_machine_without_nets_says_what_is_missing(empty_home: object) -> None:
-    found = Instruments.available()
+    found = MetricModels.available()
     assert found.faces is None
     assert found.lpips is None
     assert len(found.missing) == 2

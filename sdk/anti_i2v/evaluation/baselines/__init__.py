@@ -1,1 +1,1 @@
-"""Published protections, as recipes and objectives that run through this project's loop, for comparison."""
+"""Published protections reimplemented in this project's loop, as baselines for benchmarks."""

@@ -1,9 +1,8 @@
-"""What others published, as recipes of our own making that run through the same loop: for benchmarks, not for people.
+"""Recipes of published protections, for benchmarks only.
 
-Each is its paper's objective and perturbation on the surrogates that one gives it. What the papers leave to the
-experiment is the same for all, so that objectives are compared and not settings: budget, steps, their lengths, the
-working size. So no number of a paper is reproduced here, and none is claimed to be. Every file in data/baselines says
-what was kept and what was left out.
+Each applies its paper's objective and perturbation to the given surrogates. Budget, steps, step sizes and working size
+are the same for all, so that benchmarks compare objectives and not settings. The recipes therefore do not reproduce the
+papers' numbers. Every file in data/baselines states what was kept and what was left out.
 """
 
 from __future__ import annotations
@@ -17,18 +16,18 @@ __all__ = ["baseline_names", "load_baseline"]
 
 
 def baseline_names(*, denoisers: bool = True) -> list[str]:
-    """The competitors by name; `denoisers`: those that need a whole video model as well."""
+    """List the names of the baselines; `denoisers` includes those that need a whole video model."""
     return sorted(name for name, recipe in _shipped().items() if denoisers or not recipe.needs_denoiser)
 
 
 def load_baseline(name: str) -> Recipe:
-    """A competitor's recipe; `load_recipe(competitor(name), budget=4)` replaces settings.
+    """Load a baseline's recipe; `load_recipe(load_baseline(name), budget=4)` replaces settings.
 
     Raises:
-        RecipeError: there is none of this name.
+        RecipeError: there is no baseline of this name.
     """
     if name not in _shipped():
-        raise RecipeError(f"unknown competitor {name!r}: choose from {', '.join(baseline_names())}")
+        raise RecipeError(f"unknown baseline {name!r}: choose from {', '.join(baseline_names())}")
     return _shipped()[name]
 
 
