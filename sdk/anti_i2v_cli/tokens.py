@@ -22,7 +22,7 @@ def _list_by_default(ctx: typer.Context) -> None:
 @group.command("list")
 def list_tokens() -> None:
     """List the tokens: id, date and client. The tokens themselves are not stored."""
-    from anti_i2v_server.pairing.tokens import TokenStore
+    from anti_i2v_server.tokens import TokenStore
 
     entries = TokenStore().entries()
     for entry in entries:
@@ -38,7 +38,7 @@ def revoke(
     ],
 ) -> None:
     """Revoke a token. A running server refuses it at once."""
-    from anti_i2v_server.pairing.tokens import TokenStore
+    from anti_i2v_server.tokens import TokenStore
 
     if not TokenStore().revoke(token_id):
         raise RecipeError(f"no token has the id {token_id!r}: see `anti-i2v tokens list`")

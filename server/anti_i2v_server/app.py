@@ -27,7 +27,6 @@ from anti_i2v_server.operations.docs import openapi_config
 from anti_i2v_server.operations.metrics import Metrics
 from anti_i2v_server.pairing import routes as pairing
 from anti_i2v_server.pairing.service import PairingService
-from anti_i2v_server.pairing.tokens import TokenStore
 from anti_i2v_server.problems import encode_problem, problem_of
 from anti_i2v_server.protection import catalogue
 from anti_i2v_server.protection import routes as protection
@@ -36,6 +35,7 @@ from anti_i2v_server.protection.worker_pool import WorkerPool
 from anti_i2v_server.security import Security
 from anti_i2v_server.security_middleware import SecurityMiddleware
 from anti_i2v_server.settings import Settings
+from anti_i2v_server.tokens import TokenStore
 
 __all__ = ["Server", "make_server"]
 

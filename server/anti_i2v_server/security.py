@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 from anti_i2v.errors import RecipeError
 from anti_i2v_server.errors import HostRefused, OriginRefused, Unauthorised
-from anti_i2v_server.pairing.origins import EXTENSION_ORIGIN
-from anti_i2v_server.pairing.tokens import TokenStore, digest
 from anti_i2v_server.settings import Settings
+from anti_i2v_server.tokens import TokenStore, digest
 
-__all__ = ["LOOPBACK", "PUBLIC_ROUTES", "Principal", "Security", "check_binding"]
+__all__ = ["EXTENSION_ORIGIN", "LOOPBACK", "PUBLIC_ROUTES", "Principal", "Security", "check_binding"]
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
@@ -25,6 +24,7 @@ PUBLIC_ROUTES = frozenset(
 are the same on every machine), and pairing, which the code protects. The page's static files are public too."""
 
 STATIC_PATH = re.compile(r"/static/[\w-][\w.-]*")
+EXTENSION_ORIGIN = re.compile(r"(chrome|moz|safari-web)-extension://[\w-]+")
 
 MIN_TOKEN_LENGTH = 20
 """Characters of a token that a person chose, so that it cannot be guessed."""

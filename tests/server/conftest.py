@@ -24,8 +24,8 @@ from PIL import Image
 
 from anti_i2v_server.app import Server, make_server
 from anti_i2v_server.jobs.job import Job
-from anti_i2v_server.pairing.tokens import TokenStore
 from anti_i2v_server.settings import Settings
+from anti_i2v_server.tokens import TokenStore
 
 TOKEN = "a-token-for-tests-of-32-letters!"  # noqa: S105  # opens nothing but the tests' own server
 BASE = "http://127.0.0.1:8765"

@@ -14,7 +14,7 @@ import pytest
 from anti_i2v.client import AsyncClient, Client, Progress, ServerProblem, Unreachable
 from anti_i2v.errors import AntiI2VError, OutputError, PhotoError, RecipeError
 from anti_i2v.images.decode import open_photo
-from anti_i2v_server.pairing.tokens import TokenStore
+from anti_i2v_server.tokens import TokenStore
 
 TOKEN = "a-token-for-tests-of-32-letters!"  # noqa: S105  # opens nothing but the tests' own server
 

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from anti_i2v_cli import app
-from anti_i2v_server.pairing.tokens import TokenStore
+from anti_i2v_server.tokens import TokenStore
 
 
 @pytest.fixture(autouse=True)

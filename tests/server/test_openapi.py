@@ -14,8 +14,8 @@ from hypothesis import settings as hypothesis_settings  # noqa: E402
 from hypothesis.errors import Unsatisfiable  # noqa: E402
 
 from anti_i2v_server.app import make_server  # noqa: E402
-from anti_i2v_server.pairing.tokens import TokenStore  # noqa: E402
 from anti_i2v_server.settings import Settings  # noqa: E402
+from anti_i2v_server.tokens import TokenStore  # noqa: E402
 
 TOKEN = "a-token-for-tests-of-32-letters!"  # noqa: S105  # opens nothing but the tests' own server
 MODES = list(schemathesis.GenerationMode)

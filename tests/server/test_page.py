@@ -16,7 +16,7 @@ import pytest
 from anti_i2v.images.formats import FORMATS
 from anti_i2v.recipes import load_recipe
 from anti_i2v_server.media_types import PHOTO_TYPE_ALIASES, PHOTO_TYPES
-from anti_i2v_server.pairing.tokens import TokenStore
+from anti_i2v_server.tokens import TokenStore
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the page is tested with playwright")
 expect = playwright.expect

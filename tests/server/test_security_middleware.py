@@ -9,9 +9,9 @@ from litestar.testing import TestClient
 
 from anti_i2v.errors import RecipeError
 from anti_i2v_server.app import Server, make_server
-from anti_i2v_server.pairing.tokens import TokenStore
 from anti_i2v_server.security import PUBLIC_ROUTES, check_binding
 from anti_i2v_server.settings import Settings
+from anti_i2v_server.tokens import TokenStore
 
 BASE = "http://127.0.0.1:8765"
 TOKEN = "a-token-for-tests-of-32-letters!"  # noqa: S105  # opens nothing but the tests' own server

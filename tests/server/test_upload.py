@@ -11,8 +11,8 @@ import pytest
 from litestar.testing import TestClient
 
 from anti_i2v_server.app import make_server
-from anti_i2v_server.pairing.tokens import TokenStore
 from anti_i2v_server.settings import Settings
+from anti_i2v_server.tokens import TokenStore
 
 TOKEN = "a-token-for-tests-of-32-letters!"  # noqa: S105  # opens nothing but the tests' own server
 

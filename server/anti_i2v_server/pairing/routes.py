@@ -10,9 +10,9 @@ from litestar.params import JSONBody
 
 from anti_i2v_server.errors import OriginRefused
 from anti_i2v_server.openapi import NO_TOKEN, problem_responses
-from anti_i2v_server.pairing.origins import EXTENSION_ORIGIN
 from anti_i2v_server.pairing.schemas import CodeReply, PairReply, PairRequest
 from anti_i2v_server.pairing.service import CODE_SECONDS, PairingService
+from anti_i2v_server.security import EXTENSION_ORIGIN
 
 __all__ = ["open_code", "pair"]
 

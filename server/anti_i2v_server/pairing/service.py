@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from anti_i2v_server.errors import PairingExhausted, PairingRefused
-from anti_i2v_server.pairing.tokens import TokenStore
+from anti_i2v_server.tokens import TokenStore
 
 __all__ = ["CODE_ALPHABET", "CODE_SECONDS", "MAX_TRIES", "PairingService"]
 

@@ -8,7 +8,7 @@ import pytest
 
 from anti_i2v_server.errors import PairingExhausted, PairingRefused
 from anti_i2v_server.pairing.service import CODE_ALPHABET, CODE_SECONDS, MAX_TRIES, PairingService
-from anti_i2v_server.pairing.tokens import TokenStore
+from anti_i2v_server.tokens import TokenStore
 
 ORIGIN = "moz-extension://0123"
 

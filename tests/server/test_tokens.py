@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from anti_i2v_server.errors import TokenFileUnsafe
-from anti_i2v_server.pairing.tokens import TokenStore
+from anti_i2v_server.tokens import TokenStore
 
 ORIGIN = "chrome-extension://abcdefgh"
 
