@@ -23,7 +23,7 @@ __all__ = [
 
 
 class AntiI2VError(Exception):
-    """Base of every error below; each message is one line that says what to do."""
+    """Base of every error below; each message is one line with a way to fix it."""
 
 
 class PhotoError(AntiI2VError):

@@ -43,7 +43,7 @@ def draft_of_twelve_megapixels() -> None:
     for _ in range(4):
         laps = (protection := protector.protect(data, effects=False)).receipt.seconds
         begun = time.perf_counter()
-        protection.encoded("JPEG")
+        protection.encode("JPEG")
         # Reading, protecting and encoding; the receipt's PSNR, SSIM and dE2000 come after the photo and are told apart.
         seconds.append(laps["read"] + laps["protect"] + time.perf_counter() - begun)
         receipt = laps["compare"]

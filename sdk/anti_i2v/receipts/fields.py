@@ -1,4 +1,4 @@
-"""The fields of a receipt, and which of its comparisons with the random control the protection won."""
+"""The fields of a receipt, and the verdicts of its comparisons with the random control."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class VersusRandom(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What one surrogate returns for the photo as it is, without platforms or other changes.
+    """Effect on one surrogate, without platforms or other changes of the photo.
 
     Attributes:
         surrogate: its name.
@@ -52,7 +52,7 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     @property
     def pairs(self) -> dict[str, VersusRandom]:
-        """What was measured, by field."""
+        """The pairs that were measured, by field."""
         return {field: pair for field in MARGINS if (pair := getattr(self, field)) is not None}
 
 
@@ -130,7 +130,7 @@ class ReceiptFields(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         msgspec.structs.force_setattr(self, "survival", tuple(map(self._with_survival_verdict, self.survival)))
 
     def checks(self) -> list[tuple[str, bool]]:
-        """Every comparison with the random control: (what was compared, whether the protection clearly did more).
+        """List every comparison with the random control: (name, whether the protection clearly did more).
 
         The student counts only where no real encoder measured.
         """

@@ -179,8 +179,8 @@ def test_a_second_version_is_passed_on(settings_of: Any) -> None:
 def test_a_receipt_says_what_was_optimised_on_and_which_budget_holds(settings_of: Any) -> None:
     tiles = ("taesd", "taesdxl", "taef1")
     made = protect("photo.png", recipe="draft")
-    Path("exact.json").write_bytes(made.finished("PNG")[1].to_json())
-    Path("lossy.json").write_bytes(made.finished("JPEG", quality=70)[1].to_json())
+    Path("exact.json").write_bytes(made.encode_with_receipt("PNG")[1].to_json())
+    Path("lossy.json").write_bytes(made.encode_with_receipt("JPEG", quality=70)[1].to_json())
     on_one = msgspec.structs.replace(made.receipt, surrogates=("dit-taef1",))
     Path("steps.json").write_bytes(on_one.to_json())
 
