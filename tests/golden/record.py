@@ -1,4 +1,4 @@
-"""Record the results of the public API for fixed photos and seeds: pixels, receipts and the command line.
+"""Record results of the public API for fixed photos and seeds: pixels, receipts, commands, the OpenAPI document.
 
     python tests/golden/record.py          # compare with the recorded files, and print what differs
     python tests/golden/record.py --write  # record anew, after a change that is meant to change results
@@ -105,9 +105,29 @@ def differences(expected: Any, found: Any, where: str = "") -> Iterator[str]:
         yield f"{where}: {expected!r} -> {found!r}"
 
 
-def texts() -> dict[str, Any]:
-    """Everything that is stored as JSON."""
-    return {"check": checked(), "commands": commands()}
+def openapi() -> Any:
+    """The server's OpenAPI document, without its prose."""
+    from anti_i2v_server.app import make_server
+    from anti_i2v_server.settings import Settings
+    from anti_i2v_server.tokens import TokenStore
+
+    server = make_server(Settings(), tokens=TokenStore(HERE / "no-such-file.json"))
+    return without_prose(server.litestar.openapi_schema.to_schema())
+
+
+def without_prose(value: Any) -> Any:
+    """An OpenAPI value without descriptions, summaries and titles of objects."""
+    if isinstance(value, dict):
+        return {
+            key: without_prose(item)
+            for key, item in value.items()
+            if not (key in ("description", "summary", "title") and isinstance(item, str))
+        }
+    return [without_prose(item) for item in value] if isinstance(value, list) else value
+
+
+TEXTS: dict[str, Callable[[], Any]] = {"check": checked, "commands": commands, "openapi": openapi}
+"""Everything that is stored as JSON, beside the receipts."""
 
 
 def write() -> None:
@@ -116,7 +136,8 @@ def write() -> None:
         pixels, receipt = protection(case)
         Image.fromarray(pixels).save(HERE / f"{case}.png")
         (HERE / f"{case}.json").write_text(json.dumps(receipt, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    for name, value in texts().items():
+    for name, record in TEXTS.items():
+        value = record()
         (HERE / f"{name}.json").write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
@@ -139,7 +160,8 @@ def compare() -> int:
         changed = int((pixels != recorded_pixels(case)).sum())
         found += [f"{case}: {changed} pixel values differ"] * (changed > 0)
         found += [f"{case}{line}" for line in differences(recorded(case), receipt)]
-    for name, value in texts().items():
+    for name, record in TEXTS.items():
+        value = json.loads(json.dumps(record()))
         found += [f"{name}{line}" for line in differences(recorded(name), value)]
     print("\n".join(found) or "equal, pixels byte for byte")  # noqa: T201  # a script
     return len(found)
