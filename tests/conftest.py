@@ -93,62 +93,31 @@ def larger_photos() -> list[NDArray[np.uint8]]:
     return opened(128, 168)
 
 
+def save_autoencoder(folder: Path, kind: str) -> Path:
+    """Save an autoencoder of `tiny_models` with random weights."""
+    pytest.importorskip("diffusers", reason="needs diffusers: pip install 'anti-i2v-sdk[backbones]'")
+    from tests import tiny_models
+
+    tiny_models.seeded(getattr(tiny_models, kind), fill_zeros=False).save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a real AutoencoderTiny: three halvings, random weights."""
-    diffusers = pytest.importorskip("diffusers", reason="needs diffusers: pip install 'anti-i2v-sdk[backbones]'")
-    import torch
-
-    torch.manual_seed(0)
-    widths, blocks = (8, 8, 8, 8), (1, 1, 1, 1)
-    model = diffusers.AutoencoderTiny(
-        encoder_block_out_channels=widths,
-        decoder_block_out_channels=widths,
-        num_encoder_blocks=blocks,
-        num_decoder_blocks=blocks,
-    )
-    folder = tmp_path_factory.mktemp("surrogates") / "toy-tiny"
-    model.save_pretrained(folder)
-    return folder
+    return save_autoencoder(tmp_path_factory.mktemp("surrogates") / "toy-tiny", "autoencoder_tiny")
 
 
 @pytest.fixture(scope="session")
 def kl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a real AutoencoderKL: one halving, random weights."""
-    diffusers = pytest.importorskip("diffusers", reason="needs diffusers: pip install 'anti-i2v-sdk[backbones]'")
-    import torch
-
-    torch.manual_seed(0)
-    model = diffusers.AutoencoderKL(
-        block_out_channels=(8, 8),
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        norm_num_groups=4,
-        latent_channels=4,
-    )
-    folder = tmp_path_factory.mktemp("surrogates") / "toy-kl"
-    model.save_pretrained(folder)
-    return folder
+    return save_autoencoder(tmp_path_factory.mktemp("surrogates") / "toy-kl", "autoencoder_kl")
 
 
 @pytest.fixture(scope="session")
 def video_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a real AutoencoderKLCogVideoX: three halvings, random weights."""
-    diffusers = pytest.importorskip("diffusers", reason="needs diffusers: pip install 'anti-i2v-sdk[backbones]'")
-    import torch
-
-    torch.manual_seed(0)
-    model = diffusers.AutoencoderKLCogVideoX(
-        block_out_channels=(8,) * 4,
-        down_block_types=("CogVideoXDownBlock3D",) * 4,
-        up_block_types=("CogVideoXUpBlock3D",) * 4,
-        latent_channels=4,
-        layers_per_block=1,
-        norm_num_groups=2,
-    )
-    folder = tmp_path_factory.mktemp("surrogates") / "toy-video"
-    model.save_pretrained(folder)
-    return folder
+    return save_autoencoder(tmp_path_factory.mktemp("surrogates") / "toy-video", "autoencoder_cogvideox")
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ DOCUMENTS = [
     ROOT / "sdk" / "training" / "README.md",
 ]
 TOP = ("docs", "export", "extension", "sdk", "server", "tests")
-SOURCES = ("css", "js", "md", "py", "safetensors", "toml", "ts", "txt")
+SOURCES = (".css", ".js", ".md", ".py", ".toml", ".ts", ".txt")
 ELSEWHERE = {"server/tokens.json"}
 """Paths below `ANTI_I2V_HOME`."""
 
@@ -26,12 +26,10 @@ each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=[path.name fo
 
 
 def paths_in(text: str) -> set[str]:
-    """Every path of this repository in backticks: below a top folder, or a source file in some folder."""
-    found = set()
-    for path in re.findall(r"`([\w.-]+(?:/[\w.-]+)*/?)`", text):
-        if "/" in path and (path.partition("/")[0] in TOP or path.rpartition(".")[2] in SOURCES):
-            found.add(path)
-    return {path for path in found if "/.output" not in path} - ELSEWHERE
+    """Every path of this repository in backticks: below a top folder, or a source file."""
+    found = set(re.findall(r"`([\w.-]+(?:/[\w.-]+)*/?)`", text))
+    below_top = {path for path in found if "/" in path and path.partition("/")[0] in TOP and "/.output" not in path}
+    return (below_top | {path for path in found if path.endswith(SOURCES)}) - ELSEWHERE
 
 
 def bases(document: Path) -> list[Path]:

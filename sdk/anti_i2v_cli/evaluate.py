@@ -16,6 +16,7 @@ from anti_i2v_cli.output import OutputFiles
 from anti_i2v_cli.packages import require_packages
 
 if TYPE_CHECKING:
+    from anti_i2v.evaluation.conditions import PhotoPair
     from anti_i2v.evaluation.results import Evidence
 
 __all__ = ["evaluate"]
@@ -171,7 +172,7 @@ def _settings_from_receipt(file: Path) -> dict[str, Any]:
     }
 
 
-def _write_report(pair: Any, settings: dict[str, Any], folder: Path, files: OutputFiles) -> None:
+def _write_report(pair: PhotoPair, settings: dict[str, Any], folder: Path, files: OutputFiles) -> None:
     from anti_i2v.evaluation.html_report import render_html
     from anti_i2v.evaluation.runner import evaluate_all
     from anti_i2v.evaluation.text_report import render_text

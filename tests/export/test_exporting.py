@@ -39,13 +39,11 @@ pytest.importorskip("onnxscript", reason="needs onnxscript: pip install 'anti-i2
 pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install 'anti-i2v-sdk[cpu]'")
 pytest.importorskip("diffusers", reason="needs diffusers: pip install 'anti-i2v-sdk[backbones]'")
 
-import diffusers
+from tests import tiny_models
 
 from anti_i2v.engines.onnx_engine import OnnxEngine
 from anti_i2v_export import check_export, export_surrogate, verify, writing
 from anti_i2v_export.exporting import default_folder
-
-classes: Any = diffusers  # it ships no type information
 
 OWN = Recipe(name="own", summary="Of this test.", steps=3)
 """Displacement by sign-gradient in RGB: the smallest step there is."""
@@ -63,43 +61,11 @@ def one_thread() -> Iterator[None]:
 # Surrogates of each class, as folders in the hub's layout.
 
 
-def tiny(latent_channels: int, width: int = 8) -> Any:
-    widths, blocks = (width, width), (1, 1)
-    return classes.AutoencoderTiny(
-        encoder_block_out_channels=widths,
-        decoder_block_out_channels=widths,
-        num_encoder_blocks=blocks,
-        num_decoder_blocks=blocks,
-        latent_channels=latent_channels,
-    )
-
-
-def kl() -> Any:
-    return classes.AutoencoderKL(
-        block_out_channels=(8, 8),
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        norm_num_groups=4,
-        latent_channels=4,
-    )
-
-
-def video() -> Any:
-    return classes.AutoencoderKLCogVideoX(
-        block_out_channels=(8,) * 4,
-        down_block_types=("CogVideoXDownBlock3D",) * 4,
-        up_block_types=("CogVideoXUpBlock3D",) * 4,
-        latent_channels=4,
-        layers_per_block=1,
-        norm_num_groups=2,
-    )
-
-
 MODELS: dict[str, Callable[[], Any]] = {
-    "toy-tiny-4": lambda: tiny(4),
-    "toy-tiny-16": lambda: tiny(16),
-    "toy-kl": kl,
-    "toy-video": video,
+    "toy-tiny-4": lambda: tiny_models.autoencoder_tiny((8, 8), 4),
+    "toy-tiny-16": lambda: tiny_models.autoencoder_tiny((8, 8), 16),
+    "toy-kl": tiny_models.autoencoder_kl,
+    "toy-video": tiny_models.autoencoder_cogvideox,
 }
 FACTS = {
     # class, multiple, latent channels, pixels a latent's side
@@ -380,7 +346,7 @@ def test_where_nothing_is_named_an_export_goes_where_the_engine_looks(empty_home
 def test_half_weights_halve_the_file_and_keep_their_limits(tmp_path: Path) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        wide = tiny(4, width=16)  # weights of less than 1024 numbers stay as they are
+        wide = tiny_models.autoencoder_tiny((16, 16), 4)  # weights of less than 1024 numbers stay as they are
     wide.half().float().save_pretrained(tmp_path / "toy-wide")  # numbers that fp16 holds, as hubs store them
     whole, half = (
         export_surrogate(tmp_path / "toy-wide", tmp_path / name, recipes=[OWN], half=name == "half")

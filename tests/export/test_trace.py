@@ -25,6 +25,7 @@ pytest.importorskip("onnxscript", reason="needs onnxscript: pip install 'anti-i2
 runtime = pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install 'anti-i2v-sdk[cpu]'")
 diffusers = pytest.importorskip("diffusers", reason="needs diffusers: pip install 'anti-i2v-sdk[backbones]'")
 
+tiny_models = pytest.importorskip("tests.tiny_models")
 tracing = pytest.importorskip("anti_i2v_export.trace")  # below the others, whose reasons say what to install
 half_weights, trace, value_and_gradient = tracing.half_weights, tracing.trace, tracing.value_and_gradient
 
@@ -68,10 +69,8 @@ def log_error(feature: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
     return -0.5 * torch.log((feature - clean).square().flatten(1).mean(1) + 1e-6)
 
 
-def seeded(build: Callable[[], nn.Module]) -> Any:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return build().eval().requires_grad_(False)
+def frozen(build: Callable[[], nn.Module]) -> Any:
+    return tiny_models.seeded(build, fill_zeros=False).requires_grad_(False)
 
 
 class Encoded(nn.Module):
@@ -86,16 +85,7 @@ class Encoded(nn.Module):
 
 
 def tiny(latent_channels: int = 4) -> Any:
-    widths, blocks = (8, 8, 8, 8), (1, 1, 1, 1)
-    return seeded(
-        lambda: diffusers.AutoencoderTiny(
-            encoder_block_out_channels=widths,
-            decoder_block_out_channels=widths,
-            num_encoder_blocks=blocks,
-            num_decoder_blocks=blocks,
-            latent_channels=latent_channels,
-        )
-    )
+    return frozen(lambda: tiny_models.autoencoder_tiny(latent_channels=latent_channels))
 
 
 def tiny_encoder(latent_channels: int) -> Case:
@@ -109,14 +99,7 @@ def tiny_decoded() -> Case:
 
 
 def kl() -> Any:
-    return seeded(
-        lambda: diffusers.AutoencoderKL(
-            block_out_channels=(8, 8),
-            down_block_types=("DownEncoderBlock2D",) * 2,
-            up_block_types=("UpDecoderBlock2D",) * 2,
-            norm_num_groups=4,
-        )
-    )
+    return frozen(tiny_models.autoencoder_kl)
 
 
 def kl_encoder() -> Case:
@@ -132,7 +115,7 @@ def kl_decoded() -> Case:
 
 
 def cogvideox_encoder() -> Case:
-    model = seeded(
+    model = frozen(
         lambda: diffusers.AutoencoderKLCogVideoX(
             block_out_channels=(8, 8, 8, 8), latent_channels=4, layers_per_block=1, norm_num_groups=2
         )
@@ -176,30 +159,8 @@ class Denoised(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        autoencoder = seeded(
-            lambda: diffusers.AutoencoderKLCogVideoX(
-                down_block_types=("CogVideoXDownBlock3D",) * 2,
-                up_block_types=("CogVideoXUpBlock3D",) * 2,
-                block_out_channels=(8, 8),
-                latent_channels=4,
-                layers_per_block=1,
-                norm_num_groups=2,
-                temporal_compression_ratio=2,
-            )
-        )
-        transformer = seeded(
-            lambda: diffusers.CogVideoXTransformer3DModel(
-                num_attention_heads=2,
-                attention_head_dim=16,
-                in_channels=8,
-                out_channels=4,
-                time_embed_dim=8,
-                text_embed_dim=12,
-                num_layers=3,
-                max_text_seq_length=6,
-                use_rotary_positional_embeddings=True,
-            )
-        )
+        autoencoder = frozen(lambda: tiny_models.autoencoder_cogvideox(2, temporal_compression_ratio=2))
+        transformer = frozen(lambda: tiny_models.cogvideox_transformer(text_embed_dim=12, num_layers=3))
         info = SurrogateInfo(name="tiny", kind="CogVideoX", source="test", fingerprint="", licence="none")
         levels = alphas_of({"prediction_type": "v_prediction"})
         self.model = CogVideoX(autoencoder, transformer, info, levels, hooks=self.blocks, frames=self.frames)

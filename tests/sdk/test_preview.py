@@ -31,20 +31,13 @@ def a_pair(height: int = 100, width: int = 280) -> tuple[Rgb8, Rgb8]:
 
 def a_decoder() -> FrozenEncoder:
     """A real autoencoder of toy width, untrained."""
-    diffusers = pytest.importorskip("diffusers", reason="the [backbones] extra is not installed")
-    import torch
+    pytest.importorskip("diffusers", reason="the [backbones] extra is not installed")
+    from tests import tiny_models
 
     from anti_i2v.engines.torch_engine import TorchFrozenEncoder
     from anti_i2v.surrogates.autoencoders import Autoencoder
 
-    torch.manual_seed(0)
-    widths, blocks = (4, 4, 4, 4), (1, 1, 1, 1)
-    model = diffusers.AutoencoderTiny(
-        encoder_block_out_channels=widths,
-        decoder_block_out_channels=widths,
-        num_encoder_blocks=blocks,
-        num_decoder_blocks=blocks,
-    )
+    model = tiny_models.seeded(lambda: tiny_models.autoencoder_tiny((4, 4, 4, 4)), fill_zeros=False)
     info = SurrogateInfo(name="toy", kind="AutoencoderTiny", source="test", fingerprint="none", licence="none")
     return TorchFrozenEncoder(Autoencoder(model, info))
 

@@ -76,7 +76,7 @@ def a_victim(name: str, role: Role) -> VictimResult:
         family="CogVideoX",
         encoder=name.split("-")[1],
         role=role,
-        summary="a small video transformer as CogVideoX has it, on 16-channel latents",
+        summary="a small video transformer of CogVideoX's design, on 16-channel latents",
         frames=FRAMES,
         steps=16,
         conditions=tuple(a_condition(each) for each in CONDITIONS),

@@ -14,7 +14,9 @@ import pytest
 from PIL import Image
 
 pytest.importorskip("cv2", reason="needs OpenCV: pip install 'anti-i2v-sdk[evaluate]'")
-diffusers = pytest.importorskip("diffusers", reason="needs diffusers: pip install 'anti-i2v-sdk[backbones]'")
+pytest.importorskip("diffusers", reason="needs diffusers: pip install 'anti-i2v-sdk[backbones]'")
+
+from tests import tiny_models
 
 TRAINING = Path(__file__).parents[3] / "sdk" / "training"
 DATA = Path(__file__).parents[2] / "data"
@@ -68,16 +70,7 @@ def at_hand(tmp_path: Path) -> Path:
     """Clips of 32 pixels with latents of a tiny encoder, beside that encoder."""
     import torch
 
-    widths, blocks = (8, 8, 8, 8), (1, 1, 1, 1)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        tiny = diffusers.AutoencoderTiny(
-            encoder_block_out_channels=widths,
-            decoder_block_out_channels=widths,
-            num_encoder_blocks=blocks,
-            num_decoder_blocks=blocks,
-        )
-    tiny.save_pretrained(tmp_path / "encoders" / "toy")
+    tiny_models.seeded(tiny_models.autoencoder_tiny).save_pretrained(tmp_path / "encoders" / "toy")
     generator = np.random.default_rng(0)
     (tmp_path / "clips").mkdir()
     np.save(tmp_path / "clips" / "pixels.npy", generator.integers(0, 256, (6, 8, 3, 32, 32), np.uint8))

@@ -73,7 +73,7 @@ def photo(name: str) -> np.ndarray:
 
 
 def full(model: Path, **told: Any) -> Protector:
-    settings: dict[str, Any] = {"short_side": 64, "steps": 3, "draws": 2}
+    settings: dict[str, Any] = {"short_side": 64, "steps": 3, "noise_samples": 2}
     return Protector("full", surrogates=[model], device="cpu", video=VideoOptions(frames=2, **told), **settings)
 
 

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from tests import tiny_models
 
 from anti_i2v.errors import RecipeError, SurrogateError
 from anti_i2v.metrics.clip import Clip
@@ -18,7 +17,7 @@ from anti_i2v.surrogates.student import load_student
 
 
 @pytest.fixture(scope="module")
-def folder(seeded: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
     settings = CLIPVisionConfig(
@@ -31,7 +30,7 @@ def folder(seeded: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory)
         patch_size=8,
     )
     path = tmp_path_factory.mktemp("clip")
-    seeded(lambda: CLIPVisionModelWithProjection(settings)).save_pretrained(path)
+    tiny_models.seeded(lambda: CLIPVisionModelWithProjection(settings)).save_pretrained(path)
     return path
 
 

@@ -4,58 +4,28 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tests import tiny_models
 
 from anti_i2v.errors import SurrogateError
 from anti_i2v.surrogates.backbones.framewise import Framewise
 from anti_i2v.surrogates.backbones.loading import load_backbone
 
-WIDTHS, BLOCKS = (8, 8, 8, 8), (1, 1, 1, 1)
+
+@pytest.fixture(scope="module")
+def tiny() -> Any:
+    """The autoencoder of `dit_folder`."""
+    return tiny_models.seeded(tiny_models.autoencoder_tiny)
 
 
 @pytest.fixture(scope="module")
-def tiny(seeded: Callable[..., Any]) -> Any:
-    from diffusers import AutoencoderTiny
-
-    return seeded(
-        lambda: AutoencoderTiny(
-            encoder_block_out_channels=WIDTHS,
-            decoder_block_out_channels=WIDTHS,
-            num_encoder_blocks=BLOCKS,
-            num_decoder_blocks=BLOCKS,
-        )
-    )
-
-
-@pytest.fixture(scope="module")
-def small_folder(seeded: Callable[..., Any], hub_folder: Callable[..., Path], tiny: Any) -> Path:
+def small_folder(dit_folder: Path) -> Path:
     """A DiT that reads no caption: its index names no text encoder."""
-    from diffusers import CogVideoXDDIMScheduler, CogVideoXTransformer3DModel
-
-    denoiser = seeded(
-        lambda: CogVideoXTransformer3DModel(
-            num_attention_heads=2,
-            attention_head_dim=16,
-            in_channels=8,
-            out_channels=4,
-            time_embed_dim=8,
-            text_embed_dim=16,
-            num_layers=2,
-            sample_width=4,
-            sample_height=4,
-            sample_frames=3,
-            temporal_compression_ratio=1,
-            max_text_seq_length=2,
-            use_rotary_positional_embeddings=True,
-        )
-    )
-    levels = CogVideoXDDIMScheduler(prediction_type="v_prediction")
-    return hub_folder("CogVideoXImageToVideoPipeline", {"transformer": denoiser, "vae": tiny, "scheduler": levels})
+    return dit_folder
 
 
 def test_each_frame_is_encoded_and_decoded_as_the_image_autoencoder_does(tiny: Any) -> None:

@@ -358,7 +358,7 @@ def cat(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-SETTINGS: dict[str, Any] = {"short_side": 64, "steps": 2, "draws": 1}
+SETTINGS: dict[str, Any] = {"short_side": 64, "steps": 2, "noise_samples": 1}
 
 
 def test_a_protection_generates_its_reference_once_and_says_so(
