@@ -74,7 +74,7 @@ def memory(pid: int) -> float:
 def started_server(*arguments: str) -> Iterator[RunningServer]:
     with tempfile.TemporaryDirectory() as home, (Path(home) / "log.txt").open("w") as log:
         variables = {**os.environ, "ANTI_I2V_HOME": home, "ANTI_I2V_TOKEN": TOKEN}
-        command = [sys.executable, "-m", "anti_i2v", "serve", "--port", "0", *arguments]
+        command = [sys.executable, "-m", "anti_i2v_cli", "serve", "--port", "0", *arguments]
         began = time.perf_counter()
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=variables)  # noqa: S603  # our own interpreter
         url, listening, ready = "", 0.0, 0

@@ -30,7 +30,7 @@ class ServerProcess:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self, *more: str) -> None:
-        command = [sys.executable, "-m", "anti_i2v", "serve", "--port", str(self.port), "--surrogate", "embedded"]
+        command = [sys.executable, "-m", "anti_i2v_cli", "serve", "--port", str(self.port), "--surrogate", "embedded"]
         variables = {**os.environ, "ANTI_I2V_HOME": str(self.home), "ANTI_I2V_TOKEN": TOKEN}
         self.home.mkdir(exist_ok=True)
         with (self.home / "log.txt").open("a") as log:

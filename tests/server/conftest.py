@@ -180,7 +180,7 @@ class RunningServer:
 @contextmanager
 def started_server(home: Path, *arguments: str, until: str = "Ready") -> Iterator[RunningServer]:
     """Start `anti-i2v serve` and wait for a line that begins with `until`."""
-    command = [sys.executable, "-m", "anti_i2v", "serve", "--port", "0", "--surrogate", "embedded", *arguments]
+    command = [sys.executable, "-m", "anti_i2v_cli", "serve", "--port", "0", "--surrogate", "embedded", *arguments]
     variables = {**os.environ, "ANTI_I2V_HOME": str(home), "ANTI_I2V_TOKEN": TOKEN}
     home.mkdir(exist_ok=True)
     with (home / "log.txt").open("w") as log:
