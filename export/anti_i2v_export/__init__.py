@@ -12,14 +12,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from anti_i2v_export.exporting import check_export, export_surrogate
+    from anti_i2v_export.exporter import check_export, export_surrogate
 
 __all__ = ["check_export", "export_surrogate"]
 
 
 def __getattr__(name: str) -> object:
     if name in __all__:
-        from anti_i2v_export import exporting
+        from anti_i2v_export import exporter
 
-        return getattr(exporting, name)
+        return getattr(exporter, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

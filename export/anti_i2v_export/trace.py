@@ -3,7 +3,7 @@
     model = trace(value_and_gradient(loss), {"pixels": pixels, "clean": latent}, ["loss", "gradient"], dynamic)
 
 The function may call `torch.autograd.grad` itself. It is recorded as aten operators by `make_fx`, with the rules of
-`anti_i2v_export.rules` in place of backward operators, and the record is what `torch.onnx` converts.
+`anti_i2v_export.decompositions` in place of backward operators, and the record is what `torch.onnx` converts.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from anti_i2v.errors import SurrogateError
-from anti_i2v_export.rules import RULES
+from anti_i2v_export.decompositions import RULES
 
 __all__ = ["OPSET", "half_weights", "trace", "value_and_gradient"]
 

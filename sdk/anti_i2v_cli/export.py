@@ -72,7 +72,7 @@ def _export_one(
     name: str, output: Path | None, recipes: Sequence[str] | None, half: bool, overwrite: bool, quiet: bool
 ) -> Path:
     from anti_i2v_export import export_surrogate
-    from anti_i2v_export.exporting import default_folder
+    from anti_i2v_export.exporter import default_folder
 
     folder = output or default_folder(name)
     progress = None if quiet else _print_graph

@@ -18,12 +18,12 @@ from anti_i2v.metrics.perceptual import Lpips
 from anti_i2v.objectives.base import Bound, Objective
 from anti_i2v.objectives.denoising import DenoisingError
 from anti_i2v.objectives.encoder_shift import LatentShift
-from anti_i2v.objectives.latent_norm import LatentNorm
+from anti_i2v.evaluation.baselines.latent_norm import LatentNorm
 from anti_i2v.objectives.perceptual import ClipDistance, DecoderError, LpipsDistance
 from anti_i2v.objectives.representation_anchor import RepresentationAnchor
 from anti_i2v.objectives.representation_collapse import RepresentationCollapse
-from anti_i2v.objectives.score_distillation import ScoreDistillation
 from anti_i2v.paths import LPIPS_WEIGHTS
+from anti_i2v.evaluation.baselines.score_distillation import ScoreDistillation
 from anti_i2v.recipes import Recipe, weighted_terms
 from anti_i2v.surrogates.base import DenoiserInputs, Surrogate
 from anti_i2v.surrogates.info import ALL_LEVELS, sample_inputs

@@ -16,7 +16,7 @@ from anti_i2v.metrics.perceptual import Lpips
 from anti_i2v.objectives.base import SHIFT_FLOOR, Objective
 from anti_i2v.objectives.binding import bind_objectives, build_objectives, ensemble, weighted_sum
 from anti_i2v.objectives.encoder_shift import LatentShift
-from anti_i2v.objectives.latent_norm import LatentNorm
+from anti_i2v.evaluation.baselines.latent_norm import LatentNorm
 from anti_i2v.objectives.perceptual import DecoderError, LpipsDistance
 from anti_i2v.objectives.representation_anchor import RepresentationAnchor
 from anti_i2v.recipes import Recipe, Terms, load_recipe, recipe_names, weighted_terms

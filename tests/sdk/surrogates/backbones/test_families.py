@@ -11,7 +11,7 @@ from anti_i2v.objectives.binding import bind_objectives
 from anti_i2v.objectives.denoising import DenoisingError
 from anti_i2v.objectives.representation_anchor import RepresentationAnchor
 from anti_i2v.objectives.representation_collapse import RepresentationCollapse
-from anti_i2v.objectives.score_distillation import ScoreDistillation
+from anti_i2v.evaluation.baselines.score_distillation import ScoreDistillation
 from anti_i2v.objectives.targets import anchor_target
 from anti_i2v.optim.update_rules import sign_gradient, value_and_gradient
 from anti_i2v.surrogates.backbones.base import Backbone

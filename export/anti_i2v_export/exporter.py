@@ -16,7 +16,7 @@ from anti_i2v.surrogates.catalogue import STUDENT, SmallVideoModelEntry, Student
 from anti_i2v.surrogates.info import SurrogateInfo
 from anti_i2v_export.graphs import GraphSpec, Tensors, lpips_graphs, shared_graphs, surrogate_graphs
 from anti_i2v_export.verify import real_samples
-from anti_i2v_export.writing import Subject, check_artifact, write_artifact
+from anti_i2v_export.writer import Subject, check_artifact, write_artifact
 
 __all__ = ["check_export", "default_folder", "export_surrogate"]
 

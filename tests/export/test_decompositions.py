@@ -11,7 +11,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from anti_i2v_export.rules import RULES
+from anti_i2v_export.decompositions import RULES
 
 
 def weights(*shape: int) -> torch.Tensor:

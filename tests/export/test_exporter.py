@@ -42,8 +42,8 @@ pytest.importorskip("diffusers", reason="needs diffusers: pip install 'anti-i2v-
 from tests import tiny_models
 
 from anti_i2v.engines.onnx_engine import OnnxEngine
-from anti_i2v_export import check_export, export_surrogate, verify, writing
-from anti_i2v_export.exporting import default_folder
+from anti_i2v_export import check_export, export_surrogate, verify, writer
+from anti_i2v_export.exporter import default_folder
 
 OWN = Recipe(name="own", summary="Of this test.", steps=3)
 """Displacement by sign-gradient in RGB: the smallest step there is."""
@@ -258,7 +258,7 @@ def test_a_graph_that_computes_something_else_is_noticed(
 def test_a_graph_of_no_recipe_is_not_verified_by_guessing(
     exported: Callable[..., Path], folder_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("anti_i2v_export.exporting.surrogate_graphs", lambda *given: iter(()))
+    monkeypatch.setattr("anti_i2v_export.exporter.surrogate_graphs", lambda *given: iter(()))
     with pytest.raises(
         SurrogateError, match=r"encode.onnx is no graph of the recipes that were named: name its recipe"
     ):
@@ -303,7 +303,7 @@ def test_each_figure_has_its_limit(figure: Mapping[str, float], message: str) ->
 def test_only_an_artifact_is_replaced_and_only_when_asked(
     exported: Callable[..., Path], folder_of: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writing, "_write_graphs", lambda *given: [])  # what may be replaced is decided before
+    monkeypatch.setattr(writer, "_write_graphs", lambda *given: [])  # what may be replaced is decided before
     source = folder_of(QUICK)
     photos = tmp_path / "photos"
     photos.mkdir()
