@@ -1,10 +1,10 @@
-"""Exports surrogates to ONNX, gradients included, for the engine that needs no torch.
+"""Export of surrogates to ONNX, gradients included, for the engine that needs no torch.
 
     from anti_i2v_export import export_surrogate
 
     export_surrogate("taesd", "taesd-onnx", recipes=["balanced", "strong"])
 
-Needs the extra `anti-i2v-sdk[export]`. `graphs` says what is exported, `verify` how it is compared with torch.
+Needs the extra `anti-i2v-sdk[export]`. `graphs` defines the graphs, `verify` compares them with torch.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Backward operators written with forward ones, so that a gradient can be stored as an ONNX graph.
+"""Decompositions of backward operators into forward ones, so that a gradient can be stored as an ONNX graph.
 
 Torch records the gradient of a convolution as `aten.convolution_backward`, that of a group norm as
-`aten.native_group_norm_backward` and so on; ONNX has none of them. Each rule here says the same with operators that
-ONNX has, for the gradient of the input alone: weights are frozen. Formulas of single numbers (silu, gelu, softmax, ...)
-and the scattering of a max pooling are torch's own decompositions.
+`aten.native_group_norm_backward` and so on; ONNX has none of these operators. The functions here compute the gradient
+of the input only, because weights are frozen. Elementwise functions (silu, gelu, ...), softmax and max pooling use
+torch's own decompositions.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from torch._ops import OpOverload
 from torch.fx.experimental.symbolic_shapes import statically_known_true
 from torch.nn import functional as F
 
-__all__ = ["RULES", "Rule"]
+__all__ = ["DECOMPOSITIONS", "Decomposition"]
 
 aten = torch.ops.aten
 
-Rule = Callable[..., Any]
-"""The arguments of an aten operator -> what it returns."""
+Decomposition = Callable[..., Any]
+"""Takes the arguments of an aten operator, and returns what the operator returns."""
 
 Size = Sequence[int]
-"""Sizes; while tracing they may be symbolic."""
+"""Sizes, symbolic while tracing."""
 
 
 def convolution_backward(
@@ -42,8 +42,8 @@ def convolution_backward(
     groups: int,
     output_mask: Sequence[bool],
 ) -> tuple[torch.Tensor | None, None, None]:
-    """The gradient of a convolution's input: the transposed convolution, as a plain one where the stride is 1."""
-    _input_alone(output_mask, "convolution")
+    """Compute the gradient of a convolution's input: a transposed convolution, or a plain one where the stride is 1."""
+    _refuse_weight_gradients(output_mask, "convolution")
     if not output_mask[0]:
         return None, None, None
     if transposed:
@@ -55,10 +55,14 @@ def convolution_backward(
         # ONNX Runtime folds the rotation once, and has faster kernels for Conv than for ConvTranspose.
         rotated = weight.flip(list(range(2, weight.ndim))).transpose(0, 1)
         return _convolution(gradient, rotated, stride, around, dilation, groups), None, None
-    return _transposed(gradient, feature.shape[2:], weight, stride, padding, dilation, reach, groups), None, None
+    return (
+        _transposed_convolution(gradient, feature.shape[2:], weight, stride, padding, dilation, reach, groups),
+        None,
+        None,
+    )
 
 
-def _transposed(
+def _transposed_convolution(
     gradient: torch.Tensor,
     sizes: Size,
     weight: torch.Tensor,
@@ -69,16 +73,16 @@ def _transposed(
     groups: int,
 ) -> torch.Tensor:
     covered = [(n - 1) * s + r + 1 for n, s, r in zip(gradient.shape[2:], stride, reach, strict=True)]
-    # What the stride left over at the right of the input: 0 .. stride - 1, where the sizes tell already now.
-    left_over = [
+    # Pixels at the end that the stride did not reach, 0 .. stride - 1; None where they depend on a symbolic size.
+    remainder = [
         next((k for k in range(s) if statically_known_true(size + 2 * p - c == k)), None)
         for size, p, c, s in zip(sizes, padding, covered, stride, strict=True)
     ]
-    if None not in left_over:
-        return _convolution(gradient, weight, stride, padding, dilation, groups, left_over)
-    # It depends on the photo's size, and an ONNX attribute cannot: compute all that is covered, then cut and pad.
-    nothing = [0] * len(sizes)
-    whole = _convolution(gradient, weight, stride, nothing, dilation, groups, nothing)
+    if None not in remainder:
+        return _convolution(gradient, weight, stride, padding, dilation, groups, remainder)
+    # ONNX attributes are constants, and the remainder depends on the size: compute without padding, then crop and pad.
+    zeros = [0] * len(sizes)
+    whole = _convolution(gradient, weight, stride, zeros, dilation, groups, zeros)
     pads: list[int] = []
     for size, p, c in reversed(list(zip(sizes, padding, covered, strict=True))):
         pads += [-p, size + p - c]
@@ -92,11 +96,11 @@ def _convolution(
     padding: Size,
     dilation: Size,
     groups: int,
-    left_over: Sequence[int | None] | None = None,
+    output_padding: Sequence[int | None] | None = None,
 ) -> torch.Tensor:
-    """Transposed where `left_over`, the output's padding at the right, is given."""
+    """Convolve; with `output_padding`, the convolution is transposed."""
     convolved: torch.Tensor = aten.convolution(
-        feature, weight, None, stride, padding, dilation, left_over is not None, left_over or [0], groups
+        feature, weight, None, stride, padding, dilation, output_padding is not None, output_padding or [0], groups
     )
     return convolved
 
@@ -113,11 +117,11 @@ def native_group_norm_backward(
     groups: int,
     output_mask: Sequence[bool],
 ) -> tuple[torch.Tensor | None, None, None]:
-    """The gradient of a group norm's input, with means over each group."""
-    _input_alone(output_mask, "group norm")
+    """Compute the gradient of a group norm's input, with means over each group."""
+    _refuse_weight_gradients(output_mask, "group norm")
     scaled = gradient if weight is None else gradient * weight.view(-1, *[1] * (feature.ndim - 2))
     grouped = [batch, groups, -1]
-    pulled = _through_norm(
+    pulled = _norm_backward(
         scaled.reshape(grouped), feature.reshape(grouped), mean.unsqueeze(-1), rstd.unsqueeze(-1), [-1]
     )
     return pulled.reshape(feature.shape), None, None
@@ -133,13 +137,13 @@ def native_layer_norm_backward(
     bias: torch.Tensor | None,
     output_mask: Sequence[bool],
 ) -> tuple[torch.Tensor | None, None, None]:
-    """The gradient of a layer norm's input."""
-    _input_alone(output_mask, "layer norm")
+    """Compute the gradient of a layer norm's input."""
+    _refuse_weight_gradients(output_mask, "layer norm")
     scaled = gradient if weight is None else gradient * weight
-    return _through_norm(scaled, feature, mean, rstd, list(range(-len(normalized), 0))), None, None
+    return _norm_backward(scaled, feature, mean, rstd, list(range(-len(normalized), 0))), None, None
 
 
-def _through_norm(
+def _norm_backward(
     gradient: torch.Tensor, feature: torch.Tensor, mean: torch.Tensor, rstd: torch.Tensor, over: list[int]
 ) -> torch.Tensor:
     unit = (feature - mean) * rstd
@@ -148,25 +152,25 @@ def _through_norm(
 
 
 def slice_backward(gradient: torch.Tensor, sizes: Size, dim: int, start: int, end: int, step: int) -> torch.Tensor:
-    """Zeros around the slice."""
+    """Pad the slice's gradient with zeros."""
     dim = dim % len(sizes)
     size = sizes[dim]
     start = start + size if start < 0 else start
     if step != 1:
         zeros = gradient.new_zeros(sizes)
         return torch.slice_scatter(zeros, gradient, dim, start, end, step)
-    return _around(gradient, dim, start, size - start - gradient.shape[dim])
+    return _pad_dim(gradient, dim, start, size - start - gradient.shape[dim])
 
 
 def select_backward(gradient: torch.Tensor, sizes: Size, dim: int, index: int) -> torch.Tensor:
-    """Zeros around the selected place."""
+    """Pad the selected index's gradient with zeros."""
     dim = dim % len(sizes)
     size = sizes[dim]
     index = index + size if index < 0 else index
-    return _around(gradient.unsqueeze(dim), dim, index, size - index - 1)
+    return _pad_dim(gradient.unsqueeze(dim), dim, index, size - index - 1)
 
 
-def _around(feature: torch.Tensor, dim: int, before: int, after: int) -> torch.Tensor:
+def _pad_dim(feature: torch.Tensor, dim: int, before: int, after: int) -> torch.Tensor:
     return F.pad(feature, [0, 0] * (feature.ndim - 1 - dim) + [before, after])
 
 
@@ -177,7 +181,7 @@ def upsample_nearest2d_backward(
     scales_h: float | None = None,
     scales_w: float | None = None,
 ) -> torch.Tensor:
-    """The sum over the pixels that were copies of one; for whole factors, which is what decoders use."""
+    """Sum over the copies of each pixel; only for whole factors, which decoders use."""
     factors = [_whole_factor(large, small) for large, small in zip(output_size, input_size[2:], strict=True)]
     return F.avg_pool2d(gradient, factors) * math.prod(factors)
 
@@ -190,21 +194,21 @@ def _whole_factor(large: int, small: int) -> int:
 
 
 def _safe_softmax(feature: torch.Tensor, dim: int, dtype: torch.dtype | None = None) -> torch.Tensor:
-    """A plain softmax: torch's attention guards rows that are masked all over, which costs three passes over them."""
+    """Compute a plain softmax: the guard against fully masked rows costs three passes over the rows."""
     return torch.softmax(feature, dim, dtype)
 
 
-def _input_alone(output_mask: Sequence[bool], layer: str) -> None:
+def _refuse_weight_gradients(output_mask: Sequence[bool], layer: str) -> None:
     if any(output_mask[1:]):
         raise NotImplementedError(f"a gradient of the weights of a {layer}")
 
 
 def threshold_backward(gradient: torch.Tensor, feature: torch.Tensor, threshold: float) -> torch.Tensor:
-    """A product with the mask: ONNX Runtime takes ten times as long over a choice (Where)."""
+    """Multiply with the mask: ONNX Runtime takes ten times as long for a `Where`."""
     return gradient * (feature > threshold).to(gradient.dtype)
 
 
-TORCHS = get_decompositions(
+TORCH_DECOMPOSITIONS = get_decompositions(
     [
         aten._softmax_backward_data,
         aten.elu_backward,
@@ -219,8 +223,8 @@ TORCHS = get_decompositions(
     ]
 )
 
-RULES: dict[OpOverload, Rule] = {
-    **cast(dict[OpOverload, Rule], TORCHS),
+DECOMPOSITIONS: dict[OpOverload, Decomposition] = {
+    **cast(dict[OpOverload, Decomposition], TORCH_DECOMPOSITIONS),
     aten._safe_softmax.default: _safe_softmax,
     aten.convolution_backward.default: convolution_backward,
     aten.native_group_norm_backward.default: native_group_norm_backward,
@@ -230,4 +234,4 @@ RULES: dict[OpOverload, Rule] = {
     aten.threshold_backward.default: threshold_backward,
     aten.upsample_nearest2d_backward.default: upsample_nearest2d_backward,
 }
-"""Operator -> rule, for `make_fx`."""
+"""Operator -> decomposition, for `make_fx`."""

@@ -1,9 +1,9 @@
-"""A torch function, gradients included, as one ONNX graph of any photo size.
+"""Traces a torch function, gradients included, to one ONNX graph for any photo size.
 
     model = trace(value_and_gradient(loss), {"pixels": pixels, "clean": latent}, ["loss", "gradient"], dynamic)
 
-The function may call `torch.autograd.grad` itself. It is recorded as aten operators by `make_fx`, with the rules of
-`anti_i2v_export.decompositions` in place of backward operators, and the record is what `torch.onnx` converts.
+The function may call `torch.autograd.grad`. `make_fx` records it as aten operators, with `decompositions` in place of
+backward operators, and `torch.onnx` converts the record.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from anti_i2v.errors import SurrogateError
-from anti_i2v_export.decompositions import RULES
+from anti_i2v_export.decompositions import DECOMPOSITIONS
 
 __all__ = ["OPSET", "half_weights", "trace", "value_and_gradient"]
 
 OPSET = 20
 
 Dynamic = Mapping[str, Mapping[int, Dim]]
-"""Input -> dimension -> its symbol, such as `Dim("batch")` or `8 * Dim("height")`; what is not named is fixed."""
+"""Input -> dimension -> its symbol, such as `Dim("batch")` or `8 * Dim("height")`; other dimensions are fixed."""
 
 Function = Callable[..., tuple[torch.Tensor, ...]]
 
 _BOOKKEEPING = (torch.ops.aten.detach.default, torch.ops.aten.alias.default)
-"""Operators that return what they were given: autograd's marks, which ONNX knows nothing of."""
+"""Operators that return their input: autograd's bookkeeping, which ONNX lacks."""
 
 
 def trace(
@@ -46,30 +46,32 @@ def trace(
 ) -> onnx.ModelProto:
     """Record `function(**inputs)` as an ONNX graph.
 
-    What changes from call to call must be an input: `float(tensor)` and a branch on a tensor are refused. A branch on
-    sizes is recorded as the example takes it. Inputs keep their names also where nothing reads them.
+    Values that change between calls must be inputs: `float(tensor)` and branches on a tensor are refused. A branch on
+    sizes is recorded as the example takes it. Unused inputs keep their names.
 
     Args:
-        function: a callable or module; returns a tuple of tensors. In-place writes and `torch.autograd.grad` are fine.
-            A module's parameters become initializers under their own names, prefixed by "weights.".
-        inputs: name -> example. It is so large that nothing that varies has size 1, features included: torch would
-            record that as broadcasting. The graph itself takes batches of 1.
+        function: a callable or module that returns a tuple of tensors. In-place writes and `torch.autograd.grad` are
+            allowed. A module's parameters become initializers under their own names, prefixed by "weights.".
+        inputs: name -> example. No dynamic dimension, also of features, may have size 1: torch would record it as
+            broadcasting. The graph itself accepts batches of 1.
         outputs: a name for each returned tensor.
-        dynamic: which dimensions vary. Dimensions that share a symbol are equal at every call.
+        dynamic: the dynamic dimensions. Dimensions with the same symbol are equal in every call.
 
     Raises:
-        SurrogateError: the function does something that does not export, or fixes a dimension that should vary.
+        SurrogateError: the function does not export, or fixes a dynamic dimension.
     """
-    with _quiet(), _explained(function), sdpa_kernel(SDPBackend.MATH):
-        examples = _symbolic(inputs, dynamic)
-        record = make_fx(_functional(function, list(inputs)), decomposition_table=RULES, tracing_mode="symbolic")
+    with _without_export_warnings(), _one_line_errors(function), sdpa_kernel(SDPBackend.MATH):
+        examples = _symbolic_inputs(inputs, dynamic)
+        record = make_fx(
+            _functionalise(function, list(inputs)), decomposition_table=DECOMPOSITIONS, tracing_mode="symbolic"
+        )
         with torch.enable_grad():
             graph_module = record(*examples.values())
-        _still_vary(function, examples, dynamic)
+        _check_dynamic(function, examples, dynamic)
         shapes = tuple(dict(dynamic.get(name, {})) for name in inputs)
-        # Size checks of the record become assertions, which the graph leaves out; as guards they would fix the batch.
+        # Size checks as guards would fix the batch; as assertions they are omitted from the graph.
         program = export(
-            _cleaned(graph_module, function),
+            _clean_record(graph_module, function),
             tuple(inputs.values()),
             dynamic_shapes=shapes,
             prefer_deferred_runtime_asserts_over_guards=True,
@@ -83,19 +85,19 @@ def trace(
             dynamic_shapes=shapes,
             verbose=False,
         )
-    return cast(torch.onnx.ONNXProgram, exported).model_proto  # None stands for the exporter of old alone
+    return cast(torch.onnx.ONNXProgram, exported).model_proto  # None only with the old exporter
 
 
 def value_and_gradient(loss: Callable[..., torch.Tensor]) -> nn.Module:
-    """The function (pixels, **others) -> (loss of each photo (B,), gradient of their sum by the pixels).
+    """Return the function (pixels, **others) -> (loss of each photo (B,), gradient of their sum).
 
-    `loss` takes `pixels` and any other tensors by name: clean features, weights of terms, a timestep, noise, text.
+    `loss` takes `pixels` and other tensors by name: clean features, weights of terms, a timestep, noise, text.
     """
     return _ValueAndGradient(loss)
 
 
 class _ValueAndGradient(nn.Module):
-    """A module, so that the parameters of the loss keep their names."""
+    """A module and not a function, so that the parameters of the loss keep their names."""
 
     def __init__(self, loss: Callable[..., torch.Tensor]) -> None:
         super().__init__()
@@ -110,9 +112,9 @@ class _ValueAndGradient(nn.Module):
 
 
 def half_weights(model: onnx.ModelProto, at_least: int = 1024) -> onnx.ModelProto:
-    """A copy whose float32 initializers of `at_least` numbers are stored as fp16, and cast back when it is loaded.
+    """Copy a model, storing float32 initializers of at least `at_least` numbers as fp16 that are cast back on loading.
 
-    Half the file at the full precision of the arithmetic: ONNX Runtime folds the casts once.
+    This halves the file; arithmetic stays in fp32, and ONNX Runtime folds the casts once.
     """
     halved = onnx.ModelProto()
     halved.CopyFrom(model)
@@ -129,48 +131,48 @@ def half_weights(model: onnx.ModelProto, at_least: int = 1024) -> onnx.ModelProt
     return halved
 
 
-class _Given(nn.Module):
+class _Identity(nn.Module):
     def forward(self, inputs: dict[str, torch.Tensor]) -> list[torch.Tensor]:
         return list(inputs.values())
 
 
-def _symbolic(inputs: Mapping[str, torch.Tensor], dynamic: Dynamic) -> dict[str, torch.Tensor]:
-    """The inputs without values, their sizes in symbols: what exporting the identity makes of them."""
+def _symbolic_inputs(inputs: Mapping[str, torch.Tensor], dynamic: Dynamic) -> dict[str, torch.Tensor]:
+    """Convert inputs to tensors without values and with symbolic sizes, by exporting the identity."""
     shapes = {name: dict(dynamic.get(name, {})) for name in inputs}
-    program = export(_Given(), (dict(inputs),), dynamic_shapes=(shapes,))
-    given = [node.meta["val"] for node in program.graph.nodes if node.op == "placeholder"]
-    return dict(zip(inputs, given, strict=True))
+    program = export(_Identity(), (dict(inputs),), dynamic_shapes=(shapes,))
+    placeholders = [node.meta["val"] for node in program.graph.nodes if node.op == "placeholder"]
+    return dict(zip(inputs, placeholders, strict=True))
 
 
-def _functional(function: Function, names: Sequence[str]) -> Callable[..., tuple[torch.Tensor, ...]]:
-    """The function of positional tensors, its in-place writes turned into new tensors."""
+def _functionalise(function: Function, names: Sequence[str]) -> Callable[..., tuple[torch.Tensor, ...]]:
+    """Return the function of positional tensors, with in-place writes replaced by new tensors."""
 
     def called(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         with FunctionalTensorMode():
             wrapped = [FunctionalTensor.to_functional(tensor) for tensor in tensors]
             returned = function(**dict(zip(names, wrapped, strict=True)))
-        return tuple(map(_unwrapped, returned))
+        return tuple(map(_unwrap, returned))
 
     return called
 
 
-def _unwrapped(tensor: torch.Tensor) -> torch.Tensor:
+def _unwrap(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.from_functional() if isinstance(tensor, FunctionalTensor) else tensor
 
 
-def _still_vary(function: Function, examples: Mapping[str, torch.Tensor], dynamic: Dynamic) -> None:
+def _check_dynamic(function: Function, examples: Mapping[str, torch.Tensor], dynamic: Dynamic) -> None:
     for name, dims in dynamic.items():
         for dim, symbol in dims.items():
             size = examples[name].shape[dim]
             if isinstance(size, int) or size.node.maybe_as_int() is not None:
                 raise SurrogateError(
-                    f"{_name(function)} does not export: it works for {symbol.__name__} = {int(size)} alone "
+                    f"{_name(function)} does not export: it only works for {symbol.__name__} = {int(size)} "
                     f"(dimension {dim} of {name})"
                 )
 
 
-def _cleaned(graph_module: fx.GraphModule, function: Function) -> fx.GraphModule:
-    """The record without autograd's bookkeeping, its constants under the names of the module's parameters."""
+def _clean_record(graph_module: fx.GraphModule, function: Function) -> fx.GraphModule:
+    """Remove autograd's bookkeeping, and give constants the names of the module's parameters."""
     named: dict[int, str] = {}
     if isinstance(function, nn.Module):
         named = {id(tensor): name for name, tensor in chain(function.named_parameters(), function.named_buffers())}
@@ -181,7 +183,7 @@ def _cleaned(graph_module: fx.GraphModule, function: Function) -> fx.GraphModule
             graph.erase_node(node)
         elif node.op == "get_attr":
             tensor = getattr(graph_module, node.target)
-            # The prefix keeps a parameter's name from meeting an attribute of the graph module.
+            # The prefix avoids collisions with attributes of the graph module.
             node.target = f"weights.{named.get(id(tensor), node.target)}"
             constants[node.target] = tensor.detach()
     cleaned = fx.GraphModule(constants, graph)
@@ -191,16 +193,16 @@ def _cleaned(graph_module: fx.GraphModule, function: Function) -> fx.GraphModule
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what torch and onnxscript say about themselves."""
+def _without_export_warnings() -> Iterator[None]:
+    """Suppress warnings of torch.onnx about its own internals."""
     registry = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = registry.level
-    registry.setLevel(logging.ERROR)  # it tells of torchvision, which nothing here needs
+    registry.setLevel(logging.ERROR)  # it warns that torchvision, which is not needed, is missing
     try:
         with warnings.catch_warnings():
-            # torch.onnx copies its own tree specifications in a way that torch has deprecated.
+            # torch.onnx itself uses the deprecated check.
             warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
-            # It names each symbol once, and warns that it does so.
+            # Symbols that several inputs share are named once.
             warnings.filterwarnings("ignore", r"# The axis name: .* will not be used", UserWarning)
             yield
     finally:
@@ -208,23 +210,23 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _explained(function: Function) -> Iterator[None]:
-    """Any error while tracing, as one line: torch has no common class for what does not export."""
+def _one_line_errors(function: Function) -> Iterator[None]:
+    """Turn any error while tracing into one line: torch's export errors have no common class."""
     try:
         yield
     except SurrogateError:
         raise
     except Exception as problem:
-        raise SurrogateError(f"{_name(function)} does not export: {_root(problem)}") from problem
+        raise SurrogateError(f"{_name(function)} does not export: {_root_message(problem)}") from problem
 
 
-def _root(problem: BaseException) -> str:
-    """The first line of the error that began it all: torch.onnx wraps it in advice and versions."""
+def _root_message(problem: BaseException) -> str:
+    """Return the first line of the root cause, which torch.onnx wraps in advice and versions."""
     while problem.__cause__ is not None:
         problem = problem.__cause__
     lines = [line.strip() for line in str(problem).splitlines() if line.strip()] or [type(problem).__name__]
-    # Where sizes are at fault torch says in the last line what would do, such as `rows = Dim('rows', min=5)`.
-    fix = f" ({lines[-1]} would do)" if "Suggested fixes:" in lines and " = " in lines[-1] else ""
+    # For errors of sizes, torch suggests a fix in the last line, such as `rows = Dim('rows', min=5)`.
+    fix = f" ({lines[-1]} would work)" if "Suggested fixes:" in lines and " = " in lines[-1] else ""
     return lines[0].split("! For more information")[0] + fix
 
 

@@ -1,4 +1,4 @@
-"""Torch against ONNX Runtime, on a real photo: verify or refuse."""
+"""Compares a graph in ONNX Runtime with its torch function on a real photo, and refuses it where they differ."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from anti_i2v.engines.artifacts import Verification
 from anti_i2v.errors import SurrogateError
 from anti_i2v_export.graphs import ExampleInput, GraphSpec, example_input
 
-__all__ = ["real_samples", "verify"]
+__all__ = ["check_limits", "photo_examples", "verify"]
 
 VALUE_ERROR = 1e-4
 GRADIENT_COSINE = 0.9999
 SIGN_AGREEMENT = {"fp32": 0.999, "fp16": 0.995}
-"""By the precision of the weights; counted where the gradient is above a millionth of its largest value."""
+"""By the precision of the weights, over elements whose gradient is above a millionth of the largest."""
 
 EQUAL_LEVELS = 0.99
 
 SIDES = ((64, 96), (96, 64), (160, 128))
-"""Least sizes of the samples; none of them is what graphs are traced at, and the batch differs from it as well."""
+"""Minimum sizes of the examples. Graphs are traced at another size and batch."""
 
 
-def real_samples(multiple: int) -> list[ExampleInput]:
-    """The packaged photo at three sizes, sides multiples of what the surrogate needs, in batches of 1, 3 and 2."""
+def photo_examples(multiple: int) -> list[ExampleInput]:
+    """Load the packaged photo at three sizes, sides multiples of `multiple`, in batches of 1, 3 and 2."""
     data = resources.files("anti_i2v_export").joinpath("data/astronaut.jpg").read_bytes()
     step = int(np.lcm(multiple, 8))
     found = []
@@ -45,34 +45,34 @@ def real_samples(multiple: int) -> list[ExampleInput]:
 
 
 def _at_least(side: int, step: int) -> int:
-    """A side as a multiple of `step`, four of them at least."""
+    """Round a side up to a multiple of `step`, at least four times `step`."""
     return max(4 * step, -(-side // step) * step)
 
 
-def verify(draft: GraphSpec, path: Path, samples: Sequence[ExampleInput], precision: str) -> Verification:
+def verify(spec: GraphSpec, path: Path, examples: Sequence[ExampleInput], precision: str) -> Verification:
     """Compare a traced graph with the function that it was traced from.
 
     Raises:
-        SurrogateError: it differs by more than the limits above, or ONNX Runtime does not run it.
+        SurrogateError: they differ by more than the limits above, or ONNX Runtime cannot run the graph.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        pairs = [_pair(draft, session, given) for given in samples]
+        pairs = [_run_both(spec, session, example) for example in examples]
     except SurrogateError:
         raise
     except Exception as problem:  # ONNX Runtime's errors have no common class below Exception
         first_line = str(problem).strip().splitlines()[0][:200]
         raise SurrogateError(f"{path.name} does not run in ONNX Runtime: {first_line}") from None
     found = Verification(
-        sizes=tuple(given.size for given in samples),
-        value_error=max(_value_error(draft, *pair) for pair in pairs),
-        gradient_cosine=_worst([_cosine(*pair) for pair in pairs]) if "gradient" in draft.outputs else None,
-        sign_agreement=_worst([_signs(*pair) for pair in pairs]) if "gradient" in draft.outputs else None,
-        equal_levels=_worst([_levels(*pair) for pair in pairs]) if "next" in draft.outputs else None,
+        sizes=tuple(example.size for example in examples),
+        value_error=max(_value_error(spec, *pair) for pair in pairs),
+        gradient_cosine=min([_gradient_cosine(*pair) for pair in pairs]) if "gradient" in spec.outputs else None,
+        sign_agreement=min([_sign_agreement(*pair) for pair in pairs]) if "gradient" in spec.outputs else None,
+        equal_levels=min([_equal_levels(*pair) for pair in pairs]) if "next" in spec.outputs else None,
     )
-    _refuse(draft, found, precision)
+    check_limits(spec, found, precision)
     return found
 
 
@@ -80,36 +80,32 @@ Array = npt.NDArray[np.float32]
 Arrays = Mapping[str, Array]
 
 
-def _pair(draft: GraphSpec, session: onnxruntime.InferenceSession, given: ExampleInput) -> tuple[Arrays, Arrays]:
-    inputs = draft.inputs(given)
+def _run_both(spec: GraphSpec, session: onnxruntime.InferenceSession, example: ExampleInput) -> tuple[Arrays, Arrays]:
+    inputs = spec.inputs(example)
     # Not inference mode: the functions differentiate.
-    torch_values = [value.detach().numpy() for value in draft.function(**inputs)]
+    torch_values = [value.detach().numpy() for value in spec.function(**inputs)]
     read = {port.name for port in session.get_inputs()}
     feed = {name: value.detach().numpy() for name, value in inputs.items() if name in read}
-    onnx_values = session.run(list(draft.outputs), feed)
-    return dict(zip(draft.outputs, torch_values, strict=True)), dict(zip(draft.outputs, onnx_values, strict=True))
+    onnx_values = session.run(list(spec.outputs), feed)
+    return dict(zip(spec.outputs, torch_values, strict=True)), dict(zip(spec.outputs, onnx_values, strict=True))
 
 
-def _worst(values: Sequence[float]) -> float:
-    return min(values)
-
-
-def _value_error(draft: GraphSpec, expected: Arrays, found: Arrays) -> float:
-    """Of what is a value and not a gradient, or moved by one: a sign that flips there moves a pixel by a whole step."""
+def _value_error(spec: GraphSpec, expected: Arrays, found: Arrays) -> float:
+    """Compare the outputs except gradients and steps: one flipped sign moves a pixel by a whole step."""
     names = [
         name
-        for name in draft.outputs
-        if name == "loss" or draft.kind in ("encode", "decode", "bind", "begin", "distance")
+        for name in spec.outputs
+        if name == "loss" or spec.kind in ("encode", "decode", "bind", "begin", "distance")
     ]
-    if not all(np.isfinite(found[name]).all() for name in draft.outputs):
+    if not all(np.isfinite(found[name]).all() for name in spec.outputs):
         return float("inf")
     return max([0.0, *(_relative(expected[name], found[name], each=name == "loss") for name in names)])
 
 
 def _relative(expected: Array, found: Array, *, each: bool) -> float:
-    """Length of the difference, relative to the expected values' own; `each`: the worst of the single values.
+    """Return the norm of the difference relative to that of the expected values, or with `each` the largest element's.
 
-    Below a tenth a value is compared absolutely: a loss may cross zero.
+    Values below .1 are compared absolutely: a loss may cross zero.
     """
     if each:
         return float((np.abs(expected - found) / np.abs(expected).clip(0.1)).max())
@@ -117,28 +113,28 @@ def _relative(expected: Array, found: Array, *, each: bool) -> float:
     return float(np.linalg.norm(expected - found)) / max(float(np.linalg.norm(expected)), floor)
 
 
-def _cosine(expected: Arrays, found: Arrays) -> float:
+def _gradient_cosine(expected: Arrays, found: Arrays) -> float:
     one, two = (values["gradient"].astype(np.float64).ravel() for values in (expected, found))
     return float(one @ two) / max(float(np.linalg.norm(one) * np.linalg.norm(two)), 1e-30)
 
 
-def _signs(expected: Arrays, found: Arrays) -> float:
+def _sign_agreement(expected: Arrays, found: Arrays) -> float:
     one, two = expected["gradient"], found["gradient"]
     counted = np.abs(one) > 1e-6 * np.abs(one).max()
     return float((np.sign(one) == np.sign(two))[counted].mean())
 
 
-def _levels(expected: Arrays, found: Arrays) -> float:
+def _equal_levels(expected: Arrays, found: Arrays) -> float:
     one, two = (np.rint(np.float32(255) * values["next"]) for values in (expected, found))
     return float((one == two).mean())
 
 
-def _refuse(draft: GraphSpec, found: Verification, precision: str) -> None:
-    """Raises SurrogateError for the first figure that is worse than allowed; a figure that is not a number is."""
+def check_limits(spec: GraphSpec, found: Verification, precision: str) -> None:
+    """Raise SurrogateError for the first figure that is worse than its limit, or NaN."""
     hint = _hint(precision)
     if not found.value_error <= VALUE_ERROR:
         raise SurrogateError(
-            f"{draft.file} was not exported: it differs from torch by {found.value_error:.1e}, "
+            f"{spec.file} was not exported: it differs from torch by {found.value_error:.1e}, "
             f"{VALUE_ERROR:g} is allowed{hint}"
         )
     least = {
@@ -149,7 +145,7 @@ def _refuse(draft: GraphSpec, found: Verification, precision: str) -> None:
     for name, (value, limit) in least.items():
         if value is not None and not value >= limit:
             raise SurrogateError(
-                f"{draft.file} was not exported: its {name} with torch is {value:.5f}, below {limit}{hint}"
+                f"{spec.file} was not exported: its {name} with torch is {value:.5f}, below {limit}{hint}"
             )
 
 

@@ -1,4 +1,4 @@
-"""Writes an artifact: traces, stores weights once, verifies the files, and only then puts the directory in place."""
+"""Writes an artifact: traces the graphs, stores shared weights once, verifies, then moves the directory into place."""
 
 from __future__ import annotations
 
@@ -14,7 +14,16 @@ import msgspec
 import onnx
 from onnx import external_data_helper
 
-from anti_i2v.engines.artifacts import CONTEXT, FORMAT_VERSION, SIDECAR, Artifact, Graph, Port, digest, read_artifact
+from anti_i2v.engines.artifacts import (
+    CONTEXT,
+    FORMAT_VERSION,
+    SIDECAR,
+    Artifact,
+    Graph,
+    Port,
+    file_sha256,
+    read_artifact,
+)
 from anti_i2v.errors import OutputError, SurrogateError
 from anti_i2v.surrogates.base import Surrogate
 from anti_i2v.surrogates.info import Normalisation, RandomInput, SurrogateInfo
@@ -27,14 +36,14 @@ __all__ = ["Subject", "check_artifact", "write_artifact"]
 WEIGHTS = "weights.bin"
 
 ALIGNMENT = 64
-"""Bytes: where a tensor may begin, so that a processor reads it at full speed."""
+"""Alignment of tensors in bytes, for fast loads."""
 
-LEAST_SHARED = 1024
-"""Bytes from which an initializer is stored beside its graph instead of inside it."""
+MIN_SHARED_BYTES = 1024
+"""Initializers of at least this many bytes are stored beside their graph."""
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
-    """What is exported: the facts that the sidecar tells of it."""
+    """The facts of an exported surrogate, for the sidecar."""
 
     info: SurrogateInfo
     normalisation: Normalisation | None = None
@@ -45,7 +54,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, surrogate: Surrogate) -> Subject:
-        """Of a surrogate."""
+        """Take the facts from a surrogate."""
         return cls(
             info=surrogate.info,
             normalisation=surrogate.normalisation,
@@ -58,22 +67,22 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 
 def write_artifact(
     subject: Subject,
-    drafts: Iterable[GraphSpec],
+    graphs: Iterable[GraphSpec],
     folder: Path,
-    samples: Sequence[ExampleInput],
+    examples: Sequence[ExampleInput],
     *,
     half: bool = False,
     context: Tensors | None = None,
     overwrite: bool = False,
     progress: Callable[[Graph], None] | None = None,
 ) -> Artifact:
-    """Export into a directory, whole or not at all.
+    """Export into a directory, completely or not at all.
 
     Args:
-        samples: what each graph is verified on.
-        half: store weights as fp16 and cast them back when they are loaded.
-        context: what the surrogate is given unchanged in every step.
-        overwrite: replace an artifact that is there.
+        examples: each graph is verified on them.
+        half: store weights as fp16 and cast them back on loading.
+        context: inputs of the surrogate that are the same in every step.
+        overwrite: replace an existing artifact.
         progress: called after each graph.
 
     Raises:
@@ -87,12 +96,12 @@ def write_artifact(
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as scratch:
             fresh = Path(scratch) / "artifact"
             fresh.mkdir()
-            graphs = _write_graphs(subject, drafts, fresh, samples, precision, progress)
+            written = _write_graphs(subject, graphs, fresh, examples, precision, progress)
             if context:
                 from safetensors.torch import save_file
 
                 save_file(context, fresh / CONTEXT)
-            files = {path.name: digest(path) for path in sorted(fresh.iterdir())}
+            files = {path.name: file_sha256(path) for path in sorted(fresh.iterdir())}
             artifact = Artifact(
                 format_version=FORMAT_VERSION,
                 surrogate=subject.info,
@@ -104,7 +113,7 @@ def write_artifact(
                 precision=precision,
                 opset=OPSET,
                 tools={name: version(name) for name in ("anti-i2v-sdk", "torch", "onnx", "onnxscript", "onnxruntime")},
-                graphs=tuple(graphs),
+                graphs=tuple(written),
                 files=files,
             )
             text = msgspec.json.format(msgspec.json.encode(artifact), indent=1)
@@ -121,48 +130,48 @@ def write_artifact(
 
 
 def check_free(folder: Path, *, overwrite: bool) -> None:
-    """Whether an artifact may be put there: nothing but an artifact is ever replaced.
+    """Check that an artifact may be written to a directory: only artifacts are ever replaced.
 
     Raises:
-        OutputError: something is there already.
+        OutputError: the directory holds something else, or an artifact and `overwrite` is false.
     """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not (folder / SIDECAR).is_file():
-        raise OutputError(f"{folder} exists and is no artifact: choose another directory")
+        raise OutputError(f"{folder} exists and is not an artifact: choose another directory")
     if not overwrite:
         raise OutputError(f"{folder} holds an artifact already: pass --overwrite, or choose another directory")
 
 
 def _write_graphs(
     subject: Subject,
-    drafts: Iterable[GraphSpec],
+    specs: Iterable[GraphSpec],
     folder: Path,
-    samples: Sequence[ExampleInput],
+    examples: Sequence[ExampleInput],
     precision: str,
     progress: Callable[[Graph], None] | None,
 ) -> list[Graph]:
-    weights, graphs = _Weights(folder / WEIGHTS), []
-    for draft in drafts:
-        inputs, dims, words = dynamic_shapes(draft, subject.multiple)
-        model = trace(draft.function, inputs, draft.outputs, dims)
+    weights, graphs = _WeightsFile(folder / WEIGHTS), []
+    for spec in specs:
+        inputs, dims, labels = dynamic_shapes(spec, subject.multiple)
+        model = trace(spec.function, inputs, spec.outputs, dims)
         if precision == "fp16":
             model = half_weights(model)
-        path = folder / draft.file
-        _forget_origins(model)
-        weights.take(model)
+        path = folder / spec.file
+        _remove_metadata(model)
+        weights.extract(model)
         onnx.save(model, path)
         graph = Graph(
-            file=draft.file,
-            kind=cast(Literal["encode"], draft.kind),
-            terms=draft.terms,
-            anchor_layers=draft.anchor_layers,
-            space=draft.space,
-            algorithm=draft.algorithm,
-            inputs=tuple(_port(port, draft, words) for port in model.graph.input),
-            outputs=tuple(_port(port, draft, {}) for port in model.graph.output),
+            file=spec.file,
+            kind=cast(Literal["encode"], spec.kind),
+            terms=spec.terms,
+            anchor_layers=spec.anchor_layers,
+            space=spec.space,
+            algorithm=spec.algorithm,
+            inputs=tuple(_port(port, spec, labels) for port in model.graph.input),
+            outputs=tuple(_port(port, spec, {}) for port in model.graph.output),
             nodes=len(model.graph.node),
-            verification=verify(draft, path, samples, precision),
+            verification=verify(spec, path, examples, precision),
         )
         graphs.append(graph)
         if progress is not None:
@@ -170,8 +179,8 @@ def _write_graphs(
     return graphs
 
 
-def _forget_origins(model: onnx.ModelProto) -> None:
-    """Without the stack traces of its making, which are half of the file and name folders of this machine."""
+def _remove_metadata(model: onnx.ModelProto) -> None:
+    """Remove stack traces, which are half of the file and contain folder names of this machine."""
     model.graph.ClearField("doc_string")
     del model.graph.metadata_props[:]
     for part in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
@@ -182,24 +191,24 @@ def _forget_origins(model: onnx.ModelProto) -> None:
         del tensor.metadata_props[:]
 
 
-class _Weights:
-    """One file for the weights of several graphs: the same values are stored once."""
+class _WeightsFile:
+    """The weights of several graphs in one file; equal values are stored once."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._places, self._end = path, dict[str, int](), 0
+        self._path, self._offsets, self._end = path, dict[str, int](), 0
 
-    def take(self, model: onnx.ModelProto) -> None:
+    def extract(self, model: onnx.ModelProto) -> None:
         """Move a model's large initializers into the file."""
         for tensor in model.graph.initializer:
             data = onnx.numpy_helper.to_array(tensor).tobytes()
-            if len(data) < LEAST_SHARED:
+            if len(data) < MIN_SHARED_BYTES:
                 continue
             key = hashlib.sha256(data).hexdigest()
-            if key not in self._places:
-                self._places[key] = self._append(data)
+            if key not in self._offsets:
+                self._offsets[key] = self._append(data)
             tensor.ClearField("raw_data")
             tensor.raw_data = b""
-            external_data_helper.set_external_data(tensor, WEIGHTS, offset=self._places[key], length=len(data))
+            external_data_helper.set_external_data(tensor, WEIGHTS, offset=self._offsets[key], length=len(data))
             tensor.ClearField("raw_data")
 
     def _append(self, data: bytes) -> int:
@@ -210,14 +219,14 @@ class _Weights:
         return start
 
 
-def _port(port: onnx.ValueInfoProto, draft: GraphSpec, words: dict[str, tuple[int | str, ...]]) -> Port:
+def _port(port: onnx.ValueInfoProto, spec: GraphSpec, labels: dict[str, tuple[int | str, ...]]) -> Port:
     kind = port.type.tensor_type
-    shape = words.get(port.name, tuple(side.dim_value or side.dim_param for side in kind.shape.dim))
+    shape = labels.get(port.name, tuple(side.dim_value or side.dim_param for side in kind.shape.dim))
     name = port.name.partition(".")[2] or port.name
     meaning = (
-        draft.ranges.get(port.name)
+        spec.ranges.get(port.name)
         or RANGES.get(port.name)
-        or _KINDS.get(port.name.partition(".")[0])
+        or PREFIX_RANGES.get(port.name.partition(".")[0])
         or f"feature {name}"
     )
     return Port(
@@ -228,28 +237,29 @@ def _port(port: onnx.ValueInfoProto, draft: GraphSpec, words: dict[str, tuple[in
     )
 
 
-_KINDS = {
-    "chart": "of the space, see anti_i2v.optim.space_constants",
-    "memory": "of the algorithm, zero before the first step of a space",
-    "next": "of the algorithm, for the next step of the space",
-    "draw": "drawn anew for each step, or the surrogate's context",
+PREFIX_RANGES = {
+    "chart": "constant of the space, see anti_i2v.optim.space_constants",
+    "memory": "state of the algorithm, zero before the first step in a space",
+    "next": "state of the algorithm, for the next step in the space",
+    "draw": "sampled anew for each step, or the surrogate's context",
     "displacement": "bound to the clean photo by the bind graph",
     "anchor": "bound to the target and the clean photo by the bind graph",
     "decoded": "bound to the clean photo by the bind graph",
     "auxiliary": "bound to the clean photo by the bind graph",
 }
+"""What inputs and outputs mean, by the prefix of their names."""
 
 
-def check_artifact(folder: Path, drafts: Iterable[GraphSpec], samples: Sequence[ExampleInput]) -> Artifact:
+def check_artifact(folder: Path, specs: Iterable[GraphSpec], examples: Sequence[ExampleInput]) -> Artifact:
     """Verify an artifact again: its files against their hashes, each graph against torch.
 
     Raises:
-        SurrogateError: a file or a graph is not what the sidecar says, or a graph is none that this version makes.
+        SurrogateError: a file or a graph differs, or no spec belongs to a graph.
     """
     artifact = read_artifact(folder)
-    known = {draft.file: draft for draft in drafts}
+    known = {spec.file: spec for spec in specs}
     for graph in artifact.graphs:
         if graph.file not in known:
-            raise SurrogateError(f"{folder / graph.file} is no graph of the recipes that were named: name its recipe")
-        verify(known[graph.file], folder / graph.file, samples, artifact.precision)
+            raise SurrogateError(f"{folder / graph.file} belongs to none of the given recipes: name its recipe")
+        verify(known[graph.file], folder / graph.file, examples, artifact.precision)
     return artifact

@@ -190,10 +190,10 @@ class Protector:
         if not engine.surrogates:
             if not recipe.steps:
                 return self._without_steps(photo, seed, stopped="steps")
-            return self._without_steps(photo, seed, stopped="no surrogates", notes=(engine.no_surrogates,))
+            return self._without_steps(photo, seed, stopped="no surrogates", notes=(engine.no_surrogates_note,))
         start = self._initialise(photo, recipe, seed)
         caption = engine.caption(start.clean)
-        opened = engine.open_photo(start.clean, start.candidate, start.radius, recipe, None, seed)
+        opened = engine.open_photo(start.clean, start.candidate, start.radius, recipe, seed)
         result = optimise_photo(
             opened, recipe, seed=seed, preset=platform, callback=on_step, deadline=deadline, cancel=cancel
         )

@@ -42,13 +42,13 @@ def list_surrogates() -> None:
 
 
 def _print_encoders() -> None:
-    from anti_i2v.engines.artifacts import artifact_at_hand
+    from anti_i2v.engines.artifacts import find_artifact
     from anti_i2v.surrogates.catalogue import STUDENT, encoders
 
     typer.echo(f"{STUDENT:<12}{'student':<12}{INSTALLED:<18}{'exported':<14}a small network that imitates the encoders")
     for name, entry in encoders().items():
         place = INSTALLED if entry.available else MISSING
-        exported = "exported" if artifact_at_hand(name) else "not exported"
+        exported = "exported" if find_artifact(name) else "not exported"
         typer.echo(f"{name:<12}{entry.role:<12}{place:<18}{exported:<14}{entry.family.partition(' (')[0]}")
 
 

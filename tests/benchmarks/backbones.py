@@ -28,7 +28,7 @@ from anti_i2v.objectives.binding import bind_objectives
 from anti_i2v.objectives.denoising import DenoisingError
 from anti_i2v.objectives.representation_anchor import RepresentationAnchor
 from anti_i2v.objectives.representation_collapse import RepresentationCollapse
-from anti_i2v.objectives.targets import anchor_target
+from anti_i2v.objectives.targets import checkerboard
 from anti_i2v.optim.update_rules import value_and_gradient
 from anti_i2v.surrogates.backbones.cogvideox import CogVideoX, alphas_of
 from anti_i2v.surrogates.info import SurrogateInfo, sample_inputs
@@ -178,7 +178,7 @@ def baseline_step(model: CogVideoX, clean: torch.Tensor, target: torch.Tensor, v
 
 
 def our_step(model: CogVideoX, objectives: dict[Objective, float], clean: torch.Tensor, draws: int) -> Callable:
-    bound = bind_objectives(objectives, model, clean, draws=draws)
+    bound = bind_objectives(objectives, model, clean, noise_samples=draws)
     generator = np.random.default_rng(0)
     loss_fn = bound.with_fresh_inputs(generator)
     for _ in range(8 * draws):  # every draw was bound once: what a run of hundreds of steps pays at its start
@@ -210,7 +210,7 @@ def main() -> None:
     clean = torch.rand(1, 3, *shape["size"], generator=torch.Generator().manual_seed(0)).to(device)
     candidate = (clean + 0.01).clamp(0, 1)
     video = clean.expand(4 * (shape["frames"] - 1) + 1, -1, -1, -1)
-    target = torch.from_numpy(anchor_target(*shape["size"])).to(device)
+    target = torch.from_numpy(checkerboard(*shape["size"])).to(device)
     anchor = RepresentationAnchor(target, ("latent", "late"))
     full: dict[Objective, float] = {RepresentationCollapse(): 1.0, anchor: 1.0, DenoisingError(): 1.0}
     inner: dict[Objective, float] = {RepresentationCollapse(): 1.0, anchor: 1.0}

@@ -31,7 +31,7 @@ import numpy as np
 import torch
 
 from anti_i2v.arrays import Rgb8
-from anti_i2v.engines.torch_engine import LPIPS_WEIGHTS, TorchEngine
+from anti_i2v.engines.torch_engine import TorchEngine
 from anti_i2v.errors import Cancelled
 from anti_i2v.images.decode import open_photo
 from anti_i2v.images.degradations import SURVIVAL_CHECKS
@@ -40,7 +40,7 @@ from anti_i2v.images.resize import resize_to_working, working_size
 from anti_i2v.metrics.faces import FaceIdentity
 from anti_i2v.metrics.imperceptibility import compare
 from anti_i2v.metrics.random_controls import random_psnr
-from anti_i2v.paths import find_weights, home
+from anti_i2v.paths import LPIPS_WEIGHTS, find_weights, home
 from anti_i2v.protector import Protector
 from anti_i2v.receipts.effects import MeasurementModels, as_uint8, choose_window, effect_on, stack_views
 from anti_i2v.recipes import Recipe, load_recipe, recipe_names

@@ -1,4 +1,4 @@
-"""The engines beside each other: seconds of one value and gradient, agreement of the gradients, start time, memory.
+"""Compares the engines: seconds of one value and gradient, agreement of the gradients, start time, memory.
 
     ANTI_I2V_HOME=FOLDER python tests/benchmarks/engines.py [--surrogates embedded taesd] [--sizes 256 512] [--rounds 5]
 
@@ -51,11 +51,11 @@ def contiguous(surrogate: Surrogate) -> Surrogate:
     """In torch's own memory format, without the SDK's channels_last."""
     surrogate.to(memory_format=torch.contiguous_format)
     if isinstance(surrogate, Student):
-        surrogate.features = lambda pixels, draw=None: {  # type: ignore[method-assign]  # for this comparison alone
+        surrogate.features = lambda pixels, inputs=None: {  # type: ignore[method-assign]  # for this comparison alone
             "latent": surrogate.head(surrogate.trunk(surrogate.normalised(pixels)))
         }
     else:
-        surrogate.features = lambda pixels, draw=None: {  # type: ignore[method-assign]
+        surrogate.features = lambda pixels, inputs=None: {  # type: ignore[method-assign]
             "latent": surrogate.model.encoder(surrogate.normalised(pixels))
         }
     return surrogate
@@ -77,9 +77,9 @@ def onnx_run(name: str, size: int, device: str) -> Run:
     clean, candidate = pixels(size)
     engine = OnnxEngine([name], RECIPE, device)
     engine.prepare()
-    opened = engine.open_photo(clean, candidate, np.full((1, 1, size, size), 8 / 255, np.float32), RECIPE, None, 0)
+    opened = engine.open_photo(clean, candidate, np.full((1, 1, size, size), 8 / 255, np.float32), RECIPE, 0)
     opened.bind(0)
-    return lambda: opened._loss(opened.start, [0], SampledTransform())[
+    return lambda: opened._loss_and_gradient(opened.start, [0], SampledTransform())[
         1
     ]  # the loss graph alone, as torch's side is timed
 
@@ -89,17 +89,17 @@ def steps_of(name: str, size: int, device: str) -> dict[str, Callable[[], object
     clean, candidate = pixels(size)
     engine = OnnxEngine([name], RECIPE, device)
     engine.prepare()
-    opened = engine.open_photo(clean, candidate, np.full((1, 1, size, size), 8 / 255, np.float32), RECIPE, None, 0)
+    opened = engine.open_photo(clean, candidate, np.full((1, 1, size, size), 8 / 255, np.float32), RECIPE, 0)
     opened.bind(0)
     one = lambda: opened.step(opened.start, [0], SampledTransform(), 0, 0, 1e-3)[0].numpy()  # noqa: E731
 
     def two() -> object:
-        model, found = opened._models[0], opened._models[0].find
-        model.find = lambda kind, **wanted: None if kind == "step" else found(kind, **wanted)  # type: ignore[method-assign]
+        model, found = opened._models[0], opened._models[0].find_graph
+        model.find_graph = lambda kind, **wanted: None if kind == "step" else found(kind, **wanted)  # type: ignore[method-assign]
         try:
             return one()
         finally:
-            model.find = found  # type: ignore[method-assign]
+            model.find_graph = found  # type: ignore[method-assign]
 
     return {"whole step, one run": one, "whole step, two runs": two}
 
@@ -146,19 +146,19 @@ begun = time.perf_counter()
 from anti_i2v import load_recipe
 from anti_i2v.engines import make_engine
 import numpy as np, resource
-from anti_i2v.draft import pattern
-from anti_i2v.fullsize import to_working
-from anti_i2v.photo import open_photo
-from anti_i2v.transforms import Change
+from anti_i2v.images.decode import open_photo
+from anti_i2v.images.resize import resize_to_working
+from anti_i2v.optim.initialisation import initial_pattern
+from anti_i2v.optim.transforms import SampledTransform
 recipe = load_recipe("balanced")
 engine = make_engine({engine!r}, [{name!r}], recipe, "cpu")
 engine.prepare()
-clean = to_working(open_photo({photo!r}).pixels, (256, 256))
-start = (clean + np.float32(8 / 255) * pattern(clean, "draft", 0)).clip(0, 1)
-opened = engine.open(clean, start, np.full((1, 1, 256, 256), 8 / 255, np.float32), recipe, None, 0)
+clean = resize_to_working(open_photo({photo!r}).pixels, (256, 256))
+start = (clean + np.float32(8 / 255) * initial_pattern(clean, "draft", 0)).clip(0, 1)
+opened = engine.open_photo(clean, start, np.full((1, 1, 256, 256), 8 / 255, np.float32), recipe, 0)
 opened.bind(0)
 ready = time.perf_counter() - begun
-opened.step(opened.start, [0], Change(), 0, 0, 1e-3)
+opened.step(opened.start, [0], SampledTransform(), 0, 0, 1e-3)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 torch = "with torch" if "torch" in sys.modules else "without torch"
 print(f"{{ready:.2f}} s from start to ready, {{peak:.0f}} MB peak after a step at 256 px, {{torch}}", flush=True)
@@ -171,8 +171,8 @@ def starts(names: list[str]) -> None:
     for name in names:
         for engine in ("torch", "onnx"):
             code = LIGHT.format(engine=engine, name=name, photo=str(PHOTO))
-            said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603  # this very code
-            print(f"  {engine:6}{name:12}{said.stdout.strip()}", flush=True)
+            run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603  # this very code
+            print(f"  {engine:6}{name:12}{run.stdout.strip()}", flush=True)
 
 
 def main() -> None:

@@ -68,13 +68,12 @@ def deadlines() -> None:
 
 
 def steps(device: str, size: int) -> None:
-    """Seconds a value, gradient and move, as medians of interleaved runs."""
+    """Print the seconds of a step (value, gradient and move) as medians of interleaved runs."""
     import torch
 
-    from anti_i2v.objectives.binding import bind_objectives
-    from anti_i2v.objectives.encoder_shift import LatentShift
-    from anti_i2v.optim.spaces import Lab, LowDct, Rgb
-    from anti_i2v.optim.update_rules import sign_gradient
+    from anti_i2v.engines.torch_engine import TorchPhoto
+    from anti_i2v.optim.transforms import SampledTransform
+    from anti_i2v.recipes import load_recipe
     from anti_i2v.surrogates.catalogue import available_encoders, load_surrogate
 
     name = (available_encoders() or ["embedded"])[0]
@@ -82,23 +81,26 @@ def steps(device: str, size: int) -> None:
     start = (clean + 4 / 255 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(1)).to(device)).clamp(
         0, 1
     )
-    spaces = {"rgb": [Rgb()], "dual": [Lab.from_shares(), LowDct.for_size(size, size)]}
-    runs = {}
-    for precision, compiled in itertools.product(("fp32", "bf16"), (False, True)):
+    radius = torch.full((1, 1, 1, 1), 8 / 255, device=device)
+    spaces = {"rgb": ["rgb"], "dual": ["lab", "dct"]}
+    photos = {}
+    for precision, compiled, (label, chosen) in itertools.product(("fp32", "bf16"), (False, True), spaces.items()):
         surrogate = load_surrogate(name, device=device)
-        loss_fn = bind_objectives({LatentShift(): 1.0}, surrogate, clean)
         if compiled:
-            loss_fn = torch.compile(loss_fn)
-        for label, chosen in spaces.items():
-            runs[f"{label}, {precision}, {'compiled' if compiled else 'eager'}"] = (loss_fn, precision, chosen)
-    seconds: dict[str, list[float]] = {label: [] for label in runs}
+            surrogate.features = torch.compile(surrogate.features)  # type: ignore[method-assign]  # for this comparison
+        recipe = load_recipe("balanced", spaces=chosen, algorithm="sign-gradient", video_models=[])
+        photo = TorchPhoto([surrogate], clean, start, radius, recipe)
+        photo.bind(0)
+        photos[f"{label}, {precision}, {'compiled' if compiled else 'eager'}"] = (photo, precision)
+    seconds: dict[str, list[float]] = {label: [] for label in photos}
     for _ in range(4):
-        for label, (loss_fn, precision, chosen) in runs.items():
-            begun = time.perf_counter()
+        for label, (photo, precision) in photos.items():
+            begun, candidate = time.perf_counter(), photo.start
             with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
-                sign_gradient(loss_fn, clean, budget=8 / 255, steps=2, step=1 / 255, start=start, spaces=chosen)
-            if device == "cuda":
-                torch.cuda.synchronize()
+                for index in range(2):
+                    space = index if label.startswith("dual") else 0
+                    candidate, _ = photo.step(candidate, [0], SampledTransform(), space, 0, 1 / 255)
+            photo.synchronize()
             seconds[label].append((time.perf_counter() - begun) / 2)
     reference = median(seconds["rgb, fp32, eager"][1:])
     print(f"seconds a step on {device}, {name}, {size} px, against rgb fp32 eager ({reference:.3f} s)")

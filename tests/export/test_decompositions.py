@@ -1,4 +1,4 @@
-"""Every backward rule against torch's own autograd."""
+"""Every decomposition against torch's own autograd."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from anti_i2v_export.decompositions import RULES
+from anti_i2v_export.decompositions import DECOMPOSITIONS
 
 
 def weights(*shape: int) -> torch.Tensor:
-    """The same numbers at each call, drawn by numpy so that the draw is not recorded."""
+    """The same numbers at each call, sampled by numpy so that the sampling is not recorded."""
     return torch.from_numpy(np.random.default_rng(1).normal(size=shape).astype(np.float32))
 
 
@@ -65,7 +65,7 @@ FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 
 
 def agrees(function: Callable[[torch.Tensor], torch.Tensor], feature: torch.Tensor) -> None:
-    """The recorded gradient is autograd's, and holds no operator that the rules should have replaced."""
+    """The recorded gradient is autograd's, and has no operator that the decompositions should have replaced."""
 
     def gradient(feature: torch.Tensor) -> torch.Tensor:
         leaf = feature.detach().requires_grad_(True)
@@ -74,7 +74,7 @@ def agrees(function: Callable[[torch.Tensor], torch.Tensor], feature: torch.Tens
         return pulled
 
     with sdpa_kernel(SDPBackend.MATH):
-        recorded = make_fx(gradient, decomposition_table=RULES)(feature)
+        recorded = make_fx(gradient, decomposition_table=DECOMPOSITIONS)(feature)
     torch.testing.assert_close(recorded(feature), gradient(feature), rtol=1e-5, atol=1e-5)
     assert not [node.target for node in recorded.graph.nodes if "backward" in str(node.target)]
 
@@ -103,4 +103,4 @@ def test_a_gradient_of_weights_is_refused() -> None:
         return pulled
 
     with pytest.raises(NotImplementedError, match="gradient of the weights of a convolution"):
-        make_fx(gradient, decomposition_table=RULES)(weights(4, 3, 3, 3))
+        make_fx(gradient, decomposition_table=DECOMPOSITIONS)(weights(4, 3, 3, 3))

@@ -1,4 +1,4 @@
-"""Exports are whole, verified and told of in a sidecar, or they are not there at all."""
+"""Exports are complete, verified and described in a sidecar, or they leave nothing behind."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from anti_i2v.engines.artifacts import (
     SIDECAR,
     Artifact,
     Verification,
-    artifact_at_hand,
-    context_of,
+    find_artifact,
+    load_context,
     read_artifact,
 )
-from anti_i2v.engines.torch_engine import LPIPS_WEIGHTS, TorchFrozenEncoder
+from anti_i2v.engines.torch_engine import TorchFrozenEncoder
 from anti_i2v.errors import OutputError, RecipeError, SurrogateError
 from anti_i2v.metrics.perceptual import Lpips
+from anti_i2v.paths import LPIPS_WEIGHTS
 from anti_i2v.recipes import Recipe, load_recipe
 from anti_i2v.surrogates.autoencoders import fingerprint, load_autoencoder
 from anti_i2v.surrogates.base import Surrogate
@@ -124,14 +125,14 @@ def assert_facts(artifact: Artifact, name: str, source: str | Path) -> None:
     assert (artifact.random_inputs, artifact.precision, artifact.opset) == ({}, "fp32", 20)
     assert artifact.tools["torch"] == torch.__version__
     assert set(artifact.tools) == {"anti-i2v-sdk", "torch", "onnx", "onnxscript", "onnxruntime"}
-    encode = artifact.find("encode")
+    encode = artifact.find_graph("encode")
     assert encode is not None
     assert [(port.name, port.type, port.shape) for port in encode.inputs] == [
         ("pixels", "tensor(float)", ("batch", 3, "height", "width"))
     ]
     latent = encode.outputs[0]
     assert (latent.name, latent.type, latent.shape[:2]) == ("latent", "tensor(float)", ("batch", channels))
-    decode = artifact.find("decode")
+    decode = artifact.find_graph("decode")
     assert (decode is not None) == surrogate.decodes
     if decode is not None:
         frames = (1,) if kind == "AutoencoderKLCogVideoX" else ()
@@ -160,7 +161,7 @@ def test_an_encoder_and_its_decoder_are_exported_with_their_facts(
     assert {path.name for path in folder.iterdir()} == {SIDECAR, *artifact.files}
     assert "weights.bin" in artifact.files
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
-    for path in folder.iterdir():  # no folder of this machine is told
+    for path in folder.iterdir():  # no folder of this machine is in it
         assert str(Path.cwd()).encode() not in path.read_bytes()
 
 
@@ -197,19 +198,17 @@ def test_every_kind_is_exported_with_its_loss_and_step(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
-def test_a_judge_of_every_kind_gives_torchs_latents_and_pixels(
+def test_a_frozen_encoder_of_every_kind_agrees_with_torch(
     name: str, exported: Callable[..., Path], folder_of: Callable[[str], str | Path]
 ) -> None:
-    assert_judges_alike(exported(name, OWN), folder_of(name))
+    assert_encoders_agree(exported(name, OWN), folder_of(name))
 
 
-def test_a_judge_gives_torchs_latents_and_pixels(
-    exported: Callable[..., Path], folder_of: Callable[[str], Path]
-) -> None:
-    assert_judges_alike(exported(QUICK), folder_of(QUICK))
+def test_a_frozen_encoder_agrees_with_torch(exported: Callable[..., Path], folder_of: Callable[[str], Path]) -> None:
+    assert_encoders_agree(exported(QUICK), folder_of(QUICK))
 
 
-def assert_judges_alike(folder: Path, source: str | Path) -> None:
+def assert_encoders_agree(folder: Path, source: str | Path) -> None:
     (found,) = OnnxEngine([folder], OWN, "cpu").optimised_encoders()
     expected = TorchFrozenEncoder(load_surrogate(source))
     assert (found.info, found.decodes) == (expected.info, expected.decodes)
@@ -224,7 +223,7 @@ def assert_judges_alike(folder: Path, source: str | Path) -> None:
 # Verifying again.
 
 
-def test_an_artifact_is_verified_again_and_told_from_other_weights(
+def test_an_artifact_is_verified_again_and_other_weights_are_refused(
     exported: Callable[..., Path], folder_of: Callable[[str], Path], tmp_path: Path
 ) -> None:
     folder, source = exported(QUICK), folder_of(QUICK)
@@ -255,13 +254,11 @@ def test_a_graph_that_computes_something_else_is_noticed(
         check_export(exported(QUICK), surrogate)
 
 
-def test_a_graph_of_no_recipe_is_not_verified_by_guessing(
+def test_a_graph_of_none_of_the_recipes_is_refused(
     exported: Callable[..., Path], folder_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("anti_i2v_export.exporter.surrogate_graphs", lambda *given: iter(()))
-    with pytest.raises(
-        SurrogateError, match=r"encode.onnx is no graph of the recipes that were named: name its recipe"
-    ):
+    with pytest.raises(SurrogateError, match=r"encode.onnx belongs to none of the given recipes: name its recipe"):
         check_export(exported(QUICK), folder_of(QUICK))
 
 
@@ -291,13 +288,13 @@ LIMITS = [
 
 @pytest.mark.parametrize(("figure", "message"), [row[1:] for row in LIMITS], ids=[row[0] for row in LIMITS])
 def test_each_figure_has_its_limit(figure: Mapping[str, float], message: str) -> None:
-    draft: Any = type("Draft", (), {"file": "loss.onnx"})
+    spec: Any = type("Spec", (), {"file": "loss.onnx"})
     good: dict[str, Any] = {"sizes": (), "value_error": 0.0}
-    verify._refuse(draft, Verification(**good), "fp32")
+    verify.check_limits(spec, Verification(**good), "fp32")
     with pytest.raises(SurrogateError, match=f"^loss.onnx was not exported: (it )?{message}"):
-        verify._refuse(draft, Verification(**{**good, **figure}), "fp32")
+        verify.check_limits(spec, Verification(**{**good, **figure}), "fp32")
     with pytest.raises(SurrogateError, match="leave --half out, its weights need full precision"):
-        verify._refuse(draft, Verification(**{**good, **figure, "sign_agreement": 0.9}), "fp16")
+        verify.check_limits(spec, Verification(**{**good, **figure, "sign_agreement": 0.9}), "fp16")
 
 
 def test_only_an_artifact_is_replaced_and_only_when_asked(
@@ -311,7 +308,7 @@ def test_only_an_artifact_is_replaced_and_only_when_asked(
     (tmp_path / "file").write_text("mine", encoding="utf-8")
     for taken in (photos, tmp_path / "file"):
         for overwrite in (False, True):
-            with pytest.raises(OutputError, match="exists and is no artifact: choose another directory"):
+            with pytest.raises(OutputError, match="exists and is not an artifact: choose another directory"):
                 export_surrogate(source, taken, recipes=[], overwrite=overwrite)
     assert (photos / "mine.txt").read_text(encoding="utf-8") == "mine"
     artifact = shutil.copytree(exported(QUICK), tmp_path / "artifact")
@@ -333,9 +330,9 @@ def test_a_directory_that_cannot_be_made_is_one_line(folder_of: Callable[[str], 
 
 
 @pytest.mark.usefixtures("empty_home")
-def test_where_nothing_is_named_an_export_goes_where_the_engine_looks(empty_home: Path) -> None:
+def test_the_default_folder_is_where_the_engine_looks(empty_home: Path) -> None:
     assert default_folder("taesd") == empty_home / "onnx" / "taesd"
-    with pytest.raises(SurrogateError, match="embedded has no place of its own: say where with -o DIR"):
+    with pytest.raises(SurrogateError, match="embedded has no default folder: give one with -o DIR"):
         default_folder("embedded")
 
 
@@ -366,8 +363,8 @@ def test_several_layers_are_hooked_for_an_anchor(folder_of: Callable[[str], Path
     own = load_recipe(OWN, terms={"displacement": 1.0, "anchor": 0.5}, anchor_layers=layers)
     artifact = export_surrogate(folder_of(QUICK), tmp_path / "out", recipes=[own])
     encode, loss = (
-        artifact.find("encode"),
-        artifact.find("loss", terms=["displacement", "anchor"], anchor_layers=layers),
+        artifact.find_graph("encode"),
+        artifact.find_graph("loss", terms=["displacement", "anchor"], anchor_layers=layers),
     )
     assert encode is not None
     assert loss is not None
@@ -382,7 +379,7 @@ def test_several_layers_are_hooked_for_an_anchor(folder_of: Callable[[str], Path
         export_surrogate(folder_of(QUICK), tmp_path / "no", recipes=[wrong])
 
 
-class Drawing(Surrogate):
+class Noisy(Surrogate):
     """A convolution of the photo and noise at half its size, weighed by a timestep, beside a prompt."""
 
     random_inputs = {  # noqa: RUF012  # as the base class has it: never changed
@@ -392,36 +389,38 @@ class Drawing(Surrogate):
 
     def __init__(self) -> None:
         super().__init__()
-        self.info = SurrogateInfo(name="drawing", kind="Drawing", source="test", fingerprint="none", licence="MIT")
+        self.info = SurrogateInfo(name="noisy", kind="Noisy", source="test", fingerprint="none", licence="MIT")
         self.multiple = 2
         self.context = {"prompt": torch.linspace(-1, 1, 4).view(2, 2)}
         with torch.random.fork_rng():
             torch.manual_seed(0)
             self.layer = nn.Conv2d(3, 2, 3, stride=2, padding=1).requires_grad_(False)
 
-    def features(self, pixels: torch.Tensor, draw: Mapping[str, torch.Tensor] | None = None) -> dict[str, torch.Tensor]:
-        assert draw is not None
-        share = (draw["timestep"].to(pixels) / 1000).view(-1, 1, 1, 1)
-        noisy = share * self.layer(self.normalised(pixels)) + (1 - share) * draw["noise"]
-        return {"latent": torch.einsum("bchw,cd->bdhw", torch.tanh(noisy), draw["prompt"])}
+    def features(
+        self, pixels: torch.Tensor, inputs: Mapping[str, torch.Tensor] | None = None
+    ) -> dict[str, torch.Tensor]:
+        assert inputs is not None
+        share = (inputs["timestep"].to(pixels) / 1000).view(-1, 1, 1, 1)
+        noisy = share * self.layer(self.normalised(pixels)) + (1 - share) * inputs["noise"]
+        return {"latent": torch.einsum("bchw,cd->bdhw", torch.tanh(noisy), inputs["prompt"])}
 
 
 @pytest.mark.slow
 def test_noise_timestep_and_context_are_inputs_of_every_graph(tmp_path: Path) -> None:
-    artifact = export_surrogate(Drawing(), tmp_path / "out", recipes=[OWN])
-    assert artifact.random_inputs == Drawing.random_inputs
+    artifact = export_surrogate(Noisy(), tmp_path / "out", recipes=[OWN])
+    assert artifact.random_inputs == Noisy.random_inputs
     assert [graph.kind for graph in artifact.graphs] == ["encode", "bind", "loss", "step"]
     for graph in artifact.graphs:
-        drawn = {port.name: (port.type, port.shape) for port in graph.inputs if port.name.startswith("draw.")}
-        assert drawn == {
+        sampled = {port.name: (port.type, port.shape) for port in graph.inputs if port.name.startswith("draw.")}
+        assert sampled == {
             "draw.prompt": ("tensor(float)", (2, 2)),
             "draw.noise": ("tensor(float)", ("batch", 2, "height/2", "width/2")),
             "draw.timestep": ("tensor(int64)", ("batch",)),
         }
         assert_within_limits(graph.verification)
-    context = context_of(tmp_path / "out", artifact)
-    assert np.array_equal(context["prompt"], Drawing().context["prompt"].numpy())
-    assert check_export(tmp_path / "out", Drawing(), [OWN]) == artifact
+    context = load_context(tmp_path / "out", artifact)
+    assert np.array_equal(context["prompt"], Noisy().context["prompt"].numpy())
+    assert check_export(tmp_path / "out", Noisy(), [OWN]) == artifact
 
 
 @pytest.mark.slow
@@ -439,7 +438,7 @@ def test_lpips_is_exported_for_receipts(empty_home: Path) -> None:
     assert engine.load_lpips() is None
     artifact = export_surrogate(LPIPS)
     assert [graph.kind for graph in artifact.graphs] == ["distance"]
-    assert artifact_at_hand(LPIPS) == empty_home / "onnx" / LPIPS
+    assert find_artifact(LPIPS) == empty_home / "onnx" / LPIPS
     distance = engine.load_lpips()
     assert distance is not None
     first, second = np.random.default_rng(0).random((2, 2, 3, 64, 72), np.float32)
@@ -447,9 +446,9 @@ def test_lpips_is_exported_for_receipts(empty_home: Path) -> None:
     np.testing.assert_allclose(distance(first, second), expected.detach().numpy(), rtol=1e-4)
 
 
-def test_what_a_recipe_needs_and_a_surrogate_lacks_is_refused(tmp_path: Path) -> None:
+def test_a_recipe_that_needs_a_missing_decoder_is_refused(tmp_path: Path) -> None:
     decoding = load_recipe("balanced", terms={"decoded": 1.0})
-    with pytest.raises(SurrogateError, match="recipe 'balanced' looks through decoders and embedded has none"):
+    with pytest.raises(SurrogateError, match="recipe 'balanced' needs a decoder and embedded has none"):
         export_surrogate(
             "embedded", tmp_path / "out", recipes=[decoding], progress=lambda graph: pytest.fail(graph.file)
         )  # not one graph
@@ -484,10 +483,10 @@ USAGE = [
 FAILURES = [
     ("unknown surrogate", ["nope", "-o", "out"], "unknown surrogate 'nope'"),
     ("not at hand", ["taesd"], "anti-i2v surrogates pull taesd"),
-    ("no place", ["nope"], "nope has no place of its own: say where with -o DIR"),
+    ("no place", ["nope"], "nope has no default folder: give one with -o DIR"),
     ("no LPIPS weights", ["lpips"], "no LPIPS weights here"),
     ("a check of nothing", ["--check", "nowhere"], "no artifact at nowhere"),
-    ("taken", ["embedded", "-o", "taken"], "taken exists and is no artifact: choose another directory"),
+    ("taken", ["embedded", "-o", "taken"], "taken exists and is not an artifact: choose another directory"),
 ]
 ROWS = [*((*row, 2) for row in USAGE), *((*row, 1) for row in FAILURES)]
 
@@ -534,18 +533,18 @@ def test_the_command_exports_and_replaces_only_when_asked(folder_of: Callable[[s
     assert (result.exit_code, result.stderr) == (0, "")
     assert f"{QUICK}: 5 graphs" in result.stdout
     assert "gradient cosine 1.000000" in result.stdout
-    assert read_artifact(out).find("step", terms=["displacement"], space="rgb", algorithm="adam")
+    assert read_artifact(out).find_graph("step", terms=["displacement"], space="rgb", algorithm="adam")
     assert_one_line(run(folder_of(QUICK), "-o", out), 1, "holds an artifact already: pass --overwrite")
     result = run(folder_of(QUICK), "-o", out, "--recipe", "draft", "--overwrite", "--half", "--quiet")
     assert (result.exit_code, result.output) == (0, "")
     replaced = read_artifact(out)
     assert replaced.precision == "fp16"
-    assert not replaced.find("step", terms=["displacement"], space="rgb", algorithm="adam")
+    assert not replaced.find_graph("step", terms=["displacement"], space="rgb", algorithm="adam")
 
 
 def test_whole_video_models_and_their_recipe_are_refused(tmp_path: Path) -> None:
     (tmp_path / "model_index.json").write_text("{}")
-    with pytest.raises(SurrogateError, match="is a whole video model: the ONNX engine runs encoders alone"):
+    with pytest.raises(SurrogateError, match="is a whole video model: the ONNX engine only runs encoders"):
         export_surrogate(tmp_path, tmp_path / "out")
     with pytest.raises(RecipeError, match="recipe full needs a whole video model"):
         export_surrogate("embedded", tmp_path / "out", recipes=["full"])

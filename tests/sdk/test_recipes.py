@@ -11,7 +11,7 @@ import pytest
 from anti_i2v.errors import RecipeError
 from anti_i2v.objectives.targets import TARGETS
 from anti_i2v.optim.transforms import TRANSFORMS, weighted_choice
-from anti_i2v.optim.update_rules import ALGORITHMS
+from anti_i2v.optim.update_rules import UPDATE_RULES
 from anti_i2v.recipes import Recipe, Target, Terms, TransformName, load_recipe, recipe_names
 
 DATA = Path(load_recipe.__code__.co_filename).parent / "data" / "recipes"
@@ -27,7 +27,7 @@ def test_every_packaged_recipe_loads(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.name == name
     assert recipe.summary.endswith(".")
-    assert recipe.algorithm in ALGORITHMS
+    assert recipe.algorithm in UPDATE_RULES
     assert any(msgspec.to_builtins(recipe.terms).values())
     weighted_choice(recipe.eot)
 

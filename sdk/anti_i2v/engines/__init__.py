@@ -1,4 +1,4 @@
-"""Two engines run the same mathematics: torch, and ONNX Runtime on graphs that were traced from the torch one."""
+"""The two engines: torch, and ONNX Runtime on graphs that are traced from the torch engine's functions."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ ENGINES = ("auto", "torch", "onnx")
 
 
 def choose_engine(name: str) -> str:
-    """ "auto" is torch where it is installed, else onnx. Imports neither.
+    """Choose an engine without importing it; "auto" is torch where it is installed, else onnx.
 
     Raises:
-        RecipeError: an unknown engine, or one whose package is not installed.
+        RecipeError: an unknown engine, or its package is not installed.
     """
     if name not in ENGINES:
         raise RecipeError(f"unknown engine {name!r}: choose from {', '.join(ENGINES)}")
@@ -35,22 +35,21 @@ def choose_engine(name: str) -> str:
 def make_engine(
     name: str, names: Sequence[str | Path] | None, recipe: Recipe | None, device: str, video: VideoOptions | None = None
 ) -> Engine:
-    """An engine that has loaded nothing yet.
+    """Create an engine; it loads its models when they are first needed.
 
     Args:
         name: "auto", "torch" or "onnx".
-        names: surrogates to take steps on; None takes every encoder at hand for the engine, and the recipe's small
-            video models.
-        recipe: what it will run; None only judges.
-        device: "auto", "cpu", "cuda", "cuda:1", "mps" (torch alone).
-        video: what whole video models are told; torch alone.
+        names: surrogates to take steps on; None takes every installed encoder and the recipe's small video models.
+        recipe: the recipe to run; None only measures.
+        device: "auto", "cpu", "cuda", "cuda:1", "mps" (only torch).
+        video: options of whole video models (only torch).
 
     Raises:
-        RecipeError: as `choose_engine`, or a recipe that needs a denoiser on the ONNX engine.
+        RecipeError: see `choose_engine`; also a recipe that needs a denoiser on the ONNX engine.
     """
     if choose_engine(name) == "onnx":
         if recipe is not None and recipe.needs_denoiser:
-            raise RecipeError(f"recipe {recipe.name} needs a whole video model, which the torch engine alone runs")
+            raise RecipeError(f"recipe {recipe.name} needs a whole video model, which only the torch engine runs")
         from anti_i2v.engines.onnx_engine import OnnxEngine
 
         return OnnxEngine(names, recipe, device)
@@ -67,10 +66,10 @@ def make_engine(
 
 
 def check_names(name: str, names: Sequence[str | Path]) -> None:
-    """Whether these surrogates exist for an engine, so that a wrong name is refused before anything is loaded.
+    """Check that surrogates exist for an engine, before anything is loaded.
 
     Raises:
-        SurrogateError: one does not; the message says what to do.
+        SurrogateError: one does not exist; the message says what to do.
     """
     from anti_i2v.engines.artifacts import locate_artifact
     from anti_i2v.surrogates.catalogue import resolve

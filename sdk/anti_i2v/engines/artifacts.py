@@ -1,13 +1,13 @@
-"""Artifacts: exported graphs in a directory, beside a sidecar that says what they are.
+"""Artifacts: directories of exported ONNX graphs, with a sidecar that describes them.
 
     taesd/
       artifact.json            the sidecar: `Artifact`
       weights.bin              weights, shared by the graphs
       encode.onnx, decode.onnx, bind.TERMS.onnx, loss.TERMS.onnx, step.TERMS.SPACE.ALGORITHM.onnx
 
-An artifact is data from elsewhere. Only the files that its sidecar names are opened, each by a plain name inside the
-directory and only if its SHA-256 is the one named there; no pickle is ever read. Weights beside a graph are read by
-ONNX Runtime, which refuses paths that leave the directory. Writing artifacts is `anti_i2v_export`'s.
+Artifacts are untrusted input. Only files that the sidecar lists are opened, by plain names inside the directory and
+with the SHA-256 listed there; no pickle is read. ONNX Runtime reads the weights and refuses paths that leave the
+directory. `anti_i2v_export` writes artifacts.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ __all__ = [
     "Graph",
     "Port",
     "Verification",
-    "artifact_at_hand",
-    "context_of",
-    "digest",
+    "file_sha256",
+    "find_artifact",
+    "load_context",
     "locate_artifact",
-    "packaged",
+    "packaged_artifact",
     "read_artifact",
 ]
 
@@ -49,7 +49,7 @@ SIDECAR = "artifact.json"
 CONTEXT = "context.safetensors"
 LPIPS = "lpips"
 SHARED_GRAPHS = "parts"
-"""The graphs that hold no surrogate: where steps begin, and the moves in each space."""
+"""Name of the artifact with the graphs that need no surrogate: the initial candidate, and the step in each space."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _LARGEST_SIDECAR = 4 * 2**20
@@ -59,8 +59,8 @@ class Port(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """One input or output of a graph.
 
     Attributes:
-        type: element type in ONNX's words, "tensor(float)".
-        shape: a side each, a number or a symbol.
+        type: element type in ONNX's notation, "tensor(float)".
+        shape: a number or a symbol for each dimension.
         range: what the values mean, in words.
     """
 
@@ -71,13 +71,13 @@ class Port(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The worst that was found when torch and ONNX Runtime were compared.
+    """The largest differences found between torch and ONNX Runtime.
 
     Attributes:
-        sizes: (height, width) of the photos, the first of them the traced one.
-        value_error: of the loss of each photo, or of the length of a latent or of pixels: relative to what torch gave.
+        sizes: (height, width) of the compared photos.
+        value_error: relative error of each photo's loss, or of the norm of the other outputs.
         gradient_cosine, sign_agreement: of the gradient with respect to the pixels, where the graph has one.
-        equal_levels: share of uint8 values that agree after a step, where the graph makes pixels.
+        equal_levels: share of equal uint8 values after a step, where the graph takes one.
     """
 
     sizes: tuple[tuple[int, int], ...]
@@ -92,12 +92,12 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     Attributes:
         file: its name in the directory.
-        kind: "encode" (pixels -> features), "decode" (latent -> pixels), "bind" (clean photo -> what losses compare
-            with), "loss" (pixels -> loss and gradient), "step" (a whole step around a loss), "begin" (where steps
-            start), "move" (a step from its gradient on), "distance" (two photos -> LPIPS).
-        terms: of the objective, in the order of the weights.
-        anchor_layers: hook points that its anchor pulls.
-        space, algorithm: of steps and moves.
+        kind: "encode" (pixels -> features), "decode" (latent -> pixels), "bind" (clean photo -> constants of the
+            loss), "loss" (pixels -> loss and gradient), "step" (a whole step, with the loss), "begin" (the initial
+            candidate), "move" (a step, given its gradient), "distance" (two photos -> LPIPS).
+        terms: of the loss, in the order of the weights.
+        anchor_layers: hook points of the anchor term.
+        space, algorithm: of kinds "step" and "move".
     """
 
     file: str
@@ -116,17 +116,17 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The sidecar.
 
     Attributes:
-        format_version: of this structure; another one is refused.
-        surrogate: what was exported: name, class, source, SHA-256 of the weights' values, licence.
-        normalisation: inside the graphs.
-        multiple: both sides of the pixels are multiples of it.
-        latent_scale: factor between the autoencoder's own latents and those that a denoiser sees.
-        draws: what is drawn anew for each step (a denoiser: timestep, noise).
-        denoises: whether it has a denoiser, so that terms that look at one are asked of it.
+        format_version: of this structure; other versions are refused.
+        surrogate: what was exported: name, class, source, fingerprint of the weights, licence.
+        normalisation: applied inside the graphs.
+        multiple: both sides of the pixels must be multiples of it.
+        latent_scale: factor between the autoencoder's latents and the denoiser's.
+        random_inputs: what is sampled for each step (a denoiser: timestep, noise); "draws" in the file.
+        denoises: whether it has a denoiser, which some terms need.
         precision: of the stored weights; arithmetic is fp32.
         opset: of ONNX.
-        tools: versions of what exported and verified it.
-        graphs: what it holds.
+        tools: versions of the packages that exported and verified it.
+        graphs: the graphs of the artifact.
         files: name -> SHA-256 of every other file.
     """
 
@@ -143,7 +143,7 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     graphs: tuple[Graph, ...]
     files: dict[str, str]
 
-    def find(
+    def find_graph(
         self,
         kind: str,
         *,
@@ -152,7 +152,7 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         space: str | None = None,
         algorithm: str | None = None,
     ) -> Graph | None:
-        """The graph of a kind for these terms, space and algorithm, or None."""
+        """Find the graph of a kind for these terms, space and algorithm; None where there is none."""
         wanted = (kind, tuple(terms), tuple(anchor_layers) if "anchor" in terms else (), space, algorithm)
         for graph in self.graphs:
             if (graph.kind, graph.terms, graph.anchor_layers, graph.space, graph.algorithm) == wanted:
@@ -160,8 +160,8 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return None
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
+def file_sha256(path: Path) -> str:
+    """Compute the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -170,8 +170,8 @@ def read_artifact(folder: Path) -> Artifact:
     """Read and check a directory: sidecar, format, names, hashes.
 
     Raises:
-        SurrogateError: a file is missing or not the one that the sidecar names, a name leaves the directory, or the
-            format is another one; the message says what to do.
+        SurrogateError: a file is missing or differs from the sidecar's hash, a name leaves the directory, or the
+            format version is another; the message says what to do.
     """
     sidecar = folder / SIDECAR
     again = "export it again with `anti-i2v export`"
@@ -205,17 +205,17 @@ def _has_gradient(graph: Graph) -> bool:
 
 def _check_file(folder: Path, name: str, expected: str) -> None:
     again = "export it again with `anti-i2v export`"
-    # A plain name: no separators, no "..", no drive, no leading dot. A link could still lead outside.
+    # A plain name has no separators, "..", drive or leading dot. A link could still lead outside.
     if not _PLAIN.fullmatch(name) or (folder / name).is_symlink():
-        raise SurrogateError(f"{folder} names {name!r}, which is no plain file inside it: do not use this artifact")
+        raise SurrogateError(f"{folder} names {name!r}, which is not a plain file inside it: do not use this artifact")
     if not (folder / name).is_file():
         raise SurrogateError(f"{folder} lacks {name}: {again}")
-    if digest(folder / name) != expected:
+    if file_sha256(folder / name) != expected:
         raise SurrogateError(f"{folder / name} is not the file that {SIDECAR} names (its SHA-256 differs): {again}")
 
 
-def context_of(folder: Path, artifact: Artifact) -> Mapping[str, npt.NDArray[np.generic]]:
-    """What the surrogate is given unchanged in every step (a prompt's embedding): the tensors of CONTEXT."""
+def load_context(folder: Path, artifact: Artifact) -> Mapping[str, npt.NDArray[np.generic]]:
+    """Load the inputs that are constant over all photos and steps (a prompt's embedding)."""
     if CONTEXT not in artifact.files:
         return {}
     from safetensors.numpy import load_file
@@ -224,26 +224,29 @@ def context_of(folder: Path, artifact: Artifact) -> Mapping[str, npt.NDArray[np.
 
 
 @lru_cache(maxsize=4)
-def packaged(name: str) -> Path:
-    """The directory of an artifact that the package ships: EMBEDDED or PARTS."""
+def packaged_artifact(name: str) -> Path:
+    """Return the directory of an artifact that the package ships: STUDENT or SHARED_GRAPHS."""
     return Path(str(resources.files("anti_i2v").joinpath("data", "onnx", name)))
 
 
-def artifact_at_hand(name: str) -> Path | None:
-    """The directory of a known surrogate's artifact (or LPIPS's), or None where there is none."""
-    folder = packaged(name) if name == STUDENT else home() / "onnx" / name
+def find_artifact(name: str) -> Path | None:
+    """Return the directory of a known surrogate's (or LPIPS's) artifact; None where it is not exported."""
+    folder = packaged_artifact(name) if name == STUDENT else home() / "onnx" / name
     return folder if (folder / SIDECAR).is_file() else None
 
 
 def locate_artifact(name_or_folder: str | Path) -> Path:
-    """The artifact of a surrogate by name, or a directory that holds one.
+    """Return the directory of a surrogate's artifact.
+
+    Args:
+        name_or_folder: a known surrogate, or a directory that contains an artifact.
 
     Raises:
-        SurrogateError: it is unknown, or known and not exported; the message says what to do.
+        SurrogateError: it is unknown or not exported; the message says what to do.
     """
     name = str(name_or_folder)
     if name in exportable():
-        folder = artifact_at_hand(name)
+        folder = find_artifact(name)
         if folder is None:
             raise SurrogateError(
                 f"{name} is not exported on this machine: run `anti-i2v export {name} --half`, or choose --engine torch"

@@ -1,4 +1,4 @@
-"""What the rest of the SDK asks of an engine. Everything that crosses this border is a numpy array."""
+"""The interface of an engine. Everything that crosses it is a numpy array."""
 
 from __future__ import annotations
 
@@ -12,18 +12,14 @@ from anti_i2v.optim.optimise import OpenPhoto
 from anti_i2v.recipes import Recipe
 from anti_i2v.surrogates.info import SurrogateInfo
 
-__all__ = [
-    "Engine",
-    "FrozenEncoder",
-    "Perceptual",
-]
+__all__ = ["Engine", "FrozenEncoder", "PerceptualDistance"]
 
 
 class FrozenEncoder(Protocol):
-    """A surrogate as a receipt uses it: forward only.
+    """A surrogate without gradients, as receipts measure with it.
 
     Attributes:
-        info: where it comes from.
+        info: name, source, fingerprint and licence.
         decodes: whether it has a decoder.
     """
 
@@ -31,88 +27,81 @@ class FrozenEncoder(Protocol):
     decodes: bool
 
     def encode(self, pixels: PixelArray) -> PixelArray:
-        """Latents, (B, ...)."""
+        """Encode pixels to latents, (B, ...)."""
 
     def decode(self, latent: PixelArray) -> PixelArray:
-        """Pixels in [0, 1]. Only where `decodes`."""
+        """Decode latents to pixels in [0, 1]. Raises TypeError unless `decodes`."""
 
 
-class Perceptual(Protocol):
-    """A perceptual distance, LPIPS."""
+class PerceptualDistance(Protocol):
+    """LPIPS on numpy arrays."""
 
     def __call__(self, first: PixelArray, second: PixelArray) -> npt.NDArray[np.float32]:
-        """The distance of each pair, (B,)."""
+        """Return the distance of each pair, (B,)."""
 
 
 class Engine(Protocol):
-    """Runs surrogates: loads what a recipe optimises on, opens photos, judges.
+    """Loads the surrogates that a recipe optimises on, opens photos, and measures with frozen encoders.
 
     Attributes:
         name: "torch" or "onnx".
-        libraries: distributions whose versions numbers depend on.
-        no_surrogates: what to tell a person where there is nothing to take steps on.
+        libraries: distributions whose versions influence the result.
+        no_surrogates_note: the receipt's note where no surrogate is installed.
     """
 
     name: ClassVar[str]
     libraries: ClassVar[tuple[str, ...]]
-    no_surrogates: ClassVar[str]
+    no_surrogates_note: ClassVar[str]
 
     @property
     def device(self) -> str:
-        """What it really runs on, as a receipt says it. Raises RecipeError where the device is not there."""
+        """The device in use, as the receipt names it. Raises RecipeError where it is missing."""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know of this installation, for the receipt."""
+        """Notes on this installation, for the receipt."""
 
     @property
     def surrogates(self) -> list[str]:
-        """Names of what steps are taken on; loads nothing."""
+        """Names of the surrogates to optimise on; loads nothing."""
 
     @property
     def multiple(self) -> int:
-        """Sides of the pixels are multiples of it."""
+        """The sides of the pixels must be multiples of this number."""
 
     def prepare(self) -> None:
-        """Load what steps are taken on. Raises RecipeError, SurrogateError."""
+        """Load the surrogates to optimise on. Raises RecipeError, SurrogateError."""
 
     def initial_candidate(
         self, clean: PixelArray, pattern: PixelArray, budget: float, floor: float
     ) -> tuple[PixelArray, PixelArray]:
-        """See `visibility.begin`."""
+        """Return the first candidate and the radius of each pixel: see `perceptual_mask.initial_candidate`."""
 
     def caption(self, clean: PixelArray) -> str | None:
-        """Have a photo's caption made, and tell it whole video models from now on; None where nobody asked for that.
+        """Caption a photo, and condition whole video models on the caption from now on.
 
-        Raises:
-            SurrogateError: the captioner is unfit.
+        Returns None where no captioner was requested. Raises SurrogateError where the captioner is unfit.
         """
 
     def open_photo(
-        self,
-        clean: PixelArray,
-        start: PixelArray,
-        radius: PixelArray,
-        recipe: Recipe,
-        target: PixelArray | None,
-        seed: int,
+        self, clean: PixelArray, start: PixelArray, radius: PixelArray, recipe: Recipe, seed: int
     ) -> OpenPhoto[Any]:
-        """A photo to take steps on.
+        """Open a photo to take steps on.
 
         Args:
-            radius: the budget of each pixel, (B, 1, H, W).
-            target: the anchor's unrelated photo, (1, 3, H, W); None takes the recipe's (see `targets`).
-            seed: of the draws by which candidates are compared.
+            clean, start: (B, 3, H, W) in [0, 1].
+            radius: the budget of each pixel, (B, 1, H, W), in units of the [0, 1] range.
+            seed: of the random inputs with which candidates are scored.
         """
 
     def is_available(self, name: str) -> bool:
-        """Whether a known surrogate can judge here."""
+        """Return whether `load_encoder` can load a known surrogate."""
 
     def load_encoder(self, name: str) -> FrozenEncoder:
-        """A known surrogate as a judge. Raises SurrogateError."""
+        """Load a known surrogate without gradients. Raises SurrogateError."""
 
     def optimised_encoders(self) -> list[FrozenEncoder]:
-        """What steps are taken on, as judges."""
+        """Return the encoders that steps are taken on."""
 
-    def load_lpips(self) -> Perceptual | None:
-        """LPIPS, where its weights are at hand. Raises SurrogateError where they are unfit."""
+    def load_lpips(self) -> PerceptualDistance | None:
+        """Load LPIPS; None where its weights are not installed. Raises SurrogateError where they are unfit."""

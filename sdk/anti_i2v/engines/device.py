@@ -1,4 +1,4 @@
-"""From a device's name to a torch device."""
+"""Resolves the name of a device to a torch device."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["resolve_device"]
 
 
 def resolve_device(name: str) -> torch.device:
-    """ "auto" takes CUDA where it is, else the CPU; anything else must be a device that this machine has.
+    """Resolve a name: "auto" takes CUDA where available, else the CPU; any other device must exist on this machine.
 
     Raises:
-        RecipeError: an unknown device, or one that is not there.
+        RecipeError: an unknown or missing device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,6 +1,7 @@
-"""The ONNX engine: ONNX Runtime on graphs that were traced from the torch engine's functions. It needs no torch.
+"""The ONNX engine: ONNX Runtime on graphs that are traced from the torch engine's functions. It needs no torch.
 
-Candidates and all that is constant stay on the device; a step is one `run` of one graph, bound input by input.
+Candidates and constants stay on the device. A step is one run of one graph, or two runs for JPEG and for the mean of
+several surrogates.
 """
 
 from __future__ import annotations
@@ -9,352 +10,223 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 from anti_i2v.arrays import PixelArray
-from anti_i2v.engines.artifacts import (
-    LPIPS,
-    SHARED_GRAPHS,
-    Artifact,
-    artifact_at_hand,
-    context_of,
-    locate_artifact,
-    packaged,
-    read_artifact,
-)
-from anti_i2v.engines.base import FrozenEncoder, Perceptual
-from anti_i2v.errors import RecipeError, SurrogateError
+from anti_i2v.engines.artifacts import LPIPS, SHARED_GRAPHS, find_artifact, locate_artifact, packaged_artifact
+from anti_i2v.engines.base import FrozenEncoder, PerceptualDistance
+from anti_i2v.engines.onnx_session import Array, DeviceTensor, GraphSession, LoadedArtifact, OrtDevice
+from anti_i2v.errors import RecipeError
 from anti_i2v.objectives.targets import make_target
 from anti_i2v.optim.space_constants import SPACE_KINDS, space_constants
 from anti_i2v.optim.transforms import SampledTransform
 from anti_i2v.recipes import Recipe, for_encoders, weighted_terms
 from anti_i2v.surrogates.catalogue import encoders
-from anti_i2v.surrogates.info import ALL_LEVELS, sample_inputs
 
-__all__ = ["OnnxEngine", "OnnxFrozenEncoder", "OnnxPhoto", "Runner", "Runtime"]
+__all__ = ["OnnxEngine", "OnnxFrozenEncoder", "OnnxPhoto"]
 
-Array = npt.NDArray[Any]
-Value: TypeAlias = onnxruntime.OrtValue
-"""A tensor on the device."""
-
-MEMORIES = {"sign-gradient": (), "momentum": ("velocity",), "adam": ("first", "second")}
-"""What each rule of `optimise.RULES` remembers; a test holds the two together, for torch must not be imported here."""
-
-
-class Runtime:
-    """ONNX Runtime on one device.
-
-    Args:
-        device: "auto" takes CUDA where ONNX Runtime has it; "cpu", "cuda", "cuda:1".
-
-    Raises:
-        RecipeError: the device is not there.
-    """
-
-    def __init__(self, device: str) -> None:
-        kind, _, index = device.partition(":")
-        has_cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-        known = device in ("auto", "cpu") or (kind == "cuda" and (index or "0").isdecimal())
-        if not known or (kind == "cuda" and not has_cuda):
-            raise RecipeError(
-                f"ONNX Runtime has no device {device!r} here: use auto or cpu"
-                + (', or install "anti-i2v-sdk[gpu]" without onnxruntime beside it' if kind == "cuda" else "")
-            )
-        self.index = int(index or 0)
-        self.kind = "cuda" if kind == "cuda" or (kind == "auto" and has_cuda) else "cpu"
-        self._asked = kind
-        self.active: str | None = None
-
-    def session(self, path: Path) -> onnxruntime.InferenceSession:
-        """Load a graph.
-
-        Raises:
-            SurrogateError: it is no graph that this ONNX Runtime reads.
-            RecipeError: CUDA was asked for and is not what it runs on.
-        """
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors: warnings about folded constants concern nobody here
-        providers: list[Any] = ["CPUExecutionProvider"]
-        if self.kind == "cuda":
-            providers.insert(0, ("CUDAExecutionProvider", {"device_id": self.index}))
-        try:
-            session = onnxruntime.InferenceSession(str(path), options, providers=providers)
-        except Exception as problem:  # its errors have no common class below Exception
-            first_line = str(problem).strip().splitlines()[0][:200]
-            raise SurrogateError(f"{path} cannot be loaded by ONNX Runtime: {first_line}") from None
-        # What is available is no proof: CUDA falls back to the CPU in silence where one of its libraries is missing.
-        self.active = session.get_providers()[0]
-        if self.kind == "cuda" and self.active != "CUDAExecutionProvider":
-            if self._asked == "cuda":
-                raise RecipeError(
-                    f"CUDA was asked for, and ONNX Runtime runs on {self.active}: its CUDA libraries are missing, "
-                    "use --device cpu or install them"
-                )
-            self.kind = "cpu"
-        return session
-
-    def value(self, array: Array) -> Value:
-        """Numpy to the device."""
-        return onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), self.kind, self.index)
-
-
-class Runner:
-    """One graph, loaded when it first runs."""
-
-    def __init__(self, runtime: Runtime, path: Path) -> None:
-        self._runtime, self._path = runtime, path
-
-    @cached_property
-    def _session(self) -> onnxruntime.InferenceSession:
-        return self._runtime.session(self._path)
-
-    @cached_property
-    def _inputs(self) -> list[str]:
-        return [port.name for port in self._session.get_inputs()]
-
-    def load(self) -> None:
-        """Load the graph now."""
-        _ = self._session
-
-    def run(self, inputs: Mapping[str, Value], outputs: Sequence[str] = ()) -> dict[str, Value]:
-        """One run, on the device.
-
-        Args:
-            inputs: by name; what the graph does not read is left out.
-            outputs: only these, and only what they need is computed; none: all of them.
-
-        Raises:
-            SurrogateError: the graph wants an input that is not given, or refuses what it was given.
-        """
-        names = list(outputs) or [port.name for port in self._session.get_outputs()]
-        binding = self._session.io_binding()
-        missing = [name for name in self._inputs if name not in inputs]
-        if missing:
-            raise SurrogateError(f"{self._path} wants an input {missing[0]!r} that this version does not give")
-        for name in self._inputs:
-            binding.bind_ortvalue_input(name, inputs[name])
-        for name in names:
-            binding.bind_output(name, self._runtime.kind, self._runtime.index)
-        options = onnxruntime.RunOptions()
-        if outputs:
-            options.only_execute_path_to_fetches = True
-        try:
-            self._session.run_with_iobinding(binding, options)
-        except Exception as problem:  # as with loading
-            first_line = str(problem).strip().splitlines()[0][:200]
-            raise SurrogateError(f"{self._path} failed in ONNX Runtime: {first_line}") from None
-        return dict(zip(names, binding.get_outputs(), strict=True))
-
-
-@final
-class _Model:
-    """An artifact whose graphs run."""
-
-    def __init__(self, runtime: Runtime, folder: Path) -> None:
-        self.folder, self.runtime = folder, runtime
-        self.artifact: Artifact = read_artifact(folder)
-        self.name = self.artifact.surrogate.name
-        self.context = {
-            f"draw.{name}": runtime.value(array) for name, array in context_of(folder, self.artifact).items()
-        }
-        self._runners: dict[str, Runner] = {}
-
-    def find(self, kind: str, **wanted: Any) -> Runner | None:
-        """The graph of a kind, or None."""
-        graph = self.artifact.find(kind, **wanted)
-        if graph is None:
-            return None
-        return self._runners.setdefault(graph.file, Runner(self.runtime, self.folder / graph.file))
-
-    def need(self, kind: str, **wanted: Any) -> Runner:
-        """The graph of a kind. Raises SurrogateError where the artifact lacks it."""
-        runner = self.find(kind, **wanted)
-        if runner is None:
-            said = {key: value if isinstance(value, str) else "+".join(value) for key, value in wanted.items()}
-            what = ", ".join(f"{key} {value}" for key, value in said.items() if value)
-            raise SurrogateError(
-                f"{self.folder} has no {kind} graph{' for ' + what if what else ''}: "
-                "export it again with what the recipe needs (`anti-i2v export --help`)"
-            )
-        return runner
-
-    def draw(
-        self,
-        shape: tuple[int, ...],
-        generator: np.random.Generator,
-        noise_levels: tuple[float, float] = ALL_LEVELS,
-    ) -> dict[str, Value]:
-        """One draw of everything that the surrogate draws, and its context."""
-        drawn = sample_inputs(self.artifact.random_inputs, shape, generator, noise_levels)
-        return self.context | {f"draw.{name}": self.runtime.value(array) for name, array in drawn.items()}
+RULE_STATES = {"sign-gradient": (), "momentum": ("velocity",), "adam": ("first", "second")}
+"""`UpdateRule.state` of each rule, repeated because this module must not import torch; a test compares them."""
 
 
 @final
 class OnnxFrozenEncoder:
-    """A surrogate, forward only, between numpy arrays."""
+    """A surrogate without gradients, on numpy arrays."""
 
-    def __init__(self, model: _Model) -> None:
+    def __init__(self, model: LoadedArtifact) -> None:
         self._model, self.info = model, model.artifact.surrogate
-        self._encode, self._decode = model.need("encode"), model.find("decode")
+        self._encode, self._decode = model.require_graph("encode"), model.find_graph("decode")
         self.decodes = self._decode is not None
 
     def encode(self, pixels: PixelArray) -> PixelArray:
-        draw = self._model.draw(pixels.shape, np.random.default_rng(0))
-        latent: PixelArray = self._encode.run({"pixels": self._model.runtime.value(pixels)} | draw, ["latent"])[
-            "latent"
-        ].numpy()
+        inputs = self._model.sample_inputs(pixels.shape, np.random.default_rng(0))
+        inputs["pixels"] = self._model.device.to_device(pixels)
+        latent: PixelArray = self._encode.run(inputs, ["latent"])["latent"].numpy()
         return latent
 
     def decode(self, latent: PixelArray) -> PixelArray:
         if self._decode is None:
-            raise TypeError(f"{self.info.name} has no decoder")  # a programming error: `decodes` says so beforehand
-        decoded: PixelArray = self._decode.run({"latent": self._model.runtime.value(latent)})["pixels"].numpy()
+            raise TypeError(f"{self.info.name} has no decoder")  # a programming error: callers check `decodes`
+        decoded: PixelArray = self._decode.run({"latent": self._model.device.to_device(latent)})["pixels"].numpy()
         return decoded.clip(0, 1)
 
 
 @final
 class OnnxPhoto:
-    """A photo with its surrogates' losses bound: see `refine.OpenPhoto`."""
+    """A photo with the losses of its surrogates: see `optimise.OpenPhoto`.
+
+    Args:
+        clean, start: (B, 3, H, W) in [0, 1]; the start is projected.
+        radius: the budget of each pixel, in units of the [0, 1] range.
+        seed: of the random inputs: those of the scores, and those of the steps.
+
+    Raises:
+        RecipeError: a term needs a decoder, or the recipe shares noise samples between steps.
+        SurrogateError: an artifact lacks a graph that the recipe needs.
+    """
 
     def __init__(
         self,
-        models: Sequence[_Model],
-        parts: _Model,
+        models: Sequence[LoadedArtifact],
+        shared_graphs: LoadedArtifact,
         clean: PixelArray,
         start: PixelArray,
         radius: PixelArray,
         recipe: Recipe,
         *,
-        target: PixelArray | None = None,
         seed: int = 0,
     ) -> None:
-        blind = [model.name for model in models if model.artifact.find("decode") is None]
-        asked = [recipe if model.artifact.denoises else for_encoders(recipe) for model in models]
-        if recipe.terms.decoded and blind:
-            raise RecipeError(f"recipe {recipe.name!r} looks through decoders and {blind[0]} has none: choose balanced")
-        if recipe.noise_samples and any(model.artifact.random_inputs for model in models):
-            raise RecipeError("the ONNX engine draws noise and timestep anew in every step: set noise_samples to 0")
+        _check_recipe(recipe, models)
         batch, channels, height, width = clean.shape
         self.surrogates: Sequence[str] = [model.name for model in models]
         self.shape = (batch, channels, height, width)
-        self._models, self._parts, self._recipe, self._seed = models, parts, recipe, seed
-        self._value = parts.runtime.value
+        self._models, self._shared_graphs, self._recipe, self._seed = models, shared_graphs, recipe, seed
+        self._to_device = shared_graphs.device.to_device
+        recipes = [recipe if model.artifact.denoises else for_encoders(recipe) for model in models]
         self._terms: list[dict[str, Any]] = [
-            {"terms": tuple(weighted_terms(each)), "anchor_layers": each.anchor_layers} for each in asked
+            {"terms": tuple(weighted_terms(each)), "anchor_layers": each.anchor_layers} for each in recipes
         ]
-        self._losses = [model.need("loss", **terms) for model, terms in zip(models, self._terms, strict=True)]
-        self._binds = [model.need("bind", **terms) for model, terms in zip(models, self._terms, strict=True)]
+        self._losses = [model.require_graph("loss", **terms) for model, terms in zip(models, self._terms, strict=True)]
+        self._binds = [model.require_graph("bind", **terms) for model, terms in zip(models, self._terms, strict=True)]
         self._weights = [
-            {"weights": self._value(np.array(list(weighted_terms(each).values()), np.float32))} for each in asked
+            {"weights": self._to_device(np.array(list(weighted_terms(each).values()), np.float32))} for each in recipes
         ]
-        self._constant = {
-            "clean": self._value(clean),
-            "draw.clean": self._value(clean),  # what small video models settle: their windows show parts of it
-            "radius": self._value(radius),
-            "rows": self._value(np.eye(height, dtype=np.float32)),
-            "columns": self._value(np.eye(width, dtype=np.float32)),
-            "offset": self._value(np.zeros_like(clean)),
-            "target": self._value(make_target(recipe.target, clean) if target is None else target),
+        device_clean = self._to_device(clean)
+        self._constants = {
+            "clean": device_clean,
+            "draw.clean": device_clean,  # precomputed input of small video models: their windows show parts of it
+            "radius": self._to_device(radius),
+            "rows": self._to_device(np.eye(height, dtype=np.float32)),
+            "columns": self._to_device(np.eye(width, dtype=np.float32)),
+            "offset": self._to_device(np.zeros_like(clean)),
+            "target": self._to_device(make_target(recipe.target, clean)),
         }
-        self._charts = [
-            {
-                f"chart.{name}": self._value(array)
-                for name, array in space_constants(space, recipe, height, width).items()
-            }
-            for space in recipe.spaces
+        self._space_constants = [
+            self._prefixed("chart", space_constants(space, recipe, height, width)) for space in recipe.spaces
         ]
-        zero = self._value(np.zeros_like(clean))
-        self._memories: list[dict[str, Value]] = [
-            {f"memory.{name}": zero for name in MEMORIES[recipe.algorithm]} for _ in recipe.spaces
+        zero = self._to_device(np.zeros_like(clean))
+        self._states: list[dict[str, DeviceTensor]] = [
+            {f"memory.{name}": zero for name in RULE_STATES[recipe.algorithm]} for _ in recipe.spaces
         ]
-        self._bounds: dict[int, dict[str, Value]] = {}
-        self._fresh = np.random.default_rng([seed, 1])  # as the torch engine draws
-        self.start: Value = self._value(np.clip(start, np.maximum(clean - radius, 0), np.minimum(clean + radius, 1)))
+        self._bound: dict[int, dict[str, DeviceTensor]] = {}
+        self._step_generator = np.random.default_rng([seed, 1])  # as in the torch engine
+        projected = np.clip(start, np.maximum(clean - radius, 0), np.minimum(clean + radius, 1))
+        self.start: DeviceTensor = self._to_device(projected)
 
-    def precompute(self, index: int, watch: Callable[[], None]) -> None:
-        pass  # encoders settle nothing, small video models the clean photo, and no whole model is run here
+    def _prefixed(self, prefix: str, arrays: Mapping[str, Array]) -> dict[str, DeviceTensor]:
+        return {f"{prefix}.{name}": self._to_device(array) for name, array in arrays.items()}
 
-    def bind(self, index: int) -> None:
-        model = self._models[index]
-        self._losses[index].load()
-        draw = model.draw(self.shape, np.random.default_rng(self._seed), self._recipe.noise_levels)
-        self._bounds[index] = self._bound(index, draw)
+    def precompute(self, surrogate: int, check: Callable[[], None]) -> None:
+        pass  # encoders precompute nothing, small video models only need the clean photo, and others do not run here
 
-    def _bound(self, index: int, draw: Mapping[str, Value]) -> dict[str, Value]:
-        bound = self._binds[index].run({**self._constant, **draw})
-        return {**draw, **self._weights[index], **bound}
+    def bind(self, surrogate: int) -> None:
+        model = self._models[surrogate]
+        self._losses[surrogate].load()
+        inputs = model.sample_inputs(self.shape, np.random.default_rng(self._seed), self._recipe.noise_levels)
+        self._bound[surrogate] = self._run_bind(surrogate, inputs)
 
-    def _fresh_bound(self, index: int) -> dict[str, Value]:
-        model = self._models[index]
+    def _run_bind(self, surrogate: int, inputs: Mapping[str, DeviceTensor]) -> dict[str, DeviceTensor]:
+        bound = self._binds[surrogate].run({**self._constants, **inputs})
+        return {**inputs, **self._weights[surrogate], **bound}
+
+    def _fresh_bound(self, surrogate: int) -> dict[str, DeviceTensor]:
+        """Return a loss graph's inputs for a step; random ones are sampled anew."""
+        model = self._models[surrogate]
         if not model.artifact.random_inputs:
-            return self._bounds[index]
-        return self._bound(index, model.draw(self.shape, self._fresh, self._recipe.noise_levels))
+            return self._bound[surrogate]
+        inputs = model.sample_inputs(self.shape, self._step_generator, self._recipe.noise_levels)
+        return self._run_bind(surrogate, inputs)
 
     def step(
-        self, candidate: Value, on: Sequence[int], change: SampledTransform, space: int, moved: int, length: float
-    ) -> tuple[Value, Array]:
+        self,
+        candidate: DeviceTensor,
+        surrogates: Sequence[int],
+        transform: SampledTransform,
+        space: int,
+        index: int,
+        step_size: float,
+    ) -> tuple[DeviceTensor, Array]:
         inputs = {
-            **self._constant,
-            **self._charts[space],
-            **self._memories[space],
+            **self._constants,
+            **self._space_constants[space],
+            **self._states[space],
             "candidate": candidate,
-            "moved": self._value(np.array(moved, np.float32)),
-            "length": self._value(np.array(length, np.float32)),
+            "moved": self._to_device(np.array(index, np.float32)),
+            "length": self._to_device(np.array(step_size, np.float32)),
         }
-        chart = {"space": SPACE_KINDS[self._recipe.spaces[space]], "algorithm": self._recipe.algorithm}
-        # A codec's slope is no affine map, and its forward is on the host anyway: such a step takes two runs.
-        alone = len(on) == 1 and change.codec is None
-        whole = self._models[on[0]].find("step", **self._terms[on[0]], **chart) if alone else None
-        if whole is not None:
-            found = whole.run({**inputs, **self._changes(change), **self._fresh_bound(on[0])})
-            loss = found["loss"].numpy()
+        wanted = {"space": SPACE_KINDS[self._recipe.spaces[space]], "algorithm": self._recipe.algorithm}
+        whole_step = self._find_whole_step(surrogates, transform, wanted)
+        if whole_step is not None:
+            outputs = whole_step.run({**inputs, **self._affine_inputs(transform), **self._fresh_bound(surrogates[0])})
+            loss = outputs["loss"].numpy()
         else:
-            loss, gradient = self._loss(candidate, on, change)
-            found = self._parts.need("move", **chart).run({**inputs, "gradient": self._value(gradient)})
-        self._memories[space] = {name: found[f"next.{name.partition('.')[2]}"] for name in self._memories[space]}
-        return found["next"], loss
+            loss, gradient = self._loss_and_gradient(candidate, surrogates, transform)
+            move = self._shared_graphs.require_graph("move", **wanted)
+            outputs = move.run({**inputs, "gradient": self._to_device(gradient)})
+        self._states[space] = {name: outputs[f"next.{name.partition('.')[2]}"] for name in self._states[space]}
+        return outputs["next"], loss
 
-    def _changes(self, change: SampledTransform) -> dict[str, Value]:
-        arrays = {"rows": change.rows, "columns": change.columns, "offset": change.offset}
-        return {name: self._value(array) for name, array in arrays.items() if array is not None}
+    def _find_whole_step(
+        self, surrogates: Sequence[int], transform: SampledTransform, wanted: Mapping[str, str]
+    ) -> GraphSession | None:
+        """Return the graph of a whole step, for one surrogate; JPEG's gradient is not affine, so it has none."""
+        if len(surrogates) > 1 or transform.jpeg_slope is not None:
+            return None
+        return self._models[surrogates[0]].find_graph("step", **self._terms[surrogates[0]], **wanted)
 
-    def _loss(self, candidate: Value, on: Sequence[int], change: SampledTransform) -> tuple[Array, Array]:
-        """The mean loss of several surrogates and its gradient by the candidate."""
-        pixels = self._value(change(self.to_numpy(candidate)).astype(np.float32, copy=False))
-        found = [
-            self._losses[index].run({**self._constant, **self._fresh_bound(index), "pixels": pixels}) for index in on
+    def _affine_inputs(self, transform: SampledTransform) -> dict[str, DeviceTensor]:
+        arrays = {"rows": transform.rows, "columns": transform.columns, "offset": transform.offset}
+        return {name: self._to_device(array) for name, array in arrays.items() if array is not None}
+
+    def _loss_and_gradient(
+        self, candidate: DeviceTensor, surrogates: Sequence[int], transform: SampledTransform
+    ) -> tuple[Array, Array]:
+        """Return the mean loss of several surrogates, and its gradient with respect to the candidate."""
+        pixels = self._to_device(transform(self.to_numpy(candidate)).astype(np.float32, copy=False))
+        outputs = [
+            self._losses[each].run({**self._constants, **self._fresh_bound(each), "pixels": pixels})
+            for each in surrogates
         ]
-        loss, gradient = (np.mean([each[name].numpy() for each in found], 0) for name in ("loss", "gradient"))
-        return loss, change.pull_back(gradient).astype(np.float32, copy=False)
+        loss, gradient = (np.mean([each[name].numpy() for each in outputs], 0) for name in ("loss", "gradient"))
+        return loss, transform.vjp(gradient).astype(np.float32, copy=False)
 
-    def score(self, candidate: Value) -> Array:
+    def score(self, candidate: DeviceTensor) -> Array:
         scores = [
-            loss.run({**self._constant, **self._bounds[index], "pixels": candidate}, ["loss"])["loss"].numpy()
+            loss.run({**self._constants, **self._bound[index], "pixels": candidate}, ["loss"])["loss"].numpy()
             for index, loss in enumerate(self._losses)
         ]
         mean: Array = np.mean(scores, 0)
         return mean
 
-    def keep_better(self, best: Value, score: Array, candidate: Value, loss: Array) -> tuple[Value, Array]:
+    def keep_better(
+        self, best: DeviceTensor, score: Array, candidate: DeviceTensor, loss: Array
+    ) -> tuple[DeviceTensor, Array]:
         wins = (loss < score) | (np.isnan(score) & ~np.isnan(loss))
         if wins.all():
             return candidate, loss
         if not wins.any():
             return best, score
         kept = np.where(wins[:, None, None, None], self.to_numpy(candidate), self.to_numpy(best))
-        return self._value(kept), np.where(wins, loss, score)
+        return self._to_device(kept), np.where(wins, loss, score)
 
     def synchronize(self) -> None:
-        """Runs return when they are done."""
+        """Do nothing: runs return when they are finished."""
 
-    def to_numpy(self, candidate: Value) -> PixelArray:
-        # A copy: on a CPU ONNX Runtime gives a view of the value's memory, which may go with the value.
+    def to_numpy(self, candidate: DeviceTensor) -> PixelArray:
+        # A copy: on a CPU, ONNX Runtime returns a view of the tensor's memory, which is freed with the tensor.
         pixels: PixelArray = candidate.numpy().copy()
         return pixels
+
+
+def _check_recipe(recipe: Recipe, models: Sequence[LoadedArtifact]) -> None:
+    lacking = [model.name for model in models if model.artifact.find_graph("decode") is None]
+    if recipe.terms.decoded and lacking:
+        raise RecipeError(f"recipe {recipe.name!r} needs a decoder and {lacking[0]} has none: choose balanced")
+    if recipe.noise_samples and any(model.artifact.random_inputs for model in models):
+        raise RecipeError("the ONNX engine samples noise and timestep anew in every step: set noise_samples to 0")
 
 
 @final
@@ -362,14 +234,14 @@ class OnnxEngine:
     """See `engines.base.Engine`.
 
     Args:
-        names: surrogates to optimise on, by name or directory of an artifact; None takes every one that was exported.
-        recipe: what it will run.
+        names: surrogates to optimise on, by name or directory of an artifact; None takes all that are exported.
+        recipe: the recipe to run; None only measures.
         device: "auto", "cpu", "cuda", "cuda:1".
     """
 
     name: ClassVar[str] = "onnx"
     libraries: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-gpu")
-    no_surrogates: ClassVar[str] = (
+    no_surrogates_note: ClassVar[str] = (
         "no exported encoders on this machine, so nothing was refined: this is the draft. "
         "`anti-i2v surrogates pull` and `anti-i2v export taesd taesdxl taef1 --half` make them, on a machine with torch"
     )
@@ -377,30 +249,29 @@ class OnnxEngine:
     def __init__(self, names: Sequence[str | Path] | None, recipe: Recipe | None, device: str) -> None:
         if names is None:
             known = [entry.name for entry in encoders().values() if entry.role == "surrogate"]
-            names = [name for name in (*known, *(recipe.video_models if recipe else ())) if artifact_at_hand(name)]
+            names = [name for name in (*known, *(recipe.video_models if recipe else ())) if find_artifact(name)]
         self._names = list(names) if recipe is not None and recipe.steps else []
-        self._asked = device
+        self._requested_device = device
 
     @cached_property
-    def _runtime(self) -> Runtime:
-        return Runtime(self._asked)
+    def _device(self) -> OrtDevice:
+        return OrtDevice(self._requested_device)
 
     @cached_property
-    def _models(self) -> list[_Model]:
-        return [_Model(self._runtime, locate_artifact(name)) for name in self._names]
+    def _models(self) -> list[LoadedArtifact]:
+        return [LoadedArtifact(self._device, locate_artifact(name)) for name in self._names]
 
     @cached_property
-    def _parts(self) -> _Model:
-        return _Model(self._runtime, packaged(SHARED_GRAPHS))
+    def _shared_graphs(self) -> LoadedArtifact:
+        return LoadedArtifact(self._device, packaged_artifact(SHARED_GRAPHS))
 
     @property
     def device(self) -> str:
-        runtime = self._runtime
-        return f"{runtime.kind} ({runtime.active})" if runtime.active else runtime.kind
+        device = self._device
+        return f"{device.kind} ({device.active})" if device.active else device.kind
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know of this installation."""
         installed = []
         for name in self.libraries:
             try:
@@ -423,55 +294,49 @@ class OnnxEngine:
         return int(np.lcm.reduce([8, *(model.artifact.multiple for model in self._models)]))
 
     def prepare(self) -> None:
-        _ = self._models, self._parts
+        _ = self._models, self._shared_graphs
 
     def initial_candidate(
         self, clean: PixelArray, pattern: PixelArray, budget: float, floor: float
     ) -> tuple[PixelArray, PixelArray]:
-        value = self._runtime.value
         arrays = {
             "clean": clean,
             "pattern": pattern,
             "budget": np.array(budget, np.float32),
             "floor": np.array(floor, np.float32),
         }
-        found = self._parts.need("begin").run({name: value(array) for name, array in arrays.items()})
-        return found["candidate"].numpy(), found["radius"].numpy()
+        inputs = {name: self._device.to_device(array) for name, array in arrays.items()}
+        outputs = self._shared_graphs.require_graph("begin").run(inputs)
+        return outputs["candidate"].numpy(), outputs["radius"].numpy()
 
     def caption(self, clean: PixelArray) -> str | None:
-        return None  # it runs no whole video models
+        return None  # this engine runs no whole video models
 
     def open_photo(
-        self,
-        clean: PixelArray,
-        start: PixelArray,
-        radius: PixelArray,
-        recipe: Recipe,
-        target: PixelArray | None,
-        seed: int,
+        self, clean: PixelArray, start: PixelArray, radius: PixelArray, recipe: Recipe, seed: int
     ) -> OnnxPhoto:
-        return OnnxPhoto(self._models, self._parts, clean, start, radius, recipe, target=target, seed=seed)
+        return OnnxPhoto(self._models, self._shared_graphs, clean, start, radius, recipe, seed=seed)
 
     def is_available(self, name: str) -> bool:
-        return artifact_at_hand(name) is not None
+        return find_artifact(name) is not None
 
     def load_encoder(self, name: str) -> FrozenEncoder:
-        return OnnxFrozenEncoder(_Model(self._runtime, locate_artifact(name)))
+        return OnnxFrozenEncoder(LoadedArtifact(self._device, locate_artifact(name)))
 
     def optimised_encoders(self) -> list[FrozenEncoder]:
-        # What looks through a window says nothing of a whole photo; its encoder is among the others.
+        # A windowed model sees only a part of the photo; its encoder is among the others.
         return [OnnxFrozenEncoder(model) for model in self._models if not model.artifact.denoises]
 
-    def load_lpips(self) -> Perceptual | None:
-        folder = artifact_at_hand(LPIPS)
+    def load_lpips(self) -> PerceptualDistance | None:
+        folder = find_artifact(LPIPS)
         if folder is None:
             return None
-        model = _Model(self._runtime, folder)
-        graph = model.need("distance")
+        model = LoadedArtifact(self._device, folder)
+        graph = model.require_graph("distance")
 
         def distance(first: PixelArray, second: PixelArray) -> npt.NDArray[np.float32]:
-            pair = {"first": self._runtime.value(first), "second": self._runtime.value(second)}
-            found: npt.NDArray[np.float32] = graph.run(pair)["distance"].numpy()
-            return found
+            pair = {"first": self._device.to_device(first), "second": self._device.to_device(second)}
+            distances: npt.NDArray[np.float32] = graph.run(pair)["distance"].numpy()
+            return distances
 
         return distance

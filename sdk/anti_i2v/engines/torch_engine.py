@@ -1,4 +1,4 @@
-"""The torch engine: eager, on a CPU or a GPU; the reference that ONNX graphs are verified against."""
+"""The torch engine: eager, on a CPU or a GPU. ONNX graphs are verified against it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from anti_i2v.arrays import PixelArray
-from anti_i2v.engines.base import FrozenEncoder, Perceptual
+from anti_i2v.engines.base import FrozenEncoder, PerceptualDistance
 from anti_i2v.engines.device import resolve_device
 from anti_i2v.errors import RecipeError
 from anti_i2v.metrics.clip import Clip
@@ -22,7 +22,7 @@ from anti_i2v.optim.eot import apply_transform
 from anti_i2v.optim.perceptual_mask import initial_candidate
 from anti_i2v.optim.projection import project
 from anti_i2v.optim.space_constants import space_constants
-from anti_i2v.optim.spaces import make_space
+from anti_i2v.optim.spaces import Space, make_space
 from anti_i2v.optim.transforms import SampledTransform
 from anti_i2v.optim.update_rules import UPDATE_RULES, projected_step, select_better, value_and_gradient
 from anti_i2v.paths import LPIPS_WEIGHTS, find_weights
@@ -36,7 +36,7 @@ from anti_i2v.surrogates.reference_video import GENERATED, read_frames
 from anti_i2v.surrogates.video_options import VideoOptions
 from anti_i2v.surrogates.windowed import Windowed
 
-__all__ = ["LPIPS_WEIGHTS", "TorchEngine", "TorchFrozenEncoder", "TorchPhoto"]
+__all__ = ["TorchEngine", "TorchFrozenEncoder", "TorchPhoto"]
 
 CLIP_FOLDER = "perceptual/clip"
 
@@ -47,7 +47,7 @@ OWN_REFERENCE = (
 
 @final
 class TorchFrozenEncoder:
-    """A surrogate, forward only, between numpy arrays."""
+    """A surrogate without gradients, on numpy arrays."""
 
     def __init__(self, surrogate: Surrogate) -> None:
         self.surrogate, self.info, self.decodes = surrogate, surrogate.info, surrogate.decodes
@@ -69,7 +69,16 @@ class TorchFrozenEncoder:
 
 @final
 class TorchPhoto:
-    """A photo with its surrogates' losses bound: see `refine.OpenPhoto`."""
+    """A photo with the losses of its surrogates: see `optimise.OpenPhoto`.
+
+    Args:
+        clean, start: (B, 3, H, W) in [0, 1], float32; the start is projected.
+        radius: the budget of each pixel, in units of the [0, 1] range.
+        seed: of the random inputs: those of the scores, and those of the steps.
+
+    Raises:
+        RecipeError: a term needs a decoder, or weights that are not installed.
+    """
 
     def __init__(
         self,
@@ -79,87 +88,81 @@ class TorchPhoto:
         radius: torch.Tensor,
         recipe: Recipe,
         *,
-        target: torch.Tensor | None = None,
         lpips: Lpips | None = None,
         clip: Clip | None = None,
         seed: int = 0,
     ) -> None:
-        blind = [surrogate.info.name for surrogate in surrogates if not surrogate.decodes]
-        if recipe.terms.decoded and blind:
-            raise RecipeError(f"recipe {recipe.name!r} looks through decoders and {blind[0]} has none: choose balanced")
+        lacking = [surrogate.info.name for surrogate in surrogates if not surrogate.decodes]
+        if recipe.terms.decoded and lacking:
+            raise RecipeError(f"recipe {recipe.name!r} needs a decoder and {lacking[0]} has none: choose balanced")
         batch, channels, height, width = clean.shape
         self.surrogates: Sequence[str] = [model.info.name for model in surrogates]
         self.shape = (batch, channels, height, width)
         self.start = project(start, clean, radius)
-        if target is None:
-            target = torch.from_numpy(make_target(recipe.target, clean.detach().cpu().float().numpy())).to(clean)
+        target = torch.from_numpy(make_target(recipe.target, clean.detach().cpu().float().numpy())).to(clean)
         self._clean, self._radius, self._seed = clean, radius, seed
-        self._draws, self._noise_levels = recipe.noise_samples, recipe.noise_levels
+        self._noise_samples, self._noise_levels = recipe.noise_samples, recipe.noise_levels
         self._models = surrogates
         self._objectives = [
             build_objectives(recipe if model.denoises else for_encoders(recipe), lpips, target, clip)
             for model in surrogates
         ]
-        self._settled: dict[int, DenoiserInputs] = {}
+        self._precomputed: dict[int, DenoiserInputs] = {}
         self._losses: dict[int, BoundLoss] = {}
-        self._fresh = np.random.default_rng([seed, 1])  # draws of the steps; `seed` itself draws for comparisons
+        self._step_generator = np.random.default_rng([seed, 1])  # `seed` itself is that of the scores
         self._rule = UPDATE_RULES[recipe.algorithm]
-        self._spaces = [
-            make_space(
-                name,
-                {
-                    key: torch.from_numpy(value).to(clean)
-                    for key, value in space_constants(name, recipe, height, width).items()
-                },
-            )
-            for name in recipe.spaces
-        ]
-        self._memories = [tuple(torch.zeros_like(clean) for _ in self._rule.memory) for _ in self._spaces]
+        self._spaces = [self._make_space(name, recipe) for name in recipe.spaces]
+        self._states = [tuple(torch.zeros_like(clean) for _ in self._rule.state) for _ in self._spaces]
 
-    def precompute(self, index: int, watch: Callable[[], None]) -> None:
+    def _make_space(self, name: str, recipe: Recipe) -> Space:
+        constants = space_constants(name, recipe, *self.shape[-2:])
+        return make_space(name, {key: torch.from_numpy(value).to(self._clean) for key, value in constants.items()})
+
+    def precompute(self, surrogate: int, check: Callable[[], None]) -> None:
         def on_step() -> None:
-            self.synchronize()  # what is only queued has taken no time yet
-            watch()
+            self.synchronize()  # queued work has not taken its time yet
+            check()
 
         with torch.no_grad():
-            self._settled[index] = self._models[index].precompute(self._clean, seed=self._seed, on_step=on_step)
+            self._precomputed[surrogate] = self._models[surrogate].precompute(
+                self._clean, seed=self._seed, on_step=on_step
+            )
 
-    def bind(self, index: int) -> None:
-        settled = self._settled.pop(index, None)
-        self._losses[index] = bind_objectives(
-            self._objectives[index],
-            self._models[index],
+    def bind(self, surrogate: int) -> None:
+        self._losses[surrogate] = bind_objectives(
+            self._objectives[surrogate],
+            self._models[surrogate],
             self._clean,
             self._seed,
-            self._draws,
-            settled,
+            self._noise_samples,
+            self._precomputed.pop(surrogate, None),
             self._noise_levels,
         )
 
     def step(
         self,
         candidate: torch.Tensor,
-        on: Sequence[int],
-        change: SampledTransform,
+        surrogates: Sequence[int],
+        transform: SampledTransform,
         space: int,
-        moved: int,
-        length: float,
+        index: int,
+        step_size: float,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        loss_fn = ensemble([self._losses[index].with_fresh_inputs(self._fresh) for index in on])
-        loss, gradient = value_and_gradient(lambda pixels: loss_fn(apply_transform(change, pixels)), candidate)
+        loss_fn = ensemble([self._losses[each].with_fresh_inputs(self._step_generator) for each in surrogates])
+        loss, gradient = value_and_gradient(lambda pixels: loss_fn(apply_transform(transform, pixels)), candidate)
         with torch.no_grad():
-            following, self._memories[space] = projected_step(
+            candidate, self._states[space] = projected_step(
                 self._rule,
                 self._spaces[space],
                 candidate,
                 self._clean,
                 self._radius,
                 gradient,
-                self._memories[space],
-                moved,
-                length,
+                self._states[space],
+                index,
+                step_size,
             )
-        return following, loss
+        return candidate, loss
 
     def score(self, candidate: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
@@ -184,15 +187,15 @@ class TorchEngine:
     """See `engines.base.Engine`.
 
     Args:
-        names: surrogates to optimise on, by name or folder; none are loaded for a recipe without steps.
-        recipe: what hook points its anchor needs.
+        names: surrogates to optimise on, by name or folder; a recipe without steps loads none.
+        recipe: the recipe to run; None only measures.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
-        video: for whole video models.
+        video: options of whole video models.
     """
 
     name: ClassVar[str] = "torch"
     libraries: ClassVar[tuple[str, ...]] = ("torch", "kornia")
-    no_surrogates: ClassVar[str] = (
+    no_surrogates_note: ClassVar[str] = (
         "no real encoders on this machine, so nothing was refined: this is the draft. "
         "`anti-i2v surrogates pull` fetches them (3 x 5 MB)"
     )
@@ -201,29 +204,29 @@ class TorchEngine:
         self, names: Sequence[str | Path], recipe: Recipe | None, device: str, video: VideoOptions | None = None
     ) -> None:
         self._names = list(names) if recipe is not None and recipe.steps else []
-        self._asked, self._recipe = device, recipe
+        self._requested_device, self._recipe = device, recipe
         self._video = video or VideoOptions()
         self._needs_lpips = bool(recipe is not None and recipe.terms.auxiliary)
 
     @cached_property
     def _device(self) -> torch.device:
-        return resolve_device(self._asked)
+        return resolve_device(self._requested_device)
 
     @cached_property
     def _models(self) -> list[Surrogate]:
-        told = self._video
-        reference: Any = told.reference
+        video = self._video
+        reference: Any = video.reference
         if reference not in (None, GENERATED):
-            reference = torch.from_numpy(read_frames(Path(reference), 8 * told.frames))
+            reference = torch.from_numpy(read_frames(Path(reference), 8 * video.frames))
         recipe = self._recipe
         return [
             entry.load(
                 device=self._device,
                 hooks=() if recipe is None else hook_points(recipe if entry.is_video_model else for_encoders(recipe)),
-                caption=told.caption,
-                stage=told.stage,
-                frames=told.frames,
-                checkpointing=told.low_memory,
+                caption=video.caption,
+                stage=video.stage,
+                frames=video.frames,
+                checkpointing=video.low_memory,
                 reference=reference,
             )
             for entry in map(resolve, self._names)
@@ -245,8 +248,8 @@ class TorchEngine:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        tells = self._video.reference == GENERATED and any(isinstance(model, Backbone) for model in self._models)
-        return (OWN_REFERENCE,) if tells else ()
+        generated = self._video.reference == GENERATED and any(isinstance(model, Backbone) for model in self._models)
+        return (OWN_REFERENCE,) if generated else ()
 
     @property
     def surrogates(self) -> list[str]:
@@ -258,7 +261,7 @@ class TorchEngine:
 
     @cached_property
     def _captioner(self) -> Path | None:
-        """For the photos of whole video models; encoders alone read no caption."""
+        """The captioner's folder; only whole video models read captions."""
         return None if self._video.captioner is None else locate_captioner(self._video.captioner)
 
     def prepare(self) -> None:
@@ -272,23 +275,17 @@ class TorchEngine:
             return start.cpu().numpy(), radius.cpu().numpy()
 
     def caption(self, clean: PixelArray) -> str | None:
-        told = [model for model in self._models if isinstance(model, Backbone)]
-        if self._captioner is None or not told:
+        backbones = [model for model in self._models if isinstance(model, Backbone)]
+        if self._captioner is None or not backbones:
             return None
         photo = np.rint(clean[0].transpose(1, 2, 0) * 255).astype(np.uint8)
-        made = caption_photo(photo, self._captioner)
-        for model in told:
-            model.recaption(made)
-        return made
+        caption = caption_photo(photo, self._captioner)
+        for model in backbones:
+            model.recaption(caption)
+        return caption
 
     def open_photo(
-        self,
-        clean: PixelArray,
-        start: PixelArray,
-        radius: PixelArray,
-        recipe: Recipe,
-        target: PixelArray | None,
-        seed: int,
+        self, clean: PixelArray, start: PixelArray, radius: PixelArray, recipe: Recipe, seed: int
     ) -> TorchPhoto:
         return TorchPhoto(
             self._models,
@@ -296,7 +293,6 @@ class TorchEngine:
             self._tensor(start),
             self._tensor(radius),
             recipe,
-            target=None if target is None else self._tensor(target),
             lpips=self._lpips if self._needs_lpips else None,
             clip=self._clip if recipe.terms.clip else None,
             seed=seed,
@@ -310,10 +306,10 @@ class TorchEngine:
         return TorchFrozenEncoder(load_surrogate(name, device=self._device))
 
     def optimised_encoders(self) -> list[FrozenEncoder]:
-        # What looks through a window says nothing of a whole photo; its encoder is among the others.
+        # A windowed model sees only a part of the photo; its encoder is among the others.
         return [TorchFrozenEncoder(model) for model in self._models if not isinstance(model, Windowed)]
 
-    def load_lpips(self) -> Perceptual | None:
+    def load_lpips(self) -> PerceptualDistance | None:
         lpips = self._lpips
         if lpips is None:
             return None

@@ -13,6 +13,7 @@ from anti_i2v.arrays import Rgb8
 
 __all__ = [
     "RGB_TO_YCBCR",
+    "YCBCR_TO_RGB",
     "Subsampling",
     "decode_jpeg",
     "encode_jpeg",
@@ -51,3 +52,5 @@ def decode_jpeg(data: bytes) -> Rgb8:
 
 RGB_TO_YCBCR = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
 """RGB to Y'CbCr as in JPEG (ITU-T T.871), without the offsets."""
+
+YCBCR_TO_RGB = np.linalg.inv(RGB_TO_YCBCR)

@@ -1,1 +1,1 @@
-"""What is minimised: one objective a file, each named after the paper's loss."""
+"""Loss terms of a surrogate's features: one objective a file, each named after the quantity that it measures."""

@@ -1,7 +1,7 @@
-"""What is minimised: functions of a surrogate's features, one number a photo.
+"""The interface of an objective.
 
-An objective is bound once to a clean photo (constant work stays out of the loop) and then called on the features
-of each candidate. Every term is dimensionless, so that surrogates of different latent scales can be added.
+An objective is bound once to a clean photo, so that constant work stays out of the loop, and is then called on the
+features of each candidate. Every term is dimensionless: surrogates of different latent scales can be added.
 """
 
 from __future__ import annotations
@@ -14,21 +14,22 @@ import torch
 from anti_i2v.surrogates.base import DenoiserInputs, Features, Surrogate
 from anti_i2v.tensors import PerImage, Pixels
 
-__all__ = ["SHIFT_FLOOR", "Bound", "Objective"]
+__all__ = ["SHIFT_FLOOR", "BoundValues", "Objective"]
 
-Bound = Mapping[str, torch.Tensor]
+BoundValues = Mapping[str, torch.Tensor]
+"""What an objective computed from the clean photo, by name."""
 
 SHIFT_FLOOR = 1e-3
 """Keeps the logarithms finite at the clean photo."""
 
 
 class Objective(ABC):
-    """Binds to clean photos, then judges features."""
+    """A loss term, one number a photo."""
 
     @abstractmethod
-    def bind(self, surrogate: Surrogate, clean: Pixels, draw: DenoiserInputs | None = None) -> Bound:
-        """Everything that does not change while candidates do."""
+    def bind(self, surrogate: Surrogate, clean: Pixels, inputs: DenoiserInputs | None = None) -> BoundValues:
+        """Compute what stays the same for every candidate of a clean photo."""
 
     @abstractmethod
-    def __call__(self, surrogate: Surrogate, features: Features, bound: Bound) -> PerImage:
-        """The loss of each photo; lower is better for the protector."""
+    def __call__(self, surrogate: Surrogate, features: Features, bound: BoundValues) -> PerImage:
+        """Return the loss of each photo; lower is better for the protector."""

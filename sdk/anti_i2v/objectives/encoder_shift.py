@@ -1,8 +1,4 @@
-"""What is minimised: functions of a surrogate's features, one number a photo.
-
-An objective is bound once to a clean photo (constant work stays out of the loop) and then called on the features
-of each candidate. Every term is dimensionless, so that surrogates of different latent scales can be added.
-"""
+"""Untargeted shift of an encoder's latent (the encoder attack of PhotoGuard, Salman et al. 2023, without a target)."""
 
 from __future__ import annotations
 
@@ -11,7 +7,7 @@ from typing import final
 import torch
 
 from anti_i2v.metrics.latents import squared_shift
-from anti_i2v.objectives.base import SHIFT_FLOOR, Bound, Objective
+from anti_i2v.objectives.base import SHIFT_FLOOR, BoundValues, Objective
 from anti_i2v.surrogates.base import DenoiserInputs, Features, Surrogate
 from anti_i2v.tensors import PerImage, Pixels
 
@@ -20,18 +16,21 @@ __all__ = ["LatentShift"]
 
 @final
 class LatentShift(Objective):
-    """Untargeted displacement of a feature (PhotoGuard's encoder attack, untargeted): minus the log relative shift.
+    """Minus the log of a feature's shift, relative to the clean photo's feature.
 
-    The logarithm gives surrogates that hardly budge the same say as those that budge easily. The gradient is zero at
-    the clean photo itself: start from a draft or a random perturbation.
+    The logarithm gives robust and sensitive surrogates equal weight. The gradient is zero at the clean photo itself:
+    start from a draft or a random perturbation.
+
+    Args:
+        layer: hook point of the feature.
     """
 
     def __init__(self, layer: str = "latent") -> None:
         self.layer = layer
 
-    def bind(self, surrogate: Surrogate, clean: Pixels, draw: DenoiserInputs | None = None) -> Bound:
-        return {"clean": surrogate.features(clean, draw)[self.layer]}
+    def bind(self, surrogate: Surrogate, clean: Pixels, inputs: DenoiserInputs | None = None) -> BoundValues:
+        return {"clean": surrogate.features(clean, inputs)[self.layer]}
 
-    def __call__(self, surrogate: Surrogate, features: Features, bound: Bound) -> PerImage:
+    def __call__(self, surrogate: Surrogate, features: Features, bound: BoundValues) -> PerImage:
         ratio = squared_shift(features[self.layer], bound["clean"])
         return -0.5 * torch.log(ratio + SHIFT_FLOOR)

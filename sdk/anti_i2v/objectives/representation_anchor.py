@@ -1,8 +1,4 @@
-"""What is minimised: functions of a surrogate's features, one number a photo.
-
-An objective is bound once to a clean photo (constant work stays out of the loop) and then called on the features
-of each candidate. Every term is dimensionless, so that surrogates of different latent scales can be added.
-"""
+"""Internal representation anchor (IRA in Anti-I2V): pulls internal features to those of an unrelated target image."""
 
 from __future__ import annotations
 
@@ -13,7 +9,7 @@ import torch
 
 from anti_i2v.errors import RecipeError
 from anti_i2v.metrics.latents import mean_square
-from anti_i2v.objectives.base import Bound, Objective
+from anti_i2v.objectives.base import BoundValues, Objective
 from anti_i2v.surrogates.base import DenoiserInputs, Features, Surrogate
 from anti_i2v.tensors import PerImage, Pixels
 
@@ -22,14 +18,17 @@ __all__ = ["RepresentationAnchor"]
 
 @final
 class RepresentationAnchor(Objective):
-    """Internal representation anchor on encoder layers (Anti-I2V's IRA): the features of an unrelated target attract.
+    """Mean squared distance to the target's features, averaged over layers of the encoder and the denoiser.
 
-    Each layer's squared distance to the target is divided by the clean photo's own: 1 at the clean photo, 0 at the
-    target.
+    Each layer's distance is divided by the clean photo's own: 1 at the clean photo, 0 at the target. The paper leaves
+    the target and the weights of the layers open: recipes name the target, and all layers weigh the same.
 
     Args:
-        target: the unrelated photo, (1, 3, h, w) in [0, 1]; it is scaled to the photo's size.
-        layers: hook points; the loss is their mean.
+        target: the unrelated image, (1 or B, 3, h, w) in [0, 1]; it is scaled to the photo's size.
+        layers: hook points.
+
+    Raises:
+        RecipeError: no layer.
     """
 
     def __init__(self, target: Pixels, layers: Sequence[str] = ("latent",)) -> None:
@@ -37,22 +36,24 @@ class RepresentationAnchor(Objective):
             raise RecipeError("an anchor needs at least one layer")
         self.target, self.layers = target, tuple(layers)
 
-    def bind(self, surrogate: Surrogate, clean: Pixels, draw: DenoiserInputs | None = None) -> Bound:
+    def bind(self, surrogate: Surrogate, clean: Pixels, inputs: DenoiserInputs | None = None) -> BoundValues:
         target = self.target.to(clean)
         if target.shape[-2:] != clean.shape[-2:]:
             target = torch.nn.functional.interpolate(target, clean.shape[-2:], mode="bilinear", antialias=True)
         target = target.expand_as(clean)
-        targets, cleans = surrogate.features(target, draw), surrogate.features(clean, draw)
-        layers = self._layers_of(surrogate)
-        bound = {f"target.{layer}": targets[layer] for layer in layers}
-        return bound | {f"scale.{layer}": mean_square(cleans[layer] - targets[layer]) for layer in layers}
+        target_features, clean_features = surrogate.features(target, inputs), surrogate.features(clean, inputs)
+        layers = self._resolve_layers(surrogate)
+        bound = {f"target.{layer}": target_features[layer] for layer in layers}
+        return bound | {
+            f"scale.{layer}": mean_square(clean_features[layer] - target_features[layer]) for layer in layers
+        }
 
-    def __call__(self, surrogate: Surrogate, features: Features, bound: Bound) -> PerImage:
+    def __call__(self, surrogate: Surrogate, features: Features, bound: BoundValues) -> PerImage:
         terms = [
             mean_square(features[layer] - bound[f"target.{layer}"]) / bound[f"scale.{layer}"].clamp_min(1e-12)
-            for layer in self._layers_of(surrogate)
+            for layer in self._resolve_layers(surrogate)
         ]
         return torch.stack(terms).mean(0)
 
-    def _layers_of(self, surrogate: Surrogate) -> list[str]:
+    def _resolve_layers(self, surrogate: Surrogate) -> list[str]:
         return [name for layer in self.layers for name in surrogate.resolve_layers(layer)]

@@ -1,6 +1,7 @@
-"""What an anchor pulls a photo's features to: pictures drawn here, free of anybody's, as numpy arrays for both engines.
+"""Target images of the anchor term: generated patterns, as numpy arrays that both engines use.
 
-Each takes clean pixels (B, 3, H, W) in [0, 1], and gives pixels of that range and size, one for all photos or one each.
+Each function takes clean pixels, (B, 3, H, W) in [0, 1], and returns pixels of the same range and size: one image for
+the whole batch, or one for each photo.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from anti_i2v.arrays import PixelArray
 from anti_i2v.optim.transforms import resampling_matrix
 from anti_i2v.recipes import Target
 
-__all__ = ["TARGETS", "anchor_target", "make_target"]
+__all__ = ["TARGETS", "checkerboard", "make_target"]
 
 WORD = (
     "#...#.###..####.#####.",
@@ -28,14 +29,21 @@ WORD = (
 """MIST, a dot a character, with its margins."""
 
 WORDS_ACROSS = 4
-"""How often the word stands in the width of a photo."""
+"""How often the word repeats across the width of a photo."""
 
 DEGRADED = 8
-"""Each side of a degraded photo has so many times fewer samples."""
+"""By how much a degraded photo is downscaled."""
+
+
+def checkerboard(height: int, width: int) -> PixelArray:
+    """Return eight by eight fields of .3 and .7 grey, (1, 3, height, width)."""
+    rows, columns = np.arange(height) * 8 // height, np.arange(width) * 8 // width
+    checks = ((rows[:, None] + columns[None, :]) % 2).astype(np.float32)
+    return np.ascontiguousarray(np.broadcast_to(np.float32(0.3) + np.float32(0.4) * checks, (1, 3, height, width)))
 
 
 def _checkerboard(clean: PixelArray) -> PixelArray:
-    return anchor_target(*clean.shape[-2:])
+    return checkerboard(*clean.shape[-2:])
 
 
 def _gray(clean: PixelArray) -> PixelArray:
@@ -67,22 +75,11 @@ TARGETS: Mapping[Target, Callable[[PixelArray], PixelArray]] = {
 }
 """Name -> target.
 
-"checkerboard": `refine.anchor_target`. "gray": nothing but the middle of the range (PhotoGuard's). "glyphs": a word in
-black and white over and over, of high contrast as Mist's picture is. "degraded": the photo itself with an eighth of its
-samples a side, blown up again.
+"checkerboard": the default, unlike any photo. "gray": mid-grey (PhotoGuard's). "glyphs": a word in black and white,
+repeated, of high contrast as Mist's target. "degraded": the photo itself, downscaled by eight and scaled up again.
 """
 
 
 def make_target(name: Target, clean: PixelArray) -> PixelArray:
-    """A recipe's target for photos, (1 or B, 3, H, W) in [0, 1]."""
+    """Return a recipe's target for photos, (1 or B, 3, H, W) in [0, 1]."""
     return TARGETS[name](clean)
-
-
-def anchor_target(height: int, width: int) -> PixelArray:
-    """The anchor's default target: a checkerboard of mid-grey steps, unlike any photo and free of anybody's picture.
-
-    (1, 3, height, width) in [0, 1].
-    """
-    rows, columns = np.arange(height) * 8 // height, np.arange(width) * 8 // width
-    checks = ((rows[:, None] + columns[None, :]) % 2).astype(np.float32)
-    return np.ascontiguousarray(np.broadcast_to(np.float32(0.3) + np.float32(0.4) * checks, (1, 3, height, width)))

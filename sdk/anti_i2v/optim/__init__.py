@@ -1,1 +1,1 @@
-"""The optimisation of a photo: update rules, the PGD loop, spaces, random transforms and start points."""
+"""Optimisation: PGD and its update rules, the spaces of a step, random transforms (EOT), and start points."""

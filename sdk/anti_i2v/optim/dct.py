@@ -1,4 +1,4 @@
-"""What a space needs to know of a photo's size, as numpy arrays: both engines are given the same numbers."""
+"""Orthonormal DCT-II matrices, the low-frequency mask, and JPEG's quantisation steps, in numpy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BLOCK = 8
 
 @lru_cache(maxsize=16)
 def dct_matrix(size: int) -> Matrix:
-    """The orthonormal DCT-II matrix (size, size): row k is the k-th cosine; its transpose inverts it."""
+    """Return the orthonormal DCT-II matrix (size, size): row k is the k-th cosine; the transpose is its inverse."""
     frequency, place = np.arange(size)[:, None], np.arange(size)[None]
     matrix: Matrix = np.cos(math.pi / size * (place + 0.5) * frequency) * math.sqrt(2 / size)
     matrix[0] /= math.sqrt(2)
@@ -31,14 +31,14 @@ def dct_matrix(size: int) -> Matrix:
 def low_frequency_dct(
     height: int, width: int, cutoff: float, block: int | None = None
 ) -> dict[str, npt.NDArray[np.float32]]:
-    """The low-frequency DCT of a photo: "rows" (H, H), "columns" (W, W), and "low" (1, 1, H, W), 1 where it may move.
+    """Return the DCT of a photo size: "rows" (H, H), "columns" (W, W), and "low" (1, 1, H, W), 1 at low frequencies.
 
     Args:
-        cutoff: share of the lowest frequencies of each axis that may move, in (0, 1].
-        block: None for one DCT over the whole photo, else the side of its blocks: a block-diagonal matrix.
+        cutoff: share of the frequencies of each axis that count as low, in (0, 1].
+        block: side of the DCT's blocks, which makes the matrices block-diagonal; None for one DCT of the whole photo.
 
     Raises:
-        RecipeError: the cutoff or the block is out of range, or the sides are no multiples of the block.
+        RecipeError: the cutoff or the block is out of range, or a side is not a multiple of the block.
     """
     if not 0 < cutoff <= 1:
         raise RecipeError(f"DCT cutoff must be above 0 and at most 1, got {cutoff}")
@@ -58,9 +58,9 @@ def low_frequency_dct(
 
 
 def luma_quantisation_steps(height: int, width: int, quality: int) -> npt.NDArray[np.float32]:
-    """Libjpeg's quantisation steps of luma at a quality, for each coefficient of whole blocks, (1, 1, height, width).
+    """Return libjpeg's luma quantisation steps at a quality, (1, 1, height, width), in units of the [0, 1] range.
 
-    In units of the [0, 1] range.
+    Both sides are multiples of 8; the table repeats in every block.
     """
     _, tables = jpeg_round_trip_with_tables(np.zeros((BLOCK, BLOCK, 3), np.uint8), quality)
     steps = np.tile(tables[0], (height // BLOCK, width // BLOCK)) / np.float32(255)

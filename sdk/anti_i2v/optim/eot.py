@@ -1,57 +1,43 @@
-"""Changes applied to torch pixels, and the expectation over them (EOT, Athalye et al. 2018, eq. 1)."""
+"""Expectation over transformation (EOT, Athalye et al. 2018): sampled transforms applied to torch pixels.
+
+Each step applies one sampled transform, so the loop estimates the expectation's gradient from single samples.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
-from anti_i2v.optim.transforms import SampledTransform, Transform
-from anti_i2v.tensors import PerImage, Pixels
+from anti_i2v.optim.transforms import SampledTransform
+from anti_i2v.tensors import Pixels
 
-__all__ = ["affine_transform", "apply_transform", "expectation"]
-
-LossFn = Callable[[Pixels], PerImage]
+__all__ = ["affine_transform", "apply_transform"]
 
 
 def affine_transform(pixels: Pixels, rows: torch.Tensor, columns: torch.Tensor, offset: torch.Tensor) -> Pixels:
-    """The affine map of a `Change`, all of its parts given: what the ONNX engine's graphs are traced from."""
+    """Apply the affine map of a `SampledTransform` with all parts given. The ONNX graphs are traced from this form."""
     return rows @ pixels @ columns.mT + offset
 
 
-class _Changed(torch.autograd.Function):
-    """A change whose gradient is the change's own: that of a codec is not what autograd would make of it."""
+class _ApplyTransform(torch.autograd.Function):
+    """Uses the transform's own gradient: autograd cannot differentiate a codec."""
 
     @staticmethod
-    def forward(ctx: Any, pixels: torch.Tensor, change: SampledTransform) -> torch.Tensor:
-        ctx.change = change
-        changed: torch.Tensor = change(pixels)
-        return changed.clone() if changed is pixels else changed
+    def forward(ctx: Any, pixels: torch.Tensor, transform: SampledTransform) -> torch.Tensor:
+        ctx.transform = transform
+        transformed: torch.Tensor = transform(pixels)
+        return transformed.clone() if transformed is pixels else transformed
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return ctx.change.pull_back(gradients[0]), None
+        return ctx.transform.vjp(gradients[0]), None
 
 
-def apply_transform(change: SampledTransform, pixels: Pixels) -> Pixels:
-    """A change of torch pixels, differentiable; a draw that changes nothing costs nothing."""
-    if change.is_identity:
+def apply_transform(transform: SampledTransform, pixels: Pixels) -> Pixels:
+    """Apply a sampled transform to torch pixels, differentiably. The identity returns `pixels` itself."""
+    if transform.is_identity:
         return pixels
-    changed: Pixels = _Changed.apply(pixels, change.map(lambda array: torch.from_numpy(array).to(pixels)))  # type: ignore[no-untyped-call]  # torch's
-    return changed
-
-
-def expectation(loss_fn: LossFn, transforms: Sequence[Transform], generator: np.random.Generator) -> LossFn:
-    """The mean of `loss_fn` over one draw of each transform. With `[identity()]` it is `loss_fn` itself."""
-
-    def averaged(pixels: Pixels) -> PerImage:
-        batch, channels, height, width = pixels.shape
-        draws = [
-            transform((batch, channels, height, width), generator, lambda: pixels.detach().cpu().float().numpy())
-            for transform in transforms
-        ]
-        return torch.stack([loss_fn(apply_transform(draw, pixels)) for draw in draws]).mean(0)
-
-    return averaged
+    on_device = transform.map(lambda array: torch.from_numpy(array).to(pixels))
+    transformed: Pixels = _ApplyTransform.apply(pixels, on_device)  # type: ignore[no-untyped-call]  # torch's
+    return transformed

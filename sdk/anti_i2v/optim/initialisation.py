@@ -1,6 +1,6 @@
-"""Where recipes start: the trained tiles (the draft), random values, or the clean photo, as a pattern in [-1, 1].
+"""Start points: the trained tiles (the draft), uniform noise, or the clean photo, as a numpy pattern in [-1, 1].
 
-The pattern is numpy; adding it, scaled by the budget, is `visibility.begin`, which both engines run.
+`perceptual_mask.initial_candidate`, which both engines run, scales the pattern by the budget and adds it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ __all__ = ["initial_pattern", "layout_seed"]
 
 
 def layout_seed(photo: PixelArray, seed: int) -> int:
-    """A layout's seed: of the photo, (3, H, W) in [0, 1], and the caller's seed.
+    """Derive the seed of a layout from a photo, (3, H, W) in [0, 1], and the caller's seed.
 
-    No two photos share a layout by default.
+    So by default no two photos share a layout.
     """
     levels = np.rint(photo * 255).astype(np.uint8).tobytes()
     digest = hashlib.blake2b(levels, digest_size=8, key=seed.to_bytes(16, "little", signed=True))
@@ -27,9 +27,10 @@ def layout_seed(photo: PixelArray, seed: int) -> int:
 
 
 def initial_pattern(clean: PixelArray, start: Literal["draft", "random", "clean"], seed: int) -> PixelArray:
-    """What is added to photos before the first step, in [-1, 1], of the photos' shape.
+    """Return the pattern to add before the first step, in [-1, 1], of the photos' shape.
 
-    "draft": each photo with its own layout of the tiles. "random": uniform values. "clean": nothing.
+    Args:
+        start: "draft" tiles each photo in a layout of its own, "random" samples uniform values, "clean" is zero.
     """
     if start == "clean":
         return np.zeros_like(clean)

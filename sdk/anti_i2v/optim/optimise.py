@@ -1,6 +1,6 @@
-"""From a recipe to a refined candidate: surrogates in turn, spaces in turn, EOT, the schedule and the deadline.
+"""Runs a recipe on an open photo: the surrogate of each step, the space, the EOT transform, and the deadline.
 
-It runs on either engine: an engine opens a photo and says what a step on it is.
+It works with either engine: an engine opens the photo and computes the steps.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ __all__ = ["OpenPhoto", "optimise_photo"]
 Candidate = TypeVar("Candidate")
 
 FORWARDS_PER_STEP = 3
-"""A step with its gradient costs about three forward passes."""
+"""A step with its gradient costs about as much as three forward passes."""
 
 
 class OpenPhoto(Protocol[Candidate]):
-    """A photo that an engine has opened with a recipe's surrogates; candidates stay where the engine keeps them.
+    """A photo that an engine has opened with a recipe's surrogates. Candidates stay on the engine's device.
 
     Attributes:
         surrogates: their names.
@@ -41,49 +41,61 @@ class OpenPhoto(Protocol[Candidate]):
     shape: tuple[int, int, int, int]
     start: Candidate
 
-    def precompute(self, index: int, watch: Callable[[], None]) -> None:
-        """Do what one surrogate needs once a photo and that costs unlike a pass, such as a video that it generates.
+    def precompute(self, surrogate: int, check: Callable[[], None]) -> None:
+        """Run expensive one-time preparation for a photo, such as generating a reference video.
 
-        To be called before `bind`. What `watch` raises, called now and then, ends it.
+        Comes before `bind`. Calls `check` now and then; an exception that it raises ends the work.
         """
 
-    def bind(self, index: int) -> None:
-        """Do one surrogate's constant work. To be called for each before the first step."""
+    def bind(self, surrogate: int) -> None:
+        """Compute what stays constant for one surrogate. Called once for each before the first step."""
 
     def step(
-        self, candidate: Candidate, on: Sequence[int], change: SampledTransform, space: int, moved: int, length: float
+        self,
+        candidate: Candidate,
+        surrogates: Sequence[int],
+        transform: SampledTransform,
+        space: int,
+        index: int,
+        step_size: float,
     ) -> tuple[Candidate, Any]:
-        """One step on some surrogates, through one draw of EOT, in the recipe's `space`-th space, which moved before.
+        """Take one step; random inputs of surrogates (a denoiser's timestep and noise) are sampled anew.
 
-        Surrogates that draw (a denoiser: timestep, noise) do so anew.
+        Args:
+            surrogates: indices of the surrogates whose mean loss is used.
+            transform: the EOT transform of this step.
+            space: index of the space, in the recipe's `spaces`.
+            index: how many steps were taken in this space before.
+            step_size: root mean square change of the pixels.
+
+        Returns:
+            The next candidate, and the loss of the one given, one per photo.
         """
 
     def score(self, candidate: Candidate) -> Any:
-        """The mean of all surrogates' losses, a photo each, always with the same draws."""
+        """Return the mean of all surrogates' losses, one per photo, always with the same random inputs."""
 
     def keep_better(self, best: Candidate, score: Any, candidate: Candidate, loss: Any) -> tuple[Candidate, Any]:
-        """See `descent.Moves`."""
+        """See `pgd.Problem`."""
 
     def synchronize(self) -> None:
-        """See `descent.Moves`."""
+        """See `pgd.Problem`."""
 
     def to_numpy(self, candidate: Candidate) -> PixelArray:
-        """A candidate as numpy, (B, 3, H, W)."""
+        """Copy a candidate to numpy, (B, 3, H, W)."""
 
 
-class _DeadlineReached(Exception):  # no error: how long work before the first step ends
-    """Time is up."""
+class _DeadlineReached(Exception):  # not an error: it only ends the preparation
+    """The deadline passed before the first step."""
 
 
 class _ScheduledProblem(Generic[Candidate]):
-    """A recipe's turns (see `descent.Moves`): which surrogate, which space, which draw of EOT a step takes."""
-
-    scores_separately = True
+    """A recipe as a `pgd.Problem`: chooses the surrogates, the space and the transform of each step."""
 
     def __init__(self, photo: OpenPhoto[Candidate], recipe: Recipe, preset: Preset | None, seed: int) -> None:
         self.photo, self.recipe = photo, recipe
         self.generator = np.random.default_rng(seed)
-        self.turns = surrogate_schedule(photo.surrogates, recipe)
+        self.schedule = surrogate_schedule(photo.surrogates, recipe)
         self.transform = with_platform_codec(weighted_choice(recipe.eot), preset)
 
     def score(self, candidate: Candidate) -> Any:
@@ -97,10 +109,10 @@ class _ScheduledProblem(Generic[Candidate]):
     def synchronize(self) -> None:
         self.photo.synchronize()
 
-    def step(self, candidate: Candidate, taken: int, length: float) -> tuple[Candidate, Any]:
-        on, spaces = self.turns[taken % len(self.turns)], len(self.recipe.spaces)
-        change = self.transform(self.photo.shape, self.generator, lambda: self.photo.to_numpy(candidate))
-        return self.photo.step(candidate, on, change, taken % spaces, taken // spaces, length)
+    def step(self, candidate: Candidate, index: int, step_size: float) -> tuple[Candidate, Any]:
+        surrogates, spaces = self.schedule[index % len(self.schedule)], len(self.recipe.spaces)
+        transform = self.transform(self.photo.shape, self.generator, lambda: self.photo.to_numpy(candidate))
+        return self.photo.step(candidate, surrogates, transform, index % spaces, index // spaces, step_size)
 
 
 def optimise_photo(
@@ -113,54 +125,59 @@ def optimise_photo(
     deadline: float | None = None,
     cancel: threading.Event | None = None,
 ) -> Result[Candidate]:
-    """Take the recipe's steps on an open photo, and give the best candidate found.
+    """Take the recipe's steps on an open photo, and return the best candidate.
 
     Args:
         photo: opened by an engine, with at least one surrogate.
-        seed: of EOT's draws.
-        preset: the platform whose codec is met as well.
-        deadline: `time.monotonic()` seconds; what is found by then is given back.
+        seed: of the EOT transforms.
+        preset: the platform whose JPEG is among the transforms.
+        deadline: `time.monotonic()` seconds by which the best candidate so far is returned.
 
     Raises:
-        Cancelled: when `cancel` is set.
+        Cancelled: `cancel` is set.
     """
-    passes: list[float] = []
 
-    def watch() -> None:
+    def check() -> None:
         if cancel is not None and cancel.is_set():
             raise Cancelled(f"cancelled after 0 of {recipe.steps} steps")
         if deadline is not None and time.monotonic() > deadline:
             raise _DeadlineReached
 
     try:
-        for index in range(len(photo.surrogates)):
-            photo.precompute(index, watch)
+        bind_seconds = _prepare(photo, check, deadline)
+        # Scoring the start and the end takes a forward pass on every surrogate: both must fit before the deadline.
+        score_seconds = 1.2 * max(bind_seconds, default=0.0) * len(bind_seconds)
+        if deadline is not None and time.monotonic() + 2 * score_seconds > deadline:
+            raise _DeadlineReached
     except _DeadlineReached:
         return Result(photo.start, None, 0, "deadline")
-    photo.synchronize()
-    for index in range(len(photo.surrogates)):
-        if deadline is not None and time.monotonic() + max(passes, default=0.0) > deadline:
-            return Result(photo.start, None, 0, "deadline")
-        begun = time.monotonic()
-        photo.bind(index)
-        photo.synchronize()
-        passes.append(time.monotonic() - begun)
-    longest = max(
-        (sum(passes[index] for index in turn) for turn in surrogate_schedule(photo.surrogates, recipe)), default=0.0
-    )
-    # The first and the last comparison of candidates are a forward pass on every surrogate: they must fit as well.
-    comparison = 1.2 * max(passes, default=0.0) * len(passes)
-    if deadline is not None and time.monotonic() + 2 * comparison > deadline:
-        return Result(photo.start, None, 0, "deadline")
+    schedule = surrogate_schedule(photo.surrogates, recipe)
+    longest = max((sum(bind_seconds[index] for index in indices) for indices in schedule), default=0.0)
     return run(
         _ScheduledProblem(photo, recipe, preset, seed),
         photo.start,
         steps=recipe.steps,
-        step=recipe.step / 255,
+        step_size=recipe.step / 255,
         final_step=recipe.final_step,
         score_every=recipe.score_every,
         callback=callback,
-        deadline=None if deadline is None else deadline - comparison,
+        deadline=None if deadline is None else deadline - score_seconds,
         step_seconds=FORWARDS_PER_STEP * longest,
         cancel=cancel,
     )
+
+
+def _prepare(photo: OpenPhoto[Candidate], check: Callable[[], None], deadline: float | None) -> list[float]:
+    """Precompute and bind every surrogate; return how many seconds each binding took, about a forward pass."""
+    for index in range(len(photo.surrogates)):
+        photo.precompute(index, check)
+    photo.synchronize()
+    seconds: list[float] = []
+    for index in range(len(photo.surrogates)):
+        if deadline is not None and time.monotonic() + max(seconds, default=0.0) > deadline:
+            raise _DeadlineReached
+        begun = time.monotonic()
+        photo.bind(index)
+        photo.synchronize()
+        seconds.append(time.monotonic() - begun)
+    return seconds

@@ -1,12 +1,9 @@
-"""Random changes that a photo meets on its way, for the expectation over them (EOT, Athalye et al. 2018).
+"""Random transforms that a photo may meet on its way, for the expectation over them (EOT, Athalye et al. 2018).
 
-Each draw is an affine map of the pixels, `rows @ pixels @ columns.T + offset`: resizing, blurring and cropping are
-linear and separable; noise is an offset; for JPEG the offset is what the true codec changed, so that the codec that
-is optimised against is the one that will be met. Its gradient does not pass straight through: that was measured to
-lose a tenth of the effect after JPEG. Each DCT coefficient of the gradient is scaled by the slope of a soft rounding
-instead (Shin and Song 2017): what quantisation swallows gets no say.
-Matrices and offsets are numpy arrays, drawn from a numpy generator: both engines see the same draws for one seed.
-Ranges follow DORMANT (USENIX Security 2025) unless a recipe says otherwise.
+A sampled transform is an affine map of the pixels, `rows @ pixels @ columns.T + offset`: resizing, blurring and
+cropping are linear and separable, noise is an offset. For JPEG the offset is the true codec's change, and the gradient
+is `jpeg_gradient`'s. Everything is numpy, sampled from a numpy generator, so both engines get the same transforms for
+one seed. Ranges follow DORMANT (USENIX Security 2025) unless a recipe sets others.
 """
 
 from __future__ import annotations
@@ -22,7 +19,7 @@ from anti_i2v.arrays import Matrix, PixelArray
 from anti_i2v.errors import RecipeError
 from anti_i2v.images.jpeg import jpeg_round_trip_with_tables
 from anti_i2v.images.platforms import Preset
-from anti_i2v.optim.jpeg_gradient import JpegSlope, slope_at
+from anti_i2v.optim.jpeg_gradient import JpegSlope, jpeg_slope_at
 from anti_i2v.recipes import TransformName
 
 __all__ = [
@@ -40,21 +37,24 @@ __all__ = [
     "with_platform_codec",
 ]
 
+Shape = tuple[int, int, int, int]
+"""(B, 3, H, W)."""
+
 
 @dataclass(frozen=True)
 class SampledTransform:
-    """One draw: `rows @ pixels @ columns.T + offset`; what is None changes nothing.
+    """One sample of a transform: `rows @ pixels @ columns.T + offset`. None stands for the identity of its part.
 
     Attributes:
         rows, columns: (H, H) and (W, W).
         offset: (B, 3, H, W).
-        codec: the slope of the offset's codec; then rows and columns are None.
+        jpeg_slope: the gradient of the codec whose change the offset is; then rows and columns are None.
     """
 
     rows: Any = None
     columns: Any = None
     offset: Any = None
-    codec: JpegSlope | None = None
+    jpeg_slope: JpegSlope | None = None
 
     @property
     def is_identity(self) -> bool:
@@ -62,90 +62,91 @@ class SampledTransform:
         return self.rows is None and self.offset is None
 
     def __call__(self, pixels: Any) -> Any:
-        """The changed pixels, of the arrays' kind (numpy or torch); not clamped, so that gradients live."""
-        changed = pixels if self.rows is None else self.rows @ pixels @ self.columns.swapaxes(0, 1)
-        return changed if self.offset is None else changed + self.offset
+        """Return the transformed pixels, not clamped so that gradients pass. Arrays and pixels are of one kind."""
+        transformed = pixels if self.rows is None else self.rows @ pixels @ self.columns.swapaxes(0, 1)
+        return transformed if self.offset is None else transformed + self.offset
 
-    def pull_back(self, gradient: Any) -> Any:
-        """From the gradient by the changed pixels to the one by the pixels."""
-        if self.codec is not None:
-            return self.codec.pull_back(gradient)
+    def vjp(self, gradient: Any) -> Any:
+        """Turn the gradient of the transformed pixels into that of the pixels (vector-Jacobian product)."""
+        if self.jpeg_slope is not None:
+            return self.jpeg_slope.vjp(gradient)
         return gradient if self.rows is None else self.rows.swapaxes(0, 1) @ gradient @ self.columns
 
     def map(self, convert: Callable[[Any], Any]) -> SampledTransform:
-        """The same with each array converted: to torch, to a device."""
+        """Convert each array, such as to torch or to a device."""
         rows, columns, offset = (
             None if array is None else convert(array) for array in (self.rows, self.columns, self.offset)
         )
-        codec = None if self.codec is None else JpegSlope(convert(self.codec.luma), convert(self.codec.chroma))
-        return SampledTransform(rows, columns, offset, codec)
+        slope = self.jpeg_slope
+        converted = None if slope is None else JpegSlope(convert(slope.luma), convert(slope.chroma))
+        return SampledTransform(rows, columns, offset, converted)
 
 
 ReadPixels = Callable[[], PixelArray]
-"""Gives the pixels of now. Called only by a change that depends on their values: it may wait for a device."""
+"""Returns the current pixels. Only transforms that depend on their values call it: it may wait for a device."""
 
-Transform = Callable[[tuple[int, int, int, int], np.random.Generator, ReadPixels], SampledTransform]
-"""(shape of the pixels, generator, look) -> one draw."""
+Transform = Callable[[Shape, np.random.Generator, ReadPixels], SampledTransform]
+"""Takes the shape of the pixels, a generator and `ReadPixels`; returns one sample."""
 
 
 def identity() -> Transform:
-    """The photo as it is."""
-    return lambda shape, generator, look: SampledTransform()
+    """Make the transform that changes nothing."""
+    return lambda shape, generator, read_pixels: SampledTransform()
 
 
 def jpeg(low: float = 60, high: float = 95) -> Transform:
-    """JPEG with 4:2:0 chroma at a quality drawn from [low, high]: the true codec, on the pixels rounded to levels."""
+    """Make JPEG with 4:2:0 chroma at a quality in [low, high]: the true codec, on pixels rounded to uint8."""
 
-    def draw(shape: tuple[int, int, int, int], generator: np.random.Generator, look: ReadPixels) -> SampledTransform:
+    def sample(shape: Shape, generator: np.random.Generator, read_pixels: ReadPixels) -> SampledTransform:
         quality = round(generator.uniform(low, high))
-        pixels = look()
+        pixels = read_pixels()
         levels = np.rint(pixels * 255).clip(0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
         coded, tables = [], np.ones((2, 8, 8), np.float32)
         for photo in levels:
             decoded, tables = jpeg_round_trip_with_tables(np.ascontiguousarray(photo), quality)
             coded.append(decoded)
         offset = np.stack(coded).transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255) - pixels
-        return SampledTransform(offset=offset, codec=slope_at(pixels, tables))
+        return SampledTransform(offset=offset, jpeg_slope=jpeg_slope_at(pixels, tables))
 
-    return draw
+    return sample
 
 
 def resize(low: float = 0.5, high: float = 1.0) -> Transform:
-    """Scaled by a factor drawn from [low, high] and back, bilinear with antialiasing."""
+    """Make a resize by a factor in [low, high] and back, bilinear with antialiasing."""
 
-    def draw(shape: tuple[int, int, int, int], generator: np.random.Generator, look: ReadPixels) -> SampledTransform:
+    def sample(shape: Shape, generator: np.random.Generator, read_pixels: ReadPixels) -> SampledTransform:
         factor = generator.uniform(low, high)
-        smaller = [(side, max(8, round(side * factor))) for side in shape[-2:]]
-        rows, columns = (resampling_matrix(side, small) @ resampling_matrix(small, side) for side, small in smaller)
+        sides = [(side, max(8, round(side * factor))) for side in shape[-2:]]
+        rows, columns = (resampling_matrix(side, small) @ resampling_matrix(small, side) for side, small in sides)
         return SampledTransform(rows, columns)
 
-    return draw
+    return sample
 
 
 def blur(low: float = 0.3, high: float = 1.5) -> Transform:
-    """Gaussian blur, 7 taps, sigma in pixels drawn from [low, high], edges reflected."""
+    """Make a Gaussian blur of 7 taps, sigma in [low, high] pixels, edges reflected."""
 
-    def draw(shape: tuple[int, int, int, int], generator: np.random.Generator, look: ReadPixels) -> SampledTransform:
+    def sample(shape: Shape, generator: np.random.Generator, read_pixels: ReadPixels) -> SampledTransform:
         sigma = generator.uniform(low, high)
         return SampledTransform(_blur_matrix(shape[-2], sigma), _blur_matrix(shape[-1], sigma))
 
-    return draw
+    return sample
 
 
 def noise(low: float = 0.0, high: float = 0.03) -> Transform:
-    """Gaussian noise, sigma drawn from [low, high] in units of the [0, 1] range."""
+    """Make Gaussian noise, sigma in [low, high] in units of the [0, 1] range."""
 
-    def draw(shape: tuple[int, int, int, int], generator: np.random.Generator, look: ReadPixels) -> SampledTransform:
+    def sample(shape: Shape, generator: np.random.Generator, read_pixels: ReadPixels) -> SampledTransform:
         sigma = np.float32(generator.uniform(low, high))
         return SampledTransform(offset=sigma * generator.standard_normal(shape, np.float32))
 
-    return draw
+    return sample
 
 
 def crop(low: float = 0.8, high: float = 1.0) -> Transform:
-    """A window of a side share drawn from [low, high], at a random place, scaled back to full size."""
+    """Make a crop at a random place, its sides a share in [low, high] of the photo's, scaled back to full size."""
 
-    def draw(shape: tuple[int, int, int, int], generator: np.random.Generator, look: ReadPixels) -> SampledTransform:
+    def sample(shape: Shape, generator: np.random.Generator, read_pixels: ReadPixels) -> SampledTransform:
         share = generator.uniform(low, high)
         matrices = []
         for side in shape[-2:]:
@@ -156,14 +157,14 @@ def crop(low: float = 0.8, high: float = 1.0) -> Transform:
             matrices.append(matrix)
         return SampledTransform(matrices[0], matrices[1])
 
-    return draw
+    return sample
 
 
 @lru_cache(maxsize=64)
 def resampling_matrix(wanted: int, given: int) -> Matrix:
-    """Bilinear resampling with antialiasing of `given` samples to `wanted`, as a matrix (wanted, given).
+    """Return the matrix (wanted, given) of bilinear resampling with antialiasing from `given` to `wanted` samples.
 
-    The triangle filter that Pillow and torch use: widened by the scale where samples become fewer, rows that sum to 1.
+    The triangle filter of Pillow and torch: widened by the scale when downscaling, rows sum to 1.
     """
     scale = given / wanted
     centres = (np.arange(wanted) + 0.5) * scale
@@ -196,40 +197,41 @@ TRANSFORMS: dict[str, Callable[..., Transform]] = {
 
 
 def weighted_choice(weights: Mapping[str, float] | Mapping[TransformName, float]) -> Transform:
-    """A transform that draws one of TRANSFORMS at each call, with probability proportional to its weight.
+    """Make a transform that samples one of TRANSFORMS at each call, with probability proportional to its weight.
 
-    Raises RecipeError for an unknown name or weights that are negative or all zero.
+    Raises:
+        RecipeError: an unknown name, or weights that are negative or all zero.
     """
     unknown = sorted(set(weights) - set(TRANSFORMS))
     if unknown:
         raise RecipeError(f"unknown transform {unknown[0]!r}: choose from {', '.join(TRANSFORMS)}")
     if not weights or min(weights.values()) < 0 or sum(weights.values()) <= 0:
         raise RecipeError(f"transform weights must be >= 0 and not all zero, got {dict(weights)}")
-    drawn = [TRANSFORMS[name]() for name in weights]
-    shares = np.array(list(weights.values())) / sum(weights.values())
+    transforms = [TRANSFORMS[name]() for name in weights]
+    probabilities = np.array(list(weights.values())) / sum(weights.values())
 
-    def draw(shape: tuple[int, int, int, int], generator: np.random.Generator, look: ReadPixels) -> SampledTransform:
-        index = int(generator.choice(len(drawn), p=shares))
-        return drawn[index](shape, generator, look)
+    def sample(shape: Shape, generator: np.random.Generator, read_pixels: ReadPixels) -> SampledTransform:
+        index = int(generator.choice(len(transforms), p=probabilities))
+        return transforms[index](shape, generator, read_pixels)
 
-    return draw
+    return sample
 
 
 PLATFORM_SHARE = 0.4
-"""Of the draws, how many go through the platform's JPEG where a preset is given."""
+"""Share of the samples that are the platform's JPEG, where a preset is given."""
 
 
-def with_platform_codec(drawn: Transform, preset: Preset | None) -> Transform:
-    """`drawn`, mixed with a platform's codec.
+def with_platform_codec(transform: Transform, preset: Preset | None) -> Transform:
+    """Mix a transform with a platform's JPEG.
 
-    A platform's size limit lies above the sizes that models work at, so its codec is what matters here.
+    Platforms' size limits are above the sizes that models work at, so only the codec is simulated.
     """
     if preset is None or preset.quality is None or not preset.reencodes:
-        return drawn
+        return transform
     platform = jpeg(preset.quality - 3, min(100, preset.quality + 3))
 
-    def draw(shape: tuple[int, int, int, int], generator: np.random.Generator, look: ReadPixels) -> SampledTransform:
-        through = platform if generator.random() < PLATFORM_SHARE else drawn
-        return through(shape, generator, look)
+    def sample(shape: Shape, generator: np.random.Generator, read_pixels: ReadPixels) -> SampledTransform:
+        chosen = platform if generator.random() < PLATFORM_SHARE else transform
+        return chosen(shape, generator, read_pixels)
 
-    return draw
+    return sample

@@ -1,10 +1,9 @@
-"""The universal perturbation of the `draft`: trained tiles, laid over a photo in a way that its seed decides.
+"""Universal adversarial perturbation (Moosavi-Dezfooli et al. 2017) of the `draft`: trained tiles that cover any photo.
 
-One tile is the same for every photo, so whoever averages protected photos learns it. Each layout therefore draws
-two tiles, their phases and a smooth mask that blends them. (Flips were tried: encoders are not symmetric, and a tile
-that must work in four orientations works less in each.) Training lays tiles by this same function.
-Everything here is indexing and arithmetic that numpy arrays and torch tensors share, so that one definition serves
-the torch engine, engines without torch, and training.
+One tile for every photo could be learned by averaging protected photos. So each layout combines two random tiles with
+random phases and a smooth random mask that blends them. (Flipping tiles was tried: a tile that must work in four
+orientations works less well in each.) The trainer uses the same functions. They contain only indexing and arithmetic
+that numpy arrays and torch tensors share.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ TILE = 64
 """Side of a tile in pixels."""
 
 GRID = 8
-"""Phases are multiples of the encoders' patch: a tile is worth most in step with it."""
+"""Phases are multiples of the encoders' patch size: tiles work best when aligned with it."""
 
 CELL = 48
 """Pixels between the knots of the blending mask."""
@@ -41,28 +40,28 @@ class Layout:
 
 
 def sample_layout(seed: int, count: int) -> Layout:
-    """The layout that belongs to a seed, for a family of `count` tiles."""
-    draw = np.random.default_rng(seed)
-    first, second = (int(index) for index in draw.integers(count, size=2))
-    rows, columns = draw.integers(TILE // GRID, size=(2, 2)) * GRID
+    """Return the layout of a seed, for a family of `count` tiles."""
+    generator = np.random.default_rng(seed)
+    first, second = (int(index) for index in generator.integers(count, size=2))
+    rows, columns = generator.integers(TILE // GRID, size=(2, 2)) * GRID
     return Layout(
         tiles=(first, second),
         phases=((int(rows[0]), int(columns[0])), (int(rows[1]), int(columns[1]))),
-        mask_seed=int(draw.integers(2**62)),
+        mask_seed=int(generator.integers(2**62)),
     )
 
 
-def _ramp(length: int) -> Plane:
-    """Linear interpolation weights (length, knots) between knots that lie CELL pixels apart."""
+def _interpolation_weights(length: int) -> Plane:
+    """Return linear interpolation weights (length, knots) between knots CELL pixels apart."""
     knots = length // CELL + 2
-    where = np.arange(length, dtype=np.float32) / CELL
-    weights: Plane = np.maximum(0, 1 - np.abs(where[:, None] - np.arange(knots, dtype=np.float32)))
+    positions = np.arange(length, dtype=np.float32) / CELL
+    weights: Plane = np.maximum(0, 1 - np.abs(positions[:, None] - np.arange(knots, dtype=np.float32)))
     return weights
 
 
 def blending_mask(seed: int, height: int, width: int) -> Plane:
-    """A smooth random map (height, width) in [0, 1], mostly near its ends."""
-    rows, columns = _ramp(height), _ramp(width)
+    """Return a smooth random map (height, width) in [0, 1], mostly close to 0 or 1."""
+    rows, columns = _interpolation_weights(height), _interpolation_weights(width)
     knots = np.random.default_rng(seed).standard_normal((rows.shape[1], columns.shape[1])).astype(np.float32)
     field: Plane = (1 / (1 + np.exp(-6 * (rows @ knots @ columns.T)))).astype(np.float32)
     return field
@@ -73,7 +72,7 @@ def tile_pattern(tiles: Any, layout: Layout, height: int, width: int) -> Any:
 
     Args:
         tiles: the family, (count, 3, TILE, TILE) in [-1, 1], as a numpy array or a torch tensor.
-        layout: from `draw_layout`.
+        layout: from `sample_layout`.
 
     Returns:
         (3, height, width) in [-1, 1], of the same kind as `tiles`.
@@ -90,7 +89,7 @@ def tile_pattern(tiles: Any, layout: Layout, height: int, width: int) -> Any:
 
 @cache
 def load_tiles() -> Plane:
-    """The tiles that the package ships, (count, 3, TILE, TILE) in [-1, 1] (trained by sdk/training/tiles.py)."""
+    """Load the packaged tiles, (count, 3, TILE, TILE) in [-1, 1], which sdk/training/tiles.py trained."""
     from safetensors.numpy import load
 
     data = resources.files("anti_i2v").joinpath("data/tiles.safetensors").read_bytes()

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anti_i2v.arrays import PixelArray, Rgb8, Window
-from anti_i2v.engines.base import Engine, FrozenEncoder, Perceptual
+from anti_i2v.engines.base import Engine, FrozenEncoder, PerceptualDistance
 from anti_i2v.errors import SurrogateError
 from anti_i2v.images.resize import resize_to_working, working_size
 from anti_i2v.metrics.faces import Face, FaceIdentity
@@ -51,7 +51,7 @@ class MeasurementModels:
     """
 
     encoders: Sequence[tuple[FrozenEncoder, str]]
-    lpips: Perceptual | None = None
+    lpips: PerceptualDistance | None = None
     faces: FaceIdentity | None = None
     unavailable: tuple[str, ...] = ()
 

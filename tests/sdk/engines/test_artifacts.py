@@ -1,4 +1,4 @@
-"""Artifacts are data from elsewhere: what is not what the sidecar says is refused, and nothing else is opened."""
+"""Artifacts are untrusted input: whatever differs from the sidecar is refused, and nothing else is opened."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from anti_i2v.engines.artifacts import (
     Graph,
     Port,
     Verification,
-    artifact_at_hand,
-    context_of,
-    digest,
+    file_sha256,
+    find_artifact,
+    load_context,
     locate_artifact,
-    packaged,
+    packaged_artifact,
     read_artifact,
 )
 from anti_i2v.errors import SurrogateError
@@ -79,7 +79,7 @@ def good() -> Artifact:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A good artifact, whose graphs are words: reading checks the bytes and not what they mean."""
+    """A valid artifact whose graphs are text: reading checks the bytes only."""
     made = tmp_path / "toy-onnx"
     made.mkdir()
     for name, data in FILES.items():
@@ -105,21 +105,21 @@ def test_a_good_artifact_is_read_as_it_was_written(folder: Path) -> None:
 
 def test_the_hash_of_a_file_is_its_sha_256(tmp_path: Path) -> None:
     (tmp_path / "abc").write_bytes(b"abc")  # FIPS 180-2, appendix B.1
-    assert digest(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert file_sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
-def test_a_graph_is_found_by_everything_that_it_is_for() -> None:
+def test_a_graph_is_found_by_kind_terms_space_and_algorithm() -> None:
     artifact = good()
-    assert artifact.find("encode") is artifact.graphs[0]
-    assert artifact.find("loss", terms=["displacement"]) is artifact.graphs[1]
-    # Layers are the anchor's: without one they say nothing.
-    assert artifact.find("loss", terms=["displacement"], anchor_layers=["latent"]) is artifact.graphs[1]
-    assert artifact.find("loss") is None
-    assert artifact.find("loss", terms=["displacement", "anchor"], anchor_layers=["latent"]) is None
-    assert artifact.find("step", terms=["displacement"], space="rgb", algorithm="adam") is None
+    assert artifact.find_graph("encode") is artifact.graphs[0]
+    assert artifact.find_graph("loss", terms=["displacement"]) is artifact.graphs[1]
+    # Layers belong to the anchor term: without it they do not count.
+    assert artifact.find_graph("loss", terms=["displacement"], anchor_layers=["latent"]) is artifact.graphs[1]
+    assert artifact.find_graph("loss") is None
+    assert artifact.find_graph("loss", terms=["displacement", "anchor"], anchor_layers=["latent"]) is None
+    assert artifact.find_graph("step", terms=["displacement"], space="rgb", algorithm="adam") is None
 
 
-def test_a_missing_directory_and_a_missing_sidecar_are_one_refusal(folder: Path) -> None:
+def test_a_missing_directory_and_a_missing_sidecar_are_refused_alike(folder: Path) -> None:
     for nothing in (folder / "nowhere", folder):
         (folder / SIDECAR).unlink(missing_ok=True)
         with pytest.raises(SurrogateError, match=r"^no artifact at .*: it needs artifact.json; export it again with"):
@@ -138,7 +138,7 @@ SIDECARS = [
 
 
 @pytest.mark.parametrize(("text", "message"), [row[1:] for row in SIDECARS], ids=[row[0] for row in SIDECARS])
-def test_a_file_that_is_no_sidecar_is_refused(folder: Path, text: bytes, message: str) -> None:
+def test_a_file_that_is_not_a_sidecar_is_refused(folder: Path, text: bytes, message: str) -> None:
     (folder / SIDECAR).write_bytes(text)
     with pytest.raises(SurrogateError, match=message) as raised:
         read_artifact(folder)
@@ -179,9 +179,7 @@ FIELDS: list[tuple[str, Callable[[Any], object], str]] = [
 
 
 @pytest.mark.parametrize(("change", "message"), [row[1:] for row in FIELDS], ids=[row[0] for row in FIELDS])
-def test_a_sidecar_that_says_too_much_or_too_little_is_refused(
-    folder: Path, change: Callable[[Any], object], message: str
-) -> None:
+def test_a_sidecar_with_wrong_fields_is_refused(folder: Path, change: Callable[[Any], object], message: str) -> None:
     changed(folder, change)
     with pytest.raises(SurrogateError, match=message):
         read_artifact(folder)
@@ -189,7 +187,7 @@ def test_a_sidecar_that_says_too_much_or_too_little_is_refused(
 
 def test_an_oversized_sidecar_is_refused_before_it_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with (folder / SIDECAR).open("r+b") as file:
-        file.truncate(4 * 2**20 + 1)  # a hole: it takes no room on the disk
+        file.truncate(4 * 2**20 + 1)  # sparse: it takes no space on the disk
     monkeypatch.setattr(Path, "read_bytes", None)
     with pytest.raises(SurrogateError, match=r"artifact.json is too large to be a sidecar"):
         read_artifact(folder)
@@ -218,26 +216,26 @@ def test_a_name_that_is_not_plain_is_refused_and_never_opened(
     write(
         folder, {**msgspec.to_builtins(good()), "files": {name: hashlib.sha256(b"outside").hexdigest()}, "graphs": []}
     )
-    monkeypatch.setattr(artifacts, "digest", None)  # what opens files
-    with pytest.raises(SurrogateError, match="is no plain file inside it: do not use this artifact") as raised:
+    monkeypatch.setattr(artifacts, "file_sha256", None)  # what opens files
+    with pytest.raises(SurrogateError, match="is not a plain file inside it: do not use this artifact") as raised:
         read_artifact(folder)
     assert len(str(raised.value).splitlines()) == 1
 
 
-def test_a_name_that_a_graph_alone_gives_has_no_hash_and_is_refused(folder: Path) -> None:
+def test_a_graph_without_a_hash_is_refused(folder: Path) -> None:
     changed(folder, lambda sidecar: sidecar["graphs"][0].update(file="../x.onnx"))
     with pytest.raises(SurrogateError, match=r"names ../x.onnx without its SHA-256"):
         read_artifact(folder)
 
 
-def test_a_link_is_refused_also_where_its_target_has_the_right_hash(folder: Path) -> None:
+def test_a_link_is_refused_even_if_its_target_has_the_right_hash(folder: Path) -> None:
     outside = folder.parent / "outside.bin"
     (folder / "weights.bin").rename(outside)
     try:
         (folder / "weights.bin").symlink_to(outside)
     except OSError:
-        pytest.skip("this system lets nobody link")
-    with pytest.raises(SurrogateError, match=r"'weights.bin', which is no plain file inside it"):
+        pytest.skip("this system does not allow links")
+    with pytest.raises(SurrogateError, match=r"'weights.bin', which is not a plain file inside it"):
         read_artifact(folder)
 
 
@@ -248,7 +246,7 @@ def test_a_directory_in_place_of_a_file_is_refused(folder: Path) -> None:
         read_artifact(folder)
 
 
-# What ONNX Runtime is given.
+# What ONNX Runtime loads.
 
 
 def graph_with_weights_at(place: str) -> bytes:
@@ -274,31 +272,31 @@ def graph_with_weights_at(place: str) -> bytes:
 @pytest.mark.parametrize("place", ["../secret.bin", "{outside}/secret.bin", "a/../../secret.bin", "link.bin"])
 def test_weights_outside_the_directory_are_never_read(place: str, folder: Path) -> None:
     pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install 'anti-i2v-sdk[cpu]'")
-    from anti_i2v.engines.onnx_engine import Runner, Runtime
+    from anti_i2v.engines.onnx_session import GraphSession, OrtDevice
 
     numbers = np.arange(1024, dtype=np.float32)
     (folder.parent / "secret.bin").write_bytes(numbers.tobytes())
     (folder / "a").mkdir()
     if place == "link.bin":
         (folder / place).symlink_to(folder.parent / "secret.bin")
-    graph, runtime = folder / "encode.onnx", Runtime("cpu")
+    graph, runtime = folder / "encode.onnx", OrtDevice("cpu")
     (folder / "inside.bin").write_bytes(numbers.tobytes())
     graph.write_bytes(graph_with_weights_at("inside.bin"))
-    assert np.array_equal(Runner(runtime, graph).run({})["latent"].numpy(), numbers)  # the graph itself is good
+    assert np.array_equal(GraphSession(runtime, graph).run({})["latent"].numpy(), numbers)  # the graph itself is good
     graph.write_bytes(graph_with_weights_at(place.format(outside=folder.parent)))
-    changed(folder, lambda sidecar: sidecar["files"].update({"encode.onnx": digest(graph)}))
-    read_artifact(folder)  # its names and hashes are right
+    changed(folder, lambda sidecar: sidecar["files"].update({"encode.onnx": file_sha256(graph)}))
+    read_artifact(folder)  # names and hashes are right
     with pytest.raises(SurrogateError, match=r"encode.onnx cannot be loaded by ONNX Runtime") as raised:
-        Runner(runtime, graph).run({})
+        GraphSession(runtime, graph).run({})
     assert len(str(raised.value).splitlines()) == 1
 
 
-def test_what_is_no_graph_is_one_line(folder: Path) -> None:
+def test_the_error_for_a_file_that_is_not_a_graph_is_one_line(folder: Path) -> None:
     pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install 'anti-i2v-sdk[cpu]'")
-    from anti_i2v.engines.onnx_engine import Runner, Runtime
+    from anti_i2v.engines.onnx_session import GraphSession, OrtDevice
 
     with pytest.raises(SurrogateError, match=r"encode.onnx cannot be loaded by ONNX Runtime: ") as raised:
-        Runner(Runtime("cpu"), folder / "encode.onnx").load()
+        GraphSession(OrtDevice("cpu"), folder / "encode.onnx").load()
     assert len(str(raised.value).splitlines()) == 1
 
 
@@ -313,8 +311,8 @@ def test_a_pickle_is_never_read(folder: Path) -> None:
     for name in ("context.pt", "context.pkl", "weights.pt"):
         (folder / name).write_bytes(pickle.dumps(Bomb()))
     artifact = read_artifact(folder)
-    assert context_of(folder, artifact) == {}
-    for module in ("artifacts.py", "onnx_engine.py"):
+    assert load_context(folder, artifact) == {}
+    for module in ("artifacts.py", "onnx_engine.py", "onnx_session.py"):
         tree = ast.parse((Path(artifacts.__file__).parent / module).read_text(encoding="utf-8"))
         imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
         imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
@@ -323,32 +321,33 @@ def test_a_pickle_is_never_read(folder: Path) -> None:
         assert "allow_pickle" not in ast.dump(tree)
 
 
-def test_a_context_is_read_from_safetensors_alone(folder: Path) -> None:
+def test_a_context_is_only_read_from_safetensors(folder: Path) -> None:
     prompt = {"prompt": np.linspace(-1, 1, 4, dtype=np.float32)}
     save_file(prompt, folder / "context.safetensors")
-    assert context_of(folder, read_artifact(folder)) == {}  # the sidecar does not name it
+    assert load_context(folder, read_artifact(folder)) == {}  # the sidecar does not name it
     changed(
-        folder, lambda sidecar: sidecar["files"].update({"context.safetensors": digest(folder / "context.safetensors")})
+        folder,
+        lambda sidecar: sidecar["files"].update({"context.safetensors": file_sha256(folder / "context.safetensors")}),
     )
-    found = context_of(folder, read_artifact(folder))
+    found = load_context(folder, read_artifact(folder))
     assert list(found) == ["prompt"]
     assert np.array_equal(found["prompt"], prompt["prompt"])
 
 
-# Where artifacts are.
+# Finding artifacts.
 
 
 def test_artifacts_are_found_by_name_and_by_directory(folder: Path, empty_home: Path) -> None:
-    assert locate_artifact("embedded") == packaged(STUDENT)
+    assert locate_artifact("embedded") == packaged_artifact(STUDENT)
     assert locate_artifact(folder) == folder
-    assert artifact_at_hand("taesd") is None
+    assert find_artifact("taesd") is None
     (empty_home / "onnx").mkdir(parents=True)
     folder.rename(empty_home / "onnx" / "taesd")
-    assert locate_artifact("taesd") == artifact_at_hand("taesd") == empty_home / "onnx" / "taesd"
+    assert locate_artifact("taesd") == find_artifact("taesd") == empty_home / "onnx" / "taesd"
 
 
 @pytest.mark.usefixtures("empty_home")
-def test_what_is_not_exported_is_said_with_the_command_that_exports_it(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_artifact_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(
         SurrogateError, match=r"^taesd is not exported on this machine: run `anti-i2v export taesd --half`, or"
     ):
@@ -361,47 +360,47 @@ def test_what_is_not_exported_is_said_with_the_command_that_exports_it(tmp_path:
         locate_artifact("nope")
 
 
-# What the package ships.
+# The packaged artifacts.
 
 
 @pytest.mark.parametrize("name", [SHARED_GRAPHS, STUDENT])
-def test_the_packaged_artifacts_are_intact_and_name_everything_that_lies_there(name: str) -> None:
-    artifact = read_artifact(packaged(name))
+def test_the_packaged_artifacts_are_intact_and_list_every_file(name: str) -> None:
+    artifact = read_artifact(packaged_artifact(name))
     assert artifact.surrogate.name == name
-    assert {path.name for path in packaged(name).iterdir()} == {SIDECAR, *artifact.files}
+    assert {path.name for path in packaged_artifact(name).iterdir()} == {SIDECAR, *artifact.files}
     assert all(artifact.tools.values())
 
 
-def test_the_packaged_parts_hold_every_move_of_the_torch_engine() -> None:
+def test_the_packaged_shared_graphs_have_every_step_of_the_torch_engine() -> None:
     from anti_i2v.optim.update_rules import UPDATE_RULES
 
-    artifact = read_artifact(packaged(SHARED_GRAPHS))
-    assert artifact.find("begin") is not None
+    artifact = read_artifact(packaged_artifact(SHARED_GRAPHS))
+    assert artifact.find_graph("begin") is not None
     for space in SPACE_KINDS.values():
         for algorithm, rule in UPDATE_RULES.items():
-            graph = artifact.find("move", space=space, algorithm=algorithm)
+            graph = artifact.find_graph("move", space=space, algorithm=algorithm)
             assert graph is not None
-            assert [found.name for found in graph.outputs] == ["next", *(f"next.{name}" for name in rule.memory)]
+            assert [found.name for found in graph.outputs] == ["next", *(f"next.{name}" for name in rule.state)]
 
 
-def test_the_packaged_student_is_the_one_that_torch_runs() -> None:
+def test_the_packaged_student_is_that_of_the_torch_engine() -> None:
     from anti_i2v.recipes import for_encoders, load_recipe, weighted_terms
     from anti_i2v.surrogates.student import load_student
 
-    artifact, student = read_artifact(packaged(STUDENT)), load_student()
+    artifact, student = read_artifact(packaged_artifact(STUDENT)), load_student()
     assert artifact.surrogate == student.info
     assert (artifact.multiple, artifact.normalisation) == (student.multiple, student.normalisation)
     recipe = load_recipe("balanced")
     terms = tuple(weighted_terms(for_encoders(recipe)))
     for kind in ("bind", "loss"):
-        assert artifact.find(kind, terms=terms)
+        assert artifact.find_graph(kind, terms=terms)
     for space in ("rgb", "lab", "dct"):
-        assert artifact.find("step", terms=terms, space=space, algorithm=recipe.algorithm)
+        assert artifact.find_graph("step", terms=terms, space=space, algorithm=recipe.algorithm)
 
 
-def test_the_engine_remembers_what_each_rule_of_torch_does() -> None:
+def test_the_engine_keeps_the_state_of_each_update_rule() -> None:
     pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install 'anti-i2v-sdk[cpu]'")
-    from anti_i2v.engines.onnx_engine import MEMORIES
+    from anti_i2v.engines.onnx_engine import RULE_STATES
     from anti_i2v.optim.update_rules import UPDATE_RULES
 
-    assert {name: rule.memory for name, rule in UPDATE_RULES.items()} == MEMORIES
+    assert {name: rule.state for name, rule in UPDATE_RULES.items()} == RULE_STATES

@@ -1,4 +1,4 @@
-"""Which engine runs: chosen without importing either, and refused in one line where it is not installed."""
+"""The choice of the engine: without importing either, and refused in one line where it is not installed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from anti_i2v.recipes import load_recipe
 
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """As if these packages alone were installed."""
+    """As if only these packages were installed."""
 
     def only(*packages: str) -> None:
         monkeypatch.setattr(engines, "find_spec", lambda name: object() if name in packages else None)
@@ -71,7 +71,7 @@ def test_choosing_imports_neither() -> None:
     assert run.stdout.strip() == "[]"
 
 
-def test_the_torch_engine_takes_every_encoder_at_hand_or_those_that_are_named(
+def test_the_torch_engine_takes_every_installed_encoder_or_the_given_ones(
     monkeypatch: pytest.MonkeyPatch, empty_home: Path, tiny_folder: Path
 ) -> None:
     recipe = load_recipe("balanced")

@@ -1,4 +1,4 @@
-"""The ONNX engine gives what the torch engine gives, keeps what `Protector` promises, and refuses what it cannot."""
+"""The ONNX engine agrees with the torch engine, keeps `Protector`'s promises, and refuses what it cannot run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from torch import nn
 from anti_i2v import engines
 from anti_i2v.arrays import PixelArray, Rgb8
 from anti_i2v.engines import make_engine
-from anti_i2v.engines.artifacts import SHARED_GRAPHS, packaged, read_artifact
+from anti_i2v.engines.artifacts import SHARED_GRAPHS, packaged_artifact, read_artifact
 from anti_i2v.engines.torch_engine import TorchPhoto
 from anti_i2v.errors import Cancelled, RecipeError, SurrogateError
 from anti_i2v.images.platforms import PRESETS
@@ -38,6 +38,7 @@ import onnxruntime
 
 from anti_i2v.engines import onnx_engine
 from anti_i2v.engines.onnx_engine import OnnxEngine, OnnxPhoto
+from anti_i2v.engines.onnx_session import OrtDevice
 
 pytestmark = pytest.mark.usefixtures("empty_home", "one_thread")
 
@@ -64,10 +65,12 @@ def opened(engine: str, photo: Rgb8, own: Recipe, names: list[str | Path]) -> An
     start, radius = made.initial_candidate(
         clean, initial_pattern(clean, own.start, 0), own.budget / 255, own.mask_floor
     )
-    return made.open_photo(clean, start, radius, own, None, 0)
+    return made.open_photo(clean, start, radius, own, 0)
 
 
-def refined(engine: str, photo: Rgb8, own: Recipe, names: list[str | Path], **options: Any) -> tuple[PixelArray, float]:
+def optimised(
+    engine: str, photo: Rgb8, own: Recipe, names: list[str | Path], **options: Any
+) -> tuple[PixelArray, float]:
     """The best candidate, (1, 3, H, W), and its score."""
     on = opened(engine, photo, own, names)
     outcome: Result[Any] = optimise_photo(on, own, **options)
@@ -80,9 +83,9 @@ def equal_levels(one: NDArray[Any], other: NDArray[Any]) -> float:
 
 
 def assert_agree(photo: Rgb8, own: Recipe, names: list[str | Path], **options: Any) -> None:
-    torchs, score = refined("torch", photo, own, names, **options)
-    ours, our_score = refined("onnx", photo, own, names, **options)
-    assert equal_levels(torchs, ours) >= 0.99
+    expected, score = optimised("torch", photo, own, names, **options)
+    found, our_score = optimised("onnx", photo, own, names, **options)
+    assert equal_levels(expected, found) >= 0.99
     assert our_score == pytest.approx(score, rel=0.02)
 
 
@@ -103,39 +106,39 @@ OTHERS: dict[str, dict[str, object]] = {
 
 
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
-def test_ten_steps_of_balanced_are_torchs(settings: dict[str, object], photos: list[Rgb8]) -> None:
+def test_ten_steps_of_balanced_agree_with_torch(settings: dict[str, object], photos: list[Rgb8]) -> None:
     assert_agree(photos[0], recipe(**settings), ["embedded"])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", (SETTINGS | OTHERS).values(), ids=SETTINGS | OTHERS)
 @pytest.mark.parametrize("index", [0, 1, 2, 3], ids=["skin", "fur", "sky", "texture"])
-def test_ten_steps_are_torchs_in_every_space_and_on_every_photo(
+def test_ten_steps_agree_with_torch_in_every_space_and_on_every_photo(
     index: int, settings: dict[str, object], photos: list[Rgb8]
 ) -> None:
     assert_agree(photos[index], recipe(**settings), ["embedded"])
 
 
-def test_every_transform_is_met_as_torch_meets_it(photos: list[Rgb8]) -> None:
+def test_every_transform_agrees_with_torch(photos: list[Rgb8]) -> None:
     eot = dict.fromkeys(("jpeg", "resize", "blur", "noise", "crop"), 1.0)
     assert_agree(photos[1], recipe(eot=eot, score_every=3, short_side=64), ["embedded"])
 
 
-def test_a_platforms_codec_is_met_as_torch_meets_it(photos: list[Rgb8]) -> None:
+def test_a_platforms_codec_agrees_with_torch(photos: list[Rgb8]) -> None:
     assert_agree(photos[2], recipe(short_side=64), ["embedded"], preset=PRESETS["instagram"])
 
 
 @pytest.mark.parametrize("space", ["rgb", "lab"])
-def test_two_runs_make_the_step_that_one_graph_makes(space: str, photos: list[Rgb8]) -> None:
+def test_two_runs_take_the_same_step_as_one_graph(space: str, photos: list[Rgb8]) -> None:
     # Twice the same surrogate in every step has the gradient of one, and no graph holds two.
     own = recipe(turns="all", spaces=[space], steps=5, eot={"resize": 1.0, "noise": 1.0})
-    whole, score = refined("onnx", photos[3], own, ["embedded"])
-    split, split_score = refined("onnx", photos[3], own, ["embedded", "embedded"])
+    whole, score = optimised("onnx", photos[3], own, ["embedded"])
+    split, split_score = optimised("onnx", photos[3], own, ["embedded", "embedded"])
     assert equal_levels(whole, split) >= 0.999
     assert split_score == pytest.approx(score, rel=1e-3)
 
 
-def test_surrogates_in_turn_are_torchs(photos: list[Rgb8]) -> None:
+def test_alternating_surrogates_agree_with_torch(photos: list[Rgb8]) -> None:
     assert_agree(photos[3], recipe(steps=6, short_side=64), ["embedded", "embedded"])
 
 
@@ -146,7 +149,7 @@ def protector(**settings: object) -> Protector:
     return Protector(recipe(**{"steps": 4, **settings}), surrogates=["embedded"], engine="onnx")
 
 
-def test_the_protected_photo_is_torchs_and_the_receipt_says_who_made_it(photos: list[Rgb8]) -> None:
+def test_the_protected_photo_is_torchs_and_the_receipt_names_the_engine(photos: list[Rgb8]) -> None:
     made = {
         name: Protector(recipe(), surrogates=["embedded"], engine=name, device="cpu").protect(
             photos[0], preset="whatsapp"
@@ -185,29 +188,29 @@ def test_the_budget_is_held(budget: int, photos: list[Rgb8]) -> None:
 def test_a_photo_starts_inside_its_radius_whatever_it_is_given(photos: list[Rgb8]) -> None:
     engine = OnnxEngine(["embedded"], recipe(), "cpu")
     clean, radius = resize_to_working(photos[0], (96, 128)), np.full((1, 1, 96, 128), 2 / 255, np.float32)
-    photo = engine.open_photo(clean, 1 - clean, radius, recipe(), None, 0)
+    photo = engine.open_photo(clean, 1 - clean, radius, recipe(), 0)
     start = photo.to_numpy(photo.start)
     assert np.abs(start - clean).max() == pytest.approx(2 / 255, rel=1e-5)
     assert start.min() >= 0
     assert start.max() <= 1
 
 
-def test_each_step_is_told_and_a_cancelled_photo_is_given_up(photos: list[Rgb8]) -> None:
-    told: list[Step] = []
+def test_each_step_is_reported_and_cancelling_ends_the_steps(photos: list[Rgb8]) -> None:
+    reported: list[Step] = []
     cancel = threading.Event()
 
     def on_step(step: Step) -> None:
-        told.append(step)
+        reported.append(step)
         if step.index == 2:
             cancel.set()
 
     with pytest.raises(Cancelled, match="cancelled after 2 of 4 steps"):
         protector().protect(photos[0], on_step=on_step, cancel=cancel)
-    assert [(step.index, step.steps) for step in told] == [(1, 4), (2, 4)]
-    assert all(np.isfinite(step.loss).all() for step in told)
+    assert [(step.index, step.steps) for step in reported] == [(1, 4), (2, 4)]
+    assert all(np.isfinite(step.loss).all() for step in reported)
 
 
-def test_a_deadline_ends_the_steps_and_the_best_candidate_is_given(
+def test_a_deadline_ends_the_steps_and_returns_the_best_candidate(
     photos: list[Rgb8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
@@ -231,7 +234,7 @@ def test_a_deadline_ends_the_steps_and_the_best_candidate_is_given(
     assert late.candidate is photo.start
 
 
-def test_pixels_outlive_the_photo_that_they_were_looked_at_in(photos: list[Rgb8]) -> None:
+def test_pixels_outlive_the_photo_that_they_were_read_from(photos: list[Rgb8]) -> None:
     own = recipe(steps=0)
     photo = opened("onnx", photos[0], own, ["embedded"])
     start = photo.to_numpy(photo.start)
@@ -241,11 +244,11 @@ def test_pixels_outlive_the_photo_that_they_were_looked_at_in(photos: list[Rgb8]
     assert np.array_equal(start, kept)
 
 
-def test_a_photo_of_a_batch_wins_or_loses_alone(photos: list[Rgb8]) -> None:
+def test_the_better_candidate_is_chosen_for_each_photo_of_a_batch(photos: list[Rgb8]) -> None:
     engine, own = OnnxEngine(["embedded"], recipe(), "cpu"), recipe()
     clean = np.concatenate([resize_to_working(photo, (96, 128)) for photo in photos[:3]])
-    photo = engine.open_photo(clean, clean, np.full((3, 1, 1, 1), 8 / 255, np.float32), own, None, 0)
-    other = photo._value(clean + np.float32(0.1))
+    photo = engine.open_photo(clean, clean, np.full((3, 1, 1, 1), 8 / 255, np.float32), own, 0)
+    other = photo._to_device(clean + np.float32(0.1))
     best, score = photo.keep_better(photo.start, np.array([1.0, 1.0, np.nan]), other, np.array([0.5, np.nan, 2.0]))
     assert np.array_equal(
         photo.to_numpy(best), np.stack([clean[0] + np.float32(0.1), clean[1], clean[2] + np.float32(0.1)])
@@ -256,7 +259,7 @@ def test_a_photo_of_a_batch_wins_or_loses_alone(photos: list[Rgb8]) -> None:
 
 
 @pytest.mark.parametrize("size", [(96, 128), (64, 72)], ids=str)
-def test_a_judge_gives_torchs_latents(size: tuple[int, int], photos: list[Rgb8]) -> None:
+def test_a_frozen_encoder_returns_torchs_latents(size: tuple[int, int], photos: list[Rgb8]) -> None:
     pixels = np.concatenate([resize_to_working(photo, size) for photo in photos])
     found, expected = (make_engine(name, [], None, "cpu").load_encoder("embedded") for name in ("onnx", "torch"))
     assert (found.info, found.decodes) == (expected.info, expected.decodes) == (expected.info, False)
@@ -265,7 +268,7 @@ def test_a_judge_gives_torchs_latents(size: tuple[int, int], photos: list[Rgb8])
         found.decode(found.encode(pixels))
 
 
-def test_where_nothing_is_exported_the_draft_is_delivered(photos: list[Rgb8]) -> None:
+def test_where_nothing_is_exported_the_draft_is_returned(photos: list[Rgb8]) -> None:
     made = Protector(recipe(), engine="onnx").protect(photos[0], effects=False)
     assert (made.receipt.steps, made.receipt.stopped) == (0, "no surrogates")
     assert "`anti-i2v export taesd taesdxl taef1 --half` make them" in made.receipt.notes[-1]
@@ -273,7 +276,7 @@ def test_where_nothing_is_exported_the_draft_is_delivered(photos: list[Rgb8]) ->
     assert equal_levels(made.photo.pixels, draft.photo.pixels) >= 0.999
 
 
-# Surrogates that draw.
+# Surrogates with random inputs.
 
 
 class Noisy(Surrogate):
@@ -293,15 +296,17 @@ class Noisy(Surrogate):
             torch.manual_seed(0)
             self.layer = nn.Conv2d(6, 4, 3, padding=1).requires_grad_(False)
 
-    def features(self, pixels: torch.Tensor, draw: Mapping[str, torch.Tensor] | None = None) -> dict[str, torch.Tensor]:
-        assert draw is not None
-        share = (draw["timestep"].to(pixels) / 1000).view(-1, 1, 1, 1)
-        noise = (1 - share) * draw["noise"].to(pixels)
-        prompt = draw["prompt"].to(pixels).view(1, 4, 1, 1)
+    def features(
+        self, pixels: torch.Tensor, inputs: Mapping[str, torch.Tensor] | None = None
+    ) -> dict[str, torch.Tensor]:
+        assert inputs is not None
+        share = (inputs["timestep"].to(pixels) / 1000).view(-1, 1, 1, 1)
+        noise = (1 - share) * inputs["noise"].to(pixels)
+        prompt = inputs["prompt"].to(pixels).view(1, 4, 1, 1)
         return {"latent": torch.tanh(self.layer(torch.cat([pixels, noise], 1)) + prompt)}
 
 
-DRAWING = Recipe(name="own", summary="Of this test.", steps=6, eot={"identity": 1.0, "resize": 1.0}, score_every=2)
+NOISY_RECIPE = Recipe(name="own", summary="Of this test.", steps=6, eot={"identity": 1.0, "resize": 1.0}, score_every=2)
 
 
 def need_export() -> Callable[..., Any]:
@@ -315,17 +320,17 @@ def need_export() -> Callable[..., Any]:
 @pytest.fixture(scope="module")
 def noisy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("artifacts") / "noisy-onnx"
-    need_export()(Noisy(), folder, recipes=[DRAWING])
+    need_export()(Noisy(), folder, recipes=[NOISY_RECIPE])
     return folder
 
 
-def test_what_a_surrogate_draws_and_its_context_are_inputs_of_its_graphs(noisy_folder: Path) -> None:
+def test_random_inputs_and_the_context_are_inputs_of_the_graphs(noisy_folder: Path) -> None:
     artifact = read_artifact(noisy_folder)
     assert artifact.random_inputs == Noisy.random_inputs
     assert [graph.kind for graph in artifact.graphs] == ["encode", "bind", "loss", "step"]
     for graph in artifact.graphs:
-        drawn = {port.name: (port.type, port.shape) for port in graph.inputs if port.name.startswith("draw.")}
-        assert drawn == {
+        sampled = {port.name: (port.type, port.shape) for port in graph.inputs if port.name.startswith("draw.")}
+        assert sampled == {
             "draw.prompt": ("tensor(float)", (4,)),
             "draw.noise": ("tensor(float)", ("batch", 3, "height", "width")),
             "draw.timestep": ("tensor(int64)", ("batch",)),
@@ -334,26 +339,26 @@ def test_what_a_surrogate_draws_and_its_context_are_inputs_of_its_graphs(noisy_f
 
 
 @pytest.mark.parametrize(("turns", "levels"), [("one", (0, 1)), ("all", (0, 1)), ("one", (0.7, 1))])
-def test_a_surrogate_that_draws_gets_torchs_draws(
+def test_random_inputs_are_those_of_torch(
     turns: str, levels: tuple[float, float], noisy_folder: Path, photos: list[Rgb8]
 ) -> None:
-    own = load_recipe(DRAWING, turns=turns, noise_levels=levels)
-    times = 1 if turns == "one" else 2  # two of them in every step draw one after the other, and run in two runs
+    own = load_recipe(NOISY_RECIPE, turns=turns, noise_levels=levels)
+    times = 1 if turns == "one" else 2  # two of them sample one after the other, and take two runs
     clean = np.concatenate([resize_to_working(photo, (48, 64)) for photo in photos[:2]])
     start = (clean + np.random.default_rng(1).normal(0, 0.01, clean.shape)).astype(np.float32)
     radius = np.full((2, 1, 48, 64), 8 / 255, np.float32)
     first, second, third = (torch.from_numpy(array) for array in (clean, start, radius))
     on_torch = TorchPhoto([Noisy()] * times, first, second, third, own, seed=5)
-    on_onnx = OnnxEngine([noisy_folder] * times, own, "cpu").open_photo(clean, start, radius, own, None, 5)
+    on_onnx = OnnxEngine([noisy_folder] * times, own, "cpu").open_photo(clean, start, radius, own, 5)
     expected, found = optimise_photo(on_torch, own, seed=3), optimise_photo(on_onnx, own, seed=3)
     assert equal_levels(on_torch.to_numpy(expected.candidate), on_onnx.to_numpy(found.candidate)) >= 0.99
     np.testing.assert_allclose(found.score, expected.score, rtol=0.02)
     banked = load_recipe(own, noise_samples=2)
-    with pytest.raises(RecipeError, match="draws noise and timestep anew in every step: set noise_samples to 0"):
-        OnnxEngine([noisy_folder], own, "cpu").open_photo(clean, start, radius, banked, None, 5)
-    again = OnnxEngine([noisy_folder] * times, own, "cpu").open_photo(clean, start, radius, own, None, 6)
+    with pytest.raises(RecipeError, match="samples noise and timestep anew in every step: set noise_samples to 0"):
+        OnnxEngine([noisy_folder], own, "cpu").open_photo(clean, start, radius, banked, 5)
+    again = OnnxEngine([noisy_folder] * times, own, "cpu").open_photo(clean, start, radius, own, 6)
     other = optimise_photo(again, own, seed=3)
-    assert equal_levels(on_onnx.to_numpy(found.candidate), again.to_numpy(other.candidate)) < 0.99  # the draws matter
+    assert equal_levels(on_onnx.to_numpy(found.candidate), again.to_numpy(other.candidate)) < 0.99  # the seed matters
 
 
 # An exported encoder with a decoder and hook points.
@@ -381,26 +386,26 @@ TOYS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("own", TOYS.values(), ids=TOYS)
-def test_an_exported_encoder_is_refined_on_as_torch_does(
+def test_an_exported_encoder_agrees_with_torch(
     own: Recipe, toy_artifact: Path, tiny_folder: Path, photos: list[Rgb8]
 ) -> None:
-    torchs, score = refined("torch", photos[0], own, [tiny_folder])
-    ours, our_score = refined("onnx", photos[0], own, [toy_artifact])
-    assert equal_levels(torchs, ours) >= 0.99
+    expected, score = optimised("torch", photos[0], own, [tiny_folder])
+    found, our_score = optimised("onnx", photos[0], own, [toy_artifact])
+    assert equal_levels(expected, found) >= 0.99
     assert our_score == pytest.approx(score, rel=0.02)
 
 
 @pytest.mark.slow
-def test_two_encoders_in_every_step_are_torchs(toy_artifact: Path, tiny_folder: Path, photos: list[Rgb8]) -> None:
+def test_two_encoders_in_every_step_agree_with_torch(toy_artifact: Path, tiny_folder: Path, photos: list[Rgb8]) -> None:
     own = recipe(turns="all")
-    torchs, score = refined("torch", photos[1], own, [tiny_folder, "embedded"])
-    ours, our_score = refined("onnx", photos[1], own, [toy_artifact, "embedded"])
-    assert equal_levels(torchs, ours) >= 0.99
+    expected, score = optimised("torch", photos[1], own, [tiny_folder, "embedded"])
+    found, our_score = optimised("onnx", photos[1], own, [toy_artifact, "embedded"])
+    assert equal_levels(expected, found) >= 0.99
     assert our_score == pytest.approx(score, rel=0.02)
 
 
 @pytest.mark.slow
-def test_a_judge_decodes_as_torch_does(toy_artifact: Path, tiny_folder: Path, photos: list[Rgb8]) -> None:
+def test_a_frozen_encoder_decodes_as_torch_does(toy_artifact: Path, tiny_folder: Path, photos: list[Rgb8]) -> None:
     (found,) = OnnxEngine([toy_artifact], recipe(), "cpu").optimised_encoders()
     (expected,) = make_engine("torch", [tiny_folder], recipe(), "cpu").optimised_encoders()
     assert (found.info, found.decodes) == (expected.info, True)
@@ -420,16 +425,16 @@ def test_a_device_that_is_not_there_is_refused(device: str, monkeypatch: pytest.
         Protector(recipe(), surrogates=["embedded"], engine="onnx", device=device).prepare()
 
 
-def test_cuda_that_runs_on_the_cpu_in_silence_is_noticed(photos: list[Rgb8], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_fallback_from_cuda_to_the_cpu_is_noticed(photos: list[Rgb8], monkeypatch: pytest.MonkeyPatch) -> None:
     both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this machine has CUDA")
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: both)
     with (
         pytest.warns(UserWarning, match="CUDAExecutionProvider"),
-        pytest.raises(RecipeError, match="CUDA was asked for"),
+        pytest.raises(RecipeError, match="CUDA was requested"),
     ):
-        onnx_engine.Runtime("cuda").session(packaged(SHARED_GRAPHS) / "begin.onnx")
+        OrtDevice("cuda").session(packaged_artifact(SHARED_GRAPHS) / "begin.onnx")
 
 
 def test_an_engine_that_is_unknown_or_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -440,7 +445,7 @@ def test_an_engine_that_is_unknown_or_not_installed_is_refused(monkeypatch: pyte
         Protector(recipe(), engine="onnx")
 
 
-def test_a_surrogate_that_is_not_exported_is_said_with_the_command_that_exports_it(tiny_folder: Path) -> None:
+def test_the_error_for_a_surrogate_that_is_not_exported_names_the_command(tiny_folder: Path) -> None:
     with pytest.raises(
         SurrogateError, match="taesd is not exported on this machine: run `anti-i2v export taesd --half`"
     ):
@@ -457,21 +462,21 @@ def test_an_artifact_without_the_loss_that_a_recipe_needs_is_refused(photos: lis
 
 
 @pytest.mark.parametrize("engine", ["torch", "onnx"])
-def test_both_engines_refuse_to_look_through_a_decoder_that_is_not_there(engine: str, photos: list[Rgb8]) -> None:
+def test_both_engines_refuse_a_term_that_needs_a_missing_decoder(engine: str, photos: list[Rgb8]) -> None:
     own = recipe(terms={"decoded": 1.0})
-    with pytest.raises(RecipeError, match="looks through decoders and embedded has none: choose balanced"):
+    with pytest.raises(RecipeError, match="needs a decoder and embedded has none: choose balanced"):
         Protector(own, surrogates=["embedded"], engine=engine, device="cpu").protect(photos[0])
 
 
-def test_a_move_that_is_not_there_is_named() -> None:
-    parts = OnnxEngine([], recipe(), "cpu")._parts
+def test_a_missing_graph_is_named() -> None:
+    parts = OnnxEngine([], recipe(), "cpu")._shared_graphs
     with pytest.raises(SurrogateError, match="has no move graph for space rgb, algorithm lion: export it again"):
-        parts.need("move", space="rgb", algorithm="lion")
+        parts.require_graph("move", space="rgb", algorithm="lion")
 
 
-def test_an_input_that_is_not_given_is_named(photos: list[Rgb8]) -> None:
-    with pytest.raises(SurrogateError, match=r"encode.onnx wants an input 'pixels' that this version does not give"):
-        OnnxEngine(["embedded"], recipe(), "cpu").optimised_encoders()[0]._encode.run({})  # type: ignore[attr-defined]  # of OnnxJudge
+def test_a_missing_input_is_named(photos: list[Rgb8]) -> None:
+    with pytest.raises(SurrogateError, match=r"encode.onnx needs an input 'pixels' that this version does not provide"):
+        OnnxEngine(["embedded"], recipe(), "cpu").optimised_encoders()[0]._encode.run({})  # type: ignore[attr-defined]  # of OnnxFrozenEncoder
 
 
 def test_pixels_of_a_wrong_shape_are_one_line() -> None:
@@ -511,6 +516,6 @@ def test_a_gpu_gives_what_the_cpu_gives(space: str, photos: list[Rgb8]) -> None:
         engine = OnnxEngine(["embedded"], own, device)
         clean = resize_to_working(photos[0], (96, 128))
         start, radius = engine.initial_candidate(clean, initial_pattern(clean, own.start, 0), 8 / 255, own.mask_floor)
-        photo: OnnxPhoto = engine.open_photo(clean, start, radius, own, None, 0)
+        photo: OnnxPhoto = engine.open_photo(clean, start, radius, own, 0)
         found.append(photo.to_numpy(optimise_photo(photo, own).candidate))
     assert equal_levels(*found) > 0.98

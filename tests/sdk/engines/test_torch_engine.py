@@ -1,4 +1,4 @@
-"""The torch engine: what crosses its border is numpy, and it loads only what a recipe needs."""
+"""The torch engine: numpy arrays in and out, and only the models that a recipe needs."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import torch
 from safetensors.torch import save_file
 
 from anti_i2v.arrays import PixelArray
-from anti_i2v.engines.torch_engine import LPIPS_WEIGHTS, TorchEngine, TorchFrozenEncoder
+from anti_i2v.engines.torch_engine import TorchEngine, TorchFrozenEncoder
 from anti_i2v.errors import RecipeError, SurrogateError
 from anti_i2v.metrics.perceptual import Lpips
 from anti_i2v.objectives.binding import bind_objectives, build_objectives
+from anti_i2v.objectives.targets import make_target
 from anti_i2v.optim.optimise import optimise_photo
 from anti_i2v.optim.perceptual_mask import initial_candidate
+from anti_i2v.paths import LPIPS_WEIGHTS
 from anti_i2v.recipes import Recipe, load_recipe
 from anti_i2v.surrogates.autoencoders import load_autoencoder
 from anti_i2v.surrogates.student import load_student
@@ -41,25 +43,25 @@ def some_lpips(path: Path) -> Path:
     return path
 
 
-def test_a_judge_gives_the_surrogates_numbers_as_arrays(kl_folder: Path) -> None:
+def test_a_frozen_encoder_returns_the_surrogates_numbers_as_arrays(kl_folder: Path) -> None:
     surrogate = load_autoencoder(kl_folder)
-    judge = TorchFrozenEncoder(surrogate)
-    assert (judge.info, judge.decodes) == (surrogate.info, True)
-    latent = judge.encode(pixels(2))
+    encoder = TorchFrozenEncoder(surrogate)
+    assert (encoder.info, encoder.decodes) == (surrogate.info, True)
+    latent = encoder.encode(pixels(2))
     with torch.inference_mode():
         expected = surrogate.features(torch.from_numpy(pixels(2)))["latent"]
         decoded = surrogate.decode(5 * expected)
     assert latent.dtype == np.float32
     assert np.array_equal(latent, expected.numpy())
-    assert np.array_equal(judge.decode(5 * latent), decoded.clamp(0, 1).numpy())
-    assert not np.array_equal(judge.decode(5 * latent), decoded.numpy())  # there was something to clamp
+    assert np.array_equal(encoder.decode(5 * latent), decoded.clamp(0, 1).numpy())
+    assert not np.array_equal(encoder.decode(5 * latent), decoded.numpy())  # there was something to clamp
 
 
-def test_a_judge_without_a_decoder_says_so() -> None:
-    judge = TorchFrozenEncoder(load_student())
-    assert not judge.decodes
+def test_a_frozen_encoder_without_a_decoder_refuses_to_decode() -> None:
+    encoder = TorchFrozenEncoder(load_student())
+    assert not encoder.decodes
     with pytest.raises(TypeError, match="embedded has no decoder"):
-        judge.decode(judge.encode(pixels()))
+        encoder.decode(encoder.encode(pixels()))
 
 
 def test_a_recipe_without_steps_loads_nothing() -> None:
@@ -92,55 +94,53 @@ def test_sides_are_multiples_of_what_every_surrogate_needs(tiny_folder: Path, kl
         assert engine.multiple % model.surrogate.multiple == 0
 
 
-def test_the_start_is_that_of_both_engines() -> None:
-    laid = np.random.default_rng(1).uniform(-1, 1, (1, 3, 64, 64)).astype(np.float32)
-    start, radius = TorchEngine([], None, "cpu").initial_candidate(pixels(), laid, 8 / 255, 0.25)
-    expected = initial_candidate(torch.from_numpy(pixels()), torch.from_numpy(laid), 8 / 255, 0.25)
+def test_the_initial_candidate_is_masked_and_scaled() -> None:
+    pattern = np.random.default_rng(1).uniform(-1, 1, (1, 3, 64, 64)).astype(np.float32)
+    start, radius = TorchEngine([], None, "cpu").initial_candidate(pixels(), pattern, 8 / 255, 0.25)
+    expected = initial_candidate(torch.from_numpy(pixels()), torch.from_numpy(pattern), 8 / 255, 0.25)
     assert (start.dtype, radius.dtype) == (np.float32, np.float32)
     assert np.array_equal(start, expected[0].numpy())
     assert np.array_equal(radius, expected[1].numpy())
 
 
-@pytest.mark.parametrize("given", [None, pixels(seed=7)], ids=["default target", "own target"])
-def test_an_opened_photo_is_refined_within_its_radius(
-    given: PixelArray | None, tiny_folder: Path, kl_folder: Path
-) -> None:
-    own = recipe(terms={"displacement": 1.0, "anchor": 0.5}, anchor_layers=["latent"])
+@pytest.mark.parametrize("target", ["checkerboard", "degraded"])
+def test_an_opened_photo_is_optimised_within_its_radius(target: str, tiny_folder: Path, kl_folder: Path) -> None:
+    own = recipe(terms={"displacement": 1.0, "anchor": 0.5}, anchor_layers=["latent"], target=target)
     engine = TorchEngine([tiny_folder, kl_folder], own, "cpu")
-    clean, laid = pixels(), np.sign(pixels(seed=2) - 0.5)
-    start, radius = engine.initial_candidate(clean, laid, 8 / 255, 0.5)
-    photo = engine.open_photo(clean, start, radius, own, given, 0)
+    clean, pattern = pixels(), np.sign(pixels(seed=2) - 0.5)
+    start, radius = engine.initial_candidate(clean, pattern, 8 / 255, 0.5)
+    photo = engine.open_photo(clean, start, radius, own, 0)
     assert (photo.surrogates, photo.shape) == (["toy-tiny", "toy-kl"], (1, 3, 64, 64))
     outcome = optimise_photo(photo, own)
     candidate = photo.to_numpy(outcome.candidate)
     assert candidate.dtype == np.float32
     assert (np.abs(candidate - clean) <= radius + 1e-6).all()
     assert not np.array_equal(candidate, start)
-    first = engine.open_photo(clean, start, radius, load_recipe(own, steps=0), given, 0)
+    first = engine.open_photo(clean, start, radius, load_recipe(own, steps=0), 0)
     assert float(outcome.score) < float(optimise_photo(first, load_recipe(own, steps=0)).score)
 
 
 def test_a_photo_starts_inside_its_radius_whatever_it_is_given(tiny_folder: Path) -> None:
     own, radius = recipe(), np.full((1, 1, 64, 64), 2 / 255, np.float32)
     engine = TorchEngine([tiny_folder], own, "cpu")
-    photo = engine.open_photo(pixels(), pixels(seed=4), radius, own, None, 0)
+    photo = engine.open_photo(pixels(), pixels(seed=4), radius, own, 0)
     assert (np.abs(photo.to_numpy(photo.start) - pixels()) <= 2 / 255 + 1e-6).all()
 
 
-def test_the_layers_that_an_anchor_pulls_are_hooked(tiny_folder: Path) -> None:
+def test_the_layers_of_an_anchor_are_hooked(tiny_folder: Path) -> None:
     own = recipe(terms={"anchor": 1.0}, anchor_layers=["latent", "layers.4"])
     engine = TorchEngine([tiny_folder], own, "cpu")
     clean, radius = pixels(), np.full((1, 1, 64, 64), 8 / 255, np.float32)
-    outcome = optimise_photo(engine.open_photo(clean, pixels(seed=2), radius, own, pixels(seed=7), 0), own)
+    outcome = optimise_photo(engine.open_photo(clean, pixels(seed=2), radius, own, 0), own)
     surrogate = load_autoencoder(tiny_folder, hooks=("layers.4",))
-    objectives = build_objectives(own, None, torch.from_numpy(pixels(seed=7)))
+    objectives = build_objectives(own, None, torch.from_numpy(make_target("checkerboard", clean)))
     expected = bind_objectives(objectives, surrogate, torch.from_numpy(clean))(outcome.candidate)
     torch.testing.assert_close(outcome.score, expected)
     idle = recipe(terms={"displacement": 1.0}, anchor_layers=["latent", "no.such.layer"])
     TorchEngine([tiny_folder], idle, "cpu").prepare()  # without an anchor nothing is hooked
 
 
-def test_known_surrogates_judge_where_they_are_at_hand(empty_home: Path) -> None:
+def test_known_surrogates_load_as_frozen_encoders_where_they_are_installed(empty_home: Path) -> None:
     engine = TorchEngine([], None, "cpu")
     assert engine.is_available("embedded")
     assert not engine.is_available("taesd")
@@ -149,9 +149,9 @@ def test_known_surrogates_judge_where_they_are_at_hand(empty_home: Path) -> None
         engine.load_encoder("taesd")
 
 
-def test_what_steps_are_taken_on_can_judge(tiny_folder: Path) -> None:
+def test_optimised_surrogates_are_returned_as_frozen_encoders(tiny_folder: Path) -> None:
     engine = TorchEngine([tiny_folder, "embedded"], recipe(), "cpu")
-    assert [judge.info.name for judge in engine.optimised_encoders()] == ["toy-tiny", "embedded"]
+    assert [encoder.info.name for encoder in engine.optimised_encoders()] == ["toy-tiny", "embedded"]
 
 
 @pytest.mark.usefixtures("empty_home")
@@ -160,10 +160,10 @@ def test_without_lpips_weights_there_is_no_perceptual_distance(tiny_folder: Path
     engine = TorchEngine([tiny_folder], own, "cpu")
     assert engine.load_lpips() is None
     with pytest.raises(RecipeError, match="the auxiliary term needs LPIPS weights"):
-        engine.open_photo(pixels(), pixels(), np.full((1, 1, 64, 64), 8 / 255, np.float32), own, None, 0)
+        engine.open_photo(pixels(), pixels(), np.full((1, 1, 64, 64), 8 / 255, np.float32), own, 0)
 
 
-def test_the_perceptual_distance_is_that_of_the_weights_at_hand(empty_home: Path, tiny_folder: Path) -> None:
+def test_the_perceptual_distance_is_that_of_the_installed_weights(empty_home: Path, tiny_folder: Path) -> None:
     lpips = Lpips.load(some_lpips(empty_home / LPIPS_WEIGHTS))
     own = recipe(terms={"auxiliary": 1.0})
     engine = TorchEngine([tiny_folder], own, "cpu")
@@ -173,7 +173,7 @@ def test_the_perceptual_distance_is_that_of_the_weights_at_hand(empty_home: Path
     expected = lpips(torch.from_numpy(first), torch.from_numpy(second)).detach().numpy()
     np.testing.assert_allclose(distance(first, second), expected, rtol=1e-6)
     start, radius = engine.initial_candidate(pixels(), np.sign(pixels(seed=2) - 0.5), 8 / 255, 1.0)
-    photo = engine.open_photo(pixels(), start, radius, own, None, 0)
+    photo = engine.open_photo(pixels(), start, radius, own, 0)
     outcome = optimise_photo(photo, own)
     assert distance(photo.to_numpy(outcome.candidate), pixels()) > distance(start, pixels())
 
@@ -181,12 +181,12 @@ def test_the_perceptual_distance_is_that_of_the_weights_at_hand(empty_home: Path
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_gives_what_the_cpu_gives(tiny_folder: Path) -> None:
-    own, laid = recipe(spaces=["lab", "dct"], algorithm="adam"), np.sign(pixels(seed=2) - 0.5)
+    own, pattern = recipe(spaces=["lab", "dct"], algorithm="adam"), np.sign(pixels(seed=2) - 0.5)
     found = []
     for device in ("cpu", "cuda"):
         engine = TorchEngine([tiny_folder], own, device)
-        start, radius = engine.initial_candidate(pixels(), laid, 8 / 255, 0.5)
-        photo = engine.open_photo(pixels(), start, radius, own, None, 0)
+        start, radius = engine.initial_candidate(pixels(), pattern, 8 / 255, 0.5)
+        photo = engine.open_photo(pixels(), start, radius, own, 0)
         found.append(photo.to_numpy(optimise_photo(photo, own).candidate))
     levels = np.rint(np.stack(found) * 255)
     assert np.mean(levels[0] == levels[1]) > 0.98

@@ -49,7 +49,7 @@ def start(program: str, *arguments: str, folder: Path) -> subprocess.CompletedPr
 
 
 @pytest.mark.parametrize("engine", ["onnx", "auto"])
-def test_protecting_imports_nothing_of_torch(engine: str, tmp_path: Path) -> None:
+def test_protecting_does_not_import_torch(engine: str, tmp_path: Path) -> None:
     done = start(WITHOUT + PROTECT, engine, folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert '"engine": "onnx"' in done.stdout

@@ -16,9 +16,9 @@ from torch import nn
 from anti_i2v.engines.torch_engine import TorchPhoto
 from anti_i2v.errors import RecipeError
 from anti_i2v.evaluation.baselines.recipes import baseline_names, load_baseline
+from anti_i2v.evaluation.baselines.score_distillation import ScoreDistillation
 from anti_i2v.objectives.binding import bind_objectives
 from anti_i2v.objectives.denoising import DenoisingError
-from anti_i2v.evaluation.baselines.score_distillation import ScoreDistillation
 from anti_i2v.objectives.targets import make_target
 from anti_i2v.optim.optimise import optimise_photo
 from anti_i2v.optim.pgd import Result

@@ -1,4 +1,4 @@
-"""Objectives: gradients against finite differences on real classes, scales, and what their values mean."""
+"""Objectives: gradients against finite differences on real classes, scales, and values."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from anti_i2v.errors import RecipeError
+from anti_i2v.evaluation.baselines.latent_norm import LatentNorm
 from anti_i2v.metrics.latents import relative_shift
 from anti_i2v.metrics.perceptual import Lpips
 from anti_i2v.objectives.base import SHIFT_FLOOR, Objective
-from anti_i2v.objectives.binding import bind_objectives, build_objectives, ensemble, weighted_sum
+from anti_i2v.objectives.binding import BUILDERS, bind_objectives, build_objectives, ensemble, weighted_sum
 from anti_i2v.objectives.encoder_shift import LatentShift
-from anti_i2v.evaluation.baselines.latent_norm import LatentNorm
 from anti_i2v.objectives.perceptual import DecoderError, LpipsDistance
 from anti_i2v.objectives.representation_anchor import RepresentationAnchor
 from anti_i2v.recipes import Recipe, Terms, load_recipe, recipe_names, weighted_terms
@@ -64,8 +64,8 @@ OBJECTIVES: dict[str, Callable[[Lpips, str], Objective]] = {
     "displacement of a layer": lambda lpips, layer: LatentShift(layer),
     "anchor": lambda lpips, layer: RepresentationAnchor(pixels(1, seed=9)),
     "anchor of layers": lambda lpips, layer: RepresentationAnchor(pixels(1, seed=9), ("latent", layer)),
-    "decoded damage": lambda lpips, layer: DecoderError(),
-    "decoded damage with lpips": lambda lpips, layer: DecoderError(lpips),
+    "decoder error": lambda lpips, layer: DecoderError(),
+    "decoder error with lpips": lambda lpips, layer: DecoderError(lpips),
     "auxiliary": lambda lpips, layer: LpipsDistance(lpips),
     "norm": lambda lpips, layer: LatentNorm(),
 }
@@ -95,20 +95,20 @@ def test_gradients_agree_with_finite_differences(
 
 
 @every_objective
-def test_each_photo_of_a_batch_is_judged_alone(
+def test_the_loss_of_a_photo_does_not_depend_on_its_batch(
     make: Callable[[Lpips, str], Objective], surrogate: Autoencoder, lpips: Lpips
 ) -> None:
     clean = pixels()
     objective = {make(lpips, layer_of(surrogate)): 1.0}
     together = bind_objectives(objective, surrogate, clean)(near(clean))
     apart = [
-        bind_objectives(objective, surrogate, photo[None])(moved[None])
-        for photo, moved in zip(clean, near(clean), strict=True)
+        bind_objectives(objective, surrogate, photo[None])(candidate[None])
+        for photo, candidate in zip(clean, near(clean), strict=True)
     ]
     torch.testing.assert_close(together, torch.cat(apart))
 
 
-@pytest.mark.parametrize("name", ["displacement", "decoded damage", "decoded damage with lpips", "auxiliary"])
+@pytest.mark.parametrize("name", ["displacement", "decoder error", "decoder error with lpips", "auxiliary"])
 def test_moving_away_lowers_the_loss(name: str, surrogate: Autoencoder, lpips: Lpips) -> None:
     clean = pixels()
     loss_fn = bind_objectives({OBJECTIVES[name](lpips, "latent"): 1.0}, surrogate, clean)
@@ -156,7 +156,7 @@ def test_an_anchor_of_another_size_is_fitted_to_the_photo(surrogate: Autoencoder
     [LatentShift(), RepresentationAnchor(pixels(1, seed=9)), LatentNorm()],
     ids=["displacement", "anchor", "norm"],
 )
-def test_a_surrogate_with_larger_latents_has_no_larger_say(
+def test_a_surrogate_with_larger_latents_does_not_weigh_more(
     objective: Objective, surrogates: dict[str, Autoencoder]
 ) -> None:
     plain, clean = surrogates["kl"], pixels()
@@ -175,8 +175,8 @@ def test_bound_objectives_add_up_by_weight(surrogate: Autoencoder) -> None:
     torch.testing.assert_close(whole, 2.0 * parts[0] + 0.5 * parts[1])
 
 
-def test_what_graphs_are_traced_from_is_what_is_run(surrogate: Autoencoder, lpips: Lpips) -> None:
-    """Bounds and weights as inputs, as a graph has them."""
+def test_graphs_are_traced_from_the_function_that_the_torch_engine_runs(surrogate: Autoencoder, lpips: Lpips) -> None:
+    """With bound values and weights as inputs, as in a graph."""
     clean, candidate = pixels(), near(pixels())
     objectives = {
         LatentShift(): 2.0,
@@ -186,11 +186,11 @@ def test_what_graphs_are_traced_from_is_what_is_run(surrogate: Autoencoder, lpip
     }
     bounds = [objective.bind(surrogate, clean) for objective in objectives]
     weights = torch.tensor(list(objectives.values()), dtype=torch.float64)
-    weighed = weighted_sum(list(objectives), surrogate, candidate, list(weights.unbind()), bounds, {})
-    torch.testing.assert_close(weighed, bind_objectives(objectives, surrogate, clean)(candidate))
+    total = weighted_sum(list(objectives), surrogate, candidate, list(weights.unbind()), bounds, {})
+    torch.testing.assert_close(total, bind_objectives(objectives, surrogate, clean)(candidate))
 
 
-def test_a_surrogate_that_draws_nothing_has_no_fresh_loss(surrogate: Autoencoder) -> None:
+def test_a_surrogate_without_random_inputs_has_one_loss(surrogate: Autoencoder) -> None:
     loss_fn = bind_objectives({LatentShift(): 1.0}, surrogate, pixels())
     assert loss_fn.with_fresh_inputs(np.random.default_rng(0)) is loss_fn
 
@@ -239,7 +239,7 @@ def test_every_shipped_recipe_has_objectives_without_lpips(name: str) -> None:
     ],
     ids=["no lpips", "no term"],
 )
-def test_terms_that_cannot_be_run_are_refused(terms: dict[str, float], message: str) -> None:
+def test_terms_that_cannot_be_computed_are_refused(terms: dict[str, float], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         build_objectives(own(**terms), None, pixels(1))
 
@@ -255,3 +255,9 @@ def test_an_empty_ensemble_and_an_anchor_without_layers_are_refused() -> None:
         ensemble([])
     with pytest.raises(RecipeError, match="at least one layer"):
         RepresentationAnchor(pixels(1), ())
+
+
+def test_a_term_that_nothing_builds_is_refused_with_the_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(BUILDERS, "norm")
+    with pytest.raises(RecipeError, match=r"the norm term belongs to .*: import anti_i2v\.evaluation\.baselines first"):
+        build_objectives(own(norm=1.0), None, pixels(1))

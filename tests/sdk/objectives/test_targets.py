@@ -1,4 +1,4 @@
-"""Targets of the anchor: pictures of the photo's size that show what their names say."""
+"""Target images of the anchor: of the photo's size, and as their names say."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from anti_i2v.objectives.targets import TARGETS, anchor_target, make_target
+from anti_i2v.objectives.targets import TARGETS, checkerboard, make_target
 from anti_i2v.recipes import Target
 
 
@@ -30,7 +30,7 @@ def test_a_drawn_target_does_not_depend_on_the_photo(name: Target) -> None:
 
 
 def test_targets_are_what_their_names_say() -> None:
-    assert np.array_equal(make_target("checkerboard", photos()), anchor_target(64, 96))
+    assert np.array_equal(make_target("checkerboard", photos()), checkerboard(64, 96))
     assert (make_target("gray", photos()) == 0.5).all()
 
 
@@ -47,3 +47,13 @@ def test_a_degraded_photo_keeps_its_means_and_loses_its_detail() -> None:
     assert np.abs(made.mean((2, 3)) - clean.mean((2, 3))).max() < 0.02
     assert made.std() < 0.2 * clean.std()
     np.testing.assert_allclose(make_target("degraded", np.full_like(clean, 0.3)), 0.3, atol=1e-6)
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 48), (64, 64), (40, 72)])
+def test_the_default_target_is_a_checkerboard_of_mid_greys(height: int, width: int) -> None:
+    target = checkerboard(height, width)
+    assert (target.shape, target.dtype) == ((1, 3, height, width), np.float32)
+    assert np.unique(target).tolist() == pytest.approx([0.3, 0.7])
+    assert target.mean() == pytest.approx(0.5)
+    assert np.array_equal(target[..., : height // 8, :], target[..., 2 * height // 8 : 3 * height // 8, :])
+    assert not np.array_equal(target[..., : height // 8, :], target[..., height // 8 : 2 * height // 8, :])

@@ -1,4 +1,4 @@
-"""Where recipes start: a pattern that belongs to a photo and a seed, in numpy alone."""
+"""Start points: a pattern for a photo and a seed, in numpy."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def clean(photos: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
 def test_a_pattern_has_the_photos_shape_and_lies_between_its_ends(
     start: Literal["draft", "random", "clean"], clean: NDArray[np.float32]
 ) -> None:
-    laid = initial_pattern(clean, start, 0)
-    assert (laid.shape, laid.dtype) == (clean.shape, np.float32)
-    assert np.abs(laid).max() <= 1 + 1e-6
-    assert np.array_equal(laid, initial_pattern(clean, start, 0))
-    assert np.array_equal(laid, initial_pattern(clean, start, 1)) == (start == "clean")
+    pattern = initial_pattern(clean, start, 0)
+    assert (pattern.shape, pattern.dtype) == (clean.shape, np.float32)
+    assert np.abs(pattern).max() <= 1 + 1e-6
+    assert np.array_equal(pattern, initial_pattern(clean, start, 0))
+    assert np.array_equal(pattern, initial_pattern(clean, start, 1)) == (start == "clean")
 
 
 def test_a_layout_belongs_to_a_photo_and_a_seed(clean: NDArray[np.float32]) -> None:
@@ -54,19 +54,19 @@ def test_layouts_have_not_changed_since_the_first_version() -> None:
 
 
 def test_a_draft_is_the_tiles_in_each_photos_own_layout(clean: NDArray[np.float32]) -> None:
-    laid, tiles = initial_pattern(clean, "draft", 3), load_tiles()
-    for photo, own in zip(clean, laid, strict=True):
+    pattern, tiles = initial_pattern(clean, "draft", 3), load_tiles()
+    for photo, own in zip(clean, pattern, strict=True):
         layout = sample_layout(layout_seed(photo, 3), len(tiles))
         assert np.array_equal(own, tile_pattern(tiles, layout, 96, 128))
-    assert np.array_equal(initial_pattern(clean[2:3], "draft", 3), laid[2:3])  # whatever else is in the batch
+    assert np.array_equal(initial_pattern(clean[2:3], "draft", 3), pattern[2:3])  # whatever else is in the batch
 
 
 def test_a_random_start_is_uniform(clean: NDArray[np.float32]) -> None:
-    laid = initial_pattern(clean, "random", 0)
-    assert float(laid.mean()) == pytest.approx(0, abs=0.01)
-    assert float(laid.std()) == pytest.approx(1 / np.sqrt(3), abs=0.01)
-    assert laid.min() < -0.99
-    assert laid.max() > 0.99
+    pattern = initial_pattern(clean, "random", 0)
+    assert float(pattern.mean()) == pytest.approx(0, abs=0.01)
+    assert float(pattern.std()) == pytest.approx(1 / np.sqrt(3), abs=0.01)
+    assert pattern.min() < -0.99
+    assert pattern.max() > 0.99
 
 
 def test_a_clean_start_adds_nothing(clean: NDArray[np.float32]) -> None:

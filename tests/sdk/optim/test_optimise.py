@@ -1,10 +1,10 @@
-"""From a recipe to a refined candidate, on real encoders of toy size."""
+"""A recipe run on an open photo, with real encoders of toy size."""
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,17 +21,17 @@ from anti_i2v.images.platforms import PRESETS
 from anti_i2v.metrics.perceptual import Lpips
 from anti_i2v.objectives.binding import bind_objectives
 from anti_i2v.objectives.encoder_shift import LatentShift
-from anti_i2v.objectives.targets import anchor_target
+from anti_i2v.objectives.targets import make_target
 from anti_i2v.optim import optimise, pgd
 from anti_i2v.optim.eot import apply_transform
 from anti_i2v.optim.initialisation import initial_pattern
 from anti_i2v.optim.optimise import optimise_photo
 from anti_i2v.optim.perceptual_mask import initial_candidate
 from anti_i2v.optim.pgd import Result
-from anti_i2v.optim.schedule import surrogate_schedule
-from anti_i2v.optim.spaces import Lab, LowDct
+from anti_i2v.optim.projection import project
+from anti_i2v.optim.spaces import Lab, LowDct, Rgb, Space
 from anti_i2v.optim.transforms import SampledTransform, weighted_choice
-from anti_i2v.optim.update_rules import adam, sign_gradient
+from anti_i2v.optim.update_rules import UPDATE_RULES, projected_step, value_and_gradient
 from anti_i2v.recipes import Recipe, load_recipe, recipe_names
 from anti_i2v.surrogates.autoencoders import Autoencoder, load_autoencoder
 from anti_i2v.surrogates.base import Surrogate
@@ -66,9 +66,8 @@ def opened(
     *,
     seed: int = 0,
     lpips: Lpips | None = None,
-    target: torch.Tensor | None = None,
 ) -> TorchPhoto:
-    return TorchPhoto(surrogates, clean, draft(clean), BUDGET, own, seed=seed, lpips=lpips, target=target)
+    return TorchPhoto(surrogates, clean, draft(clean), BUDGET, own, seed=seed, lpips=lpips)
 
 
 def run(
@@ -120,7 +119,7 @@ def test_a_seed_decides_the_outcome(clean: torch.Tensor, surrogates: list[Autoen
     assert not torch.equal(first, other)
 
 
-def test_one_surrogate_a_step_takes_turns(clean: torch.Tensor, surrogates: list[Autoencoder]) -> None:
+def test_surrogates_alternate_where_a_step_uses_one(clean: torch.Tensor, surrogates: list[Autoencoder]) -> None:
     seen: list[tuple[str, bool]] = []
     handles = [
         model.model.encoder.register_forward_hook(
@@ -136,31 +135,7 @@ def test_one_surrogate_a_step_takes_turns(clean: torch.Tensor, surrogates: list[
     assert [name for name, differentiated in seen if differentiated] == ["toy-tiny", "toy-kl"] * 2
 
 
-@pytest.mark.parametrize(
-    ("weights", "expected"),
-    [
-        ({}, ["a", "b", "c"]),
-        ({"a": 2, "b": 2}, ["a", "b", "c", "a", "b"]),
-        ({"c": 3}, ["c", "a", "b", "c", "c"]),
-        ({"z": 5}, ["a", "b", "c"]),
-    ],
-    ids=["alike", "two come twice", "one comes thrice", "one that is not there"],
-)
-def test_a_surrogate_takes_as_many_turns_as_its_weight(weights: dict[str, int], expected: list[str]) -> None:
-    own = recipe(turn_weights=weights)
-    assert ["abc"[index] for (index,) in surrogate_schedule(["a", "b", "c"], own)] == expected
-    assert surrogate_schedule(["a", "b", "c"], load_recipe(own, turns="all")) == [[0, 1, 2]]
-
-
-def test_turns_of_a_weight_lie_apart() -> None:
-    order = [index for (index,) in surrogate_schedule(["a", "b", "c"], recipe(turn_weights={"a": 3, "b": 3}))]
-    assert [order.count(index) for index in range(3)] == [3, 3, 1]
-    for index in (0, 1):
-        places = [place for place, found in enumerate(order) if found == index]
-        assert all(second - first >= 2 for first, second in pairwise(places))
-
-
-def test_weighed_turns_are_taken(clean: torch.Tensor, surrogates: list[Autoencoder]) -> None:
+def test_a_surrogate_of_weight_two_gets_twice_the_steps(clean: torch.Tensor, surrogates: list[Autoencoder]) -> None:
     seen: list[str] = []
     handles = [
         model.model.encoder.register_forward_hook(
@@ -188,7 +163,7 @@ def test_every_term_can_be_descended(
     assert run(clean, recipe(terms=terms), surrogates).score < start
 
 
-def test_the_auxiliary_term_pulls_the_photo_itself(clean: torch.Tensor, surrogates: list[Autoencoder]) -> None:
+def test_the_auxiliary_term_moves_the_photo_itself(clean: torch.Tensor, surrogates: list[Autoencoder]) -> None:
     generator, weights = torch.Generator().manual_seed(0), {}
     for index, (width, kernel) in enumerate(zip((3, 4, 4, 4, 4), (11, 5, 3, 3, 3), strict=True)):
         weights[f"features.{index}.weight"] = 0.2 * torch.randn(4, width, kernel, kernel, generator=generator)
@@ -207,14 +182,14 @@ def test_the_auxiliary_term_pulls_the_photo_itself(clean: torch.Tensor, surrogat
     ],
     ids=["no lpips", "no term"],
 )
-def test_what_cannot_be_run_is_refused(
+def test_terms_that_cannot_be_computed_are_refused(
     settings: dict[str, object], message: str, clean: torch.Tensor, surrogates: list[Autoencoder]
 ) -> None:
     with pytest.raises(RecipeError, match=message):
         run(clean, recipe(**settings), surrogates)
 
 
-def test_a_recipe_that_looks_through_decoders_refuses_a_surrogate_without_one(clean: torch.Tensor) -> None:
+def test_a_recipe_that_needs_a_decoder_refuses_a_surrogate_without_one(clean: torch.Tensor) -> None:
     with pytest.raises(RecipeError, match="embedded has none: choose balanced"):
         run(clean, recipe(terms={"decoded": 1.0}), [load_student()])
 
@@ -224,7 +199,7 @@ def test_no_surrogate_is_refused(clean: torch.Tensor) -> None:
         run(clean, recipe(), [])
 
 
-def test_a_preset_puts_its_codec_into_the_loop(
+def test_a_preset_adds_its_codec_to_the_transforms(
     monkeypatch: pytest.MonkeyPatch, clean: torch.Tensor, surrogates: list[Autoencoder]
 ) -> None:
     qualities: list[int] = []
@@ -242,57 +217,65 @@ def test_a_preset_puts_its_codec_into_the_loop(
     assert not torch.equal(plain, preset)
 
 
-def test_the_codec_is_met_by_the_candidate_of_its_step(clean: torch.Tensor, surrogates: list[Autoencoder]) -> None:
-    """And the gradient is then that of the photo as it came out."""
+def test_the_codec_is_applied_to_the_candidate_of_its_step(clean: torch.Tensor, surrogates: list[Autoencoder]) -> None:
+    """And the gradient is that at the decoded photo."""
 
-    class Watched:
-        """A photo that keeps what passes."""
+    class Recorder:
+        """A photo that records its steps."""
 
         def __init__(self, photo: TorchPhoto) -> None:
-            self.photo, self.met = photo, []
+            self.photo, self.steps = photo, []
 
         def __getattr__(self, name: str) -> object:
             return getattr(self.photo, name)
 
-        def step(self, candidate: torch.Tensor, on: Sequence[int], change: SampledTransform, *rest: object) -> object:
-            self.met.append((candidate, apply_transform(change, candidate)))
-            return self.photo.step(candidate, on, change, *rest)
+        def step(
+            self, candidate: torch.Tensor, surrogates: Sequence[int], transform: SampledTransform, *rest: object
+        ) -> object:
+            self.steps.append((candidate, apply_transform(transform, candidate)))
+            return self.photo.step(candidate, surrogates, transform, *rest)
 
     own = recipe(eot={"jpeg": 1.0})
-    watched = Watched(opened(clean, own, surrogates))
-    outcome = optimise_photo(watched, own)
-    assert len(watched.met) == 4
-    for candidate, changed in watched.met:
+    recorder = Recorder(opened(clean, own, surrogates))
+    outcome = optimise_photo(recorder, own)
+    assert len(recorder.steps) == 4
+    for candidate, transformed in recorder.steps:
         levels = (candidate[0] * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
         known = [torch.from_numpy(jpeg_round_trip(levels, quality)).permute(2, 0, 1) / 255 for quality in range(60, 96)]
-        assert min(float((changed[0] - coded).abs().amax()) for coded in known) < 1e-6
+        assert min(float((transformed[0] - coded).abs().amax()) for coded in known) < 1e-6
     assert torch.equal(outcome.candidate, run(clean, own, surrogates).candidate)
 
 
-def test_a_deadline_that_is_past_gives_the_start(clean: torch.Tensor, surrogates: list[Autoencoder]) -> None:
+def test_a_deadline_in_the_past_returns_the_start(clean: torch.Tensor, surrogates: list[Autoencoder]) -> None:
     outcome = run(clean, recipe(), surrogates, deadline=-1e9)
     assert (outcome.steps, outcome.stopped) == (0, "deadline")
     torch.testing.assert_close(outcome.candidate, draft(clean), rtol=0, atol=1e-6)
 
 
 class Slow:
-    """A photo whose work takes known times: a pass a second, a step three passes a surrogate."""
+    """A photo whose work takes known times: a second for a pass, three passes per surrogate for a step."""
 
     def __init__(self, surrogates: int) -> None:
         self.surrogates = [f"number {index}" for index in range(surrogates)]
         self.shape, self.start = (1, 3, 8, 8), 0
         self.now = 0.0
 
-    def precompute(self, index: int, watch: Callable[[], None]) -> None:
+    def precompute(self, surrogate: int, check: Callable[[], None]) -> None:
         pass
 
-    def bind(self, index: int) -> None:
+    def bind(self, surrogate: int) -> None:
         self.now += 1
 
     def step(
-        self, candidate: int, on: Sequence[int], change: SampledTransform, space: int, moved: int, length: float
+        self,
+        candidate: int,
+        surrogates: Sequence[int],
+        transform: SampledTransform,
+        space: int,
+        index: int,
+        step_size: float,
     ) -> tuple[int, float]:
-        self.now += 3 * len(on)
+        self.now += 3 * len(surrogates)
         return candidate + 1, 0.0
 
     def score(self, candidate: int) -> float:
@@ -309,81 +292,85 @@ class Slow:
         raise AssertionError("no transform here reads pixels")
 
 
-@given(deadline=st.floats(-5, 120), surrogates=st.integers(1, 4), mode=st.sampled_from(["one", "all", "beside"]))
+@given(deadline=st.floats(-5, 120), surrogates=st.integers(1, 4), mode=st.sampled_from(["one", "all", "video model"]))
 @settings(max_examples=80, deadline=None)
-def test_nothing_is_late_and_no_time_is_wasted(deadline: float, surrogates: int, mode: str) -> None:
+def test_deadlines_are_kept_and_no_time_is_wasted(deadline: float, surrogates: int, mode: str) -> None:
     photo = Slow(surrogates)
-    joins = photo.surrogates[-1:] if mode == "beside" else []  # a video model of the recipe's own is in every turn
-    own = recipe(steps=20, turns="all" if mode == "all" else "one", video_models=joins)
+    video_models = photo.surrogates[-1:] if mode == "video model" else []  # in every step
+    own = recipe(steps=20, turns="all" if mode == "all" else "one", video_models=video_models)
     with pytest.MonkeyPatch.context() as patch:
         for module in (optimise, pgd):
             patch.setattr(module, "time", SimpleNamespace(monotonic=lambda: photo.now))
         outcome = optimise_photo(photo, own, deadline=deadline)
-    a_step = 3 * {"one": 1, "all": surrogates, "beside": min(2, surrogates)}[mode]
-    assert photo.now <= max(deadline, float(deadline >= 0))  # what a pass takes is known after the first one
+    a_step = 3 * {"one": 1, "all": surrogates, "video model": min(2, surrogates)}[mode]
+    assert photo.now <= max(deadline, float(deadline >= 0))  # the duration of a pass is known after the first one
     assert outcome.candidate == outcome.steps
     assert outcome.stopped == ("steps" if outcome.steps == 20 else "deadline")
     if outcome.steps < 20 and deadline > 0:  # one more step, and the comparisons that it needs, would not have fitted
         assert deadline - photo.now < a_step + 2 * 1.2 * surrogates + 2
 
 
-def test_cancelling_leaves_at_once(clean: torch.Tensor, surrogates: list[Autoencoder]) -> None:
+def test_cancelling_ends_at_once(clean: torch.Tensor, surrogates: list[Autoencoder]) -> None:
     cancel = threading.Event()
     cancel.set()
     with pytest.raises(Cancelled, match="cancelled after 0 of 4 steps"):
         run(clean, recipe(), surrogates, cancel=cancel)
 
 
-# A recipe on the torch engine is the algorithm of its name.
+# A recipe is its update rule, space, transform and step size, applied by hand.
 
 
-def test_a_recipe_takes_the_steps_of_its_algorithm(clean: torch.Tensor, surrogates: list[Autoencoder]) -> None:
-    """The paper's dual space, on one surrogate: `optimise` by hand, with the recipe's numbers."""
-    own = recipe(spaces=["lab", "dct"], algorithm="adam", steps=6, step=2.0, final_step=0.3)
+def steps_by_hand(
+    loss_fn: Callable[[torch.Tensor], torch.Tensor], clean: torch.Tensor, own: Recipe, spaces: Sequence[Space]
+) -> torch.Tensor:
+    rule, candidate = UPDATE_RULES[own.algorithm], project(draft(clean), clean, BUDGET)
+    states = [tuple(torch.zeros_like(clean) for _ in rule.state) for _ in spaces]
+    for step in range(own.steps):
+        decay = 0.5 * (1 + math.cos(math.pi * step / (own.steps - 1)))
+        size = own.step / 255 * (own.final_step + (1 - own.final_step) * decay)
+        index, space = divmod(step, len(spaces))
+        _, gradient = value_and_gradient(loss_fn, candidate)
+        candidate, states[space] = projected_step(
+            rule, spaces[space], candidate, clean, BUDGET, gradient, states[space], index, size
+        )
+    return candidate
+
+
+def test_a_recipe_takes_the_steps_of_its_algorithm_in_its_spaces(
+    clean: torch.Tensor, surrogates: list[Autoencoder]
+) -> None:
+    """The paper's dual space, on one surrogate, with the recipe's numbers."""
+    own = recipe(spaces=["lab", "dct"], algorithm="adam", steps=6, step=2.0, final_step=0.3, keep="last")
     outcome = run(clean, own, surrogates[:1])
     loss_fn = bind_objectives({LatentShift(): 1.0}, surrogates[0], clean)
-    expected = adam(
-        loss_fn,
-        clean,
-        budget=8 / 255,
-        steps=6,
-        step=2 / 255,
-        final_step=0.3,
-        spaces=[Lab.from_shares(), LowDct.for_size(64, 64)],
-        start=draft(clean),
-        score_fn=loss_fn,
-    )
-    assert torch.equal(outcome.candidate, expected.candidate)
-    assert torch.equal(outcome.score, expected.score)
+    expected = steps_by_hand(loss_fn, clean, own, [Lab.from_shares(), LowDct.for_size(64, 64)])
+    assert torch.equal(outcome.candidate, expected)
+    assert torch.equal(outcome.score, loss_fn(expected))
 
 
-def test_a_recipe_meets_the_draws_of_its_seed(clean: torch.Tensor, surrogates: list[Autoencoder]) -> None:
-    own = recipe(eot={"noise": 1.0, "resize": 1.0, "crop": 1.0}, steps=5)
+def test_a_recipe_meets_the_transforms_of_its_seed(clean: torch.Tensor, surrogates: list[Autoencoder]) -> None:
+    own = recipe(eot={"noise": 1.0, "resize": 1.0, "crop": 1.0}, steps=5, keep="last")
     outcome = run(clean, own, surrogates[:1], seed=3)
     loss_fn, generator = bind_objectives({LatentShift(): 1.0}, surrogates[0], clean), np.random.default_rng(3)
     transform = weighted_choice({"noise": 1.0, "resize": 1.0, "crop": 1.0})
 
-    def changed(pixels: torch.Tensor) -> torch.Tensor:
+    def transformed_loss(pixels: torch.Tensor) -> torch.Tensor:
         return loss_fn(apply_transform(transform((1, 3, 64, 64), generator, pixels.numpy), pixels))
 
-    expected = sign_gradient(
-        changed, clean, budget=8 / 255, steps=5, step=2 / 255, start=draft(clean), score_fn=loss_fn
-    )
-    assert torch.equal(outcome.candidate, expected.candidate)
+    assert torch.equal(outcome.candidate, steps_by_hand(transformed_loss, clean, own, [Rgb()]))
 
 
-def test_all_surrogates_in_every_step_is_their_ensemble(clean: torch.Tensor, surrogates: list[Autoencoder]) -> None:
+def test_all_surrogates_in_every_step_are_their_mean(clean: torch.Tensor, surrogates: list[Autoencoder]) -> None:
     losses = [bind_objectives({LatentShift(): 1.0}, model, clean) for model in surrogates]
 
     def loss_fn(pixels: torch.Tensor) -> torch.Tensor:
         return (losses[0](pixels) + losses[1](pixels)) / 2
 
-    expected = sign_gradient(
-        loss_fn, clean, budget=8 / 255, steps=4, step=2 / 255, start=draft(clean), score_fn=loss_fn
-    )
-    outcome = run(clean, recipe(turns="all"), surrogates)
-    torch.testing.assert_close(outcome.candidate, expected.candidate, rtol=0, atol=1e-6)
-    torch.testing.assert_close(outcome.score, expected.score)
+    own = recipe(turns="all", keep="last")
+    expected = steps_by_hand(loss_fn, clean, own, [Rgb()])
+    outcome = run(clean, own, surrogates)
+    torch.testing.assert_close(outcome.candidate, expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(outcome.score, loss_fn(expected))
 
 
 @pytest.mark.parametrize("every", [0, 2])
@@ -403,32 +390,14 @@ def test_candidates_are_compared_as_often_as_the_recipe_says(
     assert seen.count(False) == 1 + 2 + between  # bound once; compared at the start, the end, and in between
 
 
-def test_an_anchor_is_pulled_to_the_target_that_is_given(clean: torch.Tensor, surrogates: list[Autoencoder]) -> None:
-    own = recipe(terms={"anchor": 1.0}, steps=8)
-    target = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(5))
-    default, towards = (opened(clean, own, surrogates, target=given) for given in (None, target))
+def test_an_anchor_pulls_to_the_target_that_the_recipe_names(
+    clean: torch.Tensor, surrogates: list[Autoencoder]
+) -> None:
+    target = torch.from_numpy(make_target("glyphs", clean.numpy()))
     distances = []
-    for photo in (default, towards):
-        candidate = optimise_photo(photo, own).candidate
+    for name in ("checkerboard", "glyphs"):
+        own = recipe(terms={"anchor": 1.0}, steps=8, target=name)
+        candidate = run(clean, own, surrogates).candidate
         latents = [model.features(torch.cat([candidate, target]))["latent"] for model in surrogates]
         distances.append(sum(float((latent[0] - latent[1]).square().mean()) for latent in latents))
     assert distances[1] < distances[0]
-
-
-@pytest.mark.parametrize(("height", "width"), [(32, 48), (64, 64), (40, 72)])
-def test_the_default_anchor_is_a_checkerboard_of_mid_greys(height: int, width: int) -> None:
-    target = anchor_target(height, width)
-    assert (target.shape, target.dtype) == ((1, 3, height, width), np.float32)
-    assert np.unique(target).tolist() == pytest.approx([0.3, 0.7])
-    assert target.mean() == pytest.approx(0.5)
-    assert np.array_equal(target[..., : height // 8, :], target[..., 2 * height // 8 : 3 * height // 8, :])
-    assert not np.array_equal(target[..., : height // 8, :], target[..., height // 8 : 2 * height // 8, :])
-
-
-def test_a_recipes_own_video_model_joins_every_turn() -> None:
-    recipe = Recipe(name="own", summary="Mine.", turn_weights={"taesd": 2}, video_models=("dit-taef1",))
-    names = ["taesd", "taef1", "dit-taef1"]
-    assert surrogate_schedule(names, recipe) == [[0, 2], [1, 2], [0, 2]]
-    assert surrogate_schedule(names[:2], recipe) == [[0], [1], [0]]
-    assert surrogate_schedule(names[2:], recipe) == [[0]]
-    assert surrogate_schedule(names, load_recipe(recipe, turns="all")) == [[0, 1, 2]]

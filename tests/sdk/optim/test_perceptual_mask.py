@@ -1,4 +1,4 @@
-"""The visual weighting: whole budget on texture, little on flat areas, no halo along edges."""
+"""The perceptual mask: whole budget on texture, little on flat areas, no halo along edges."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_texture_gets_the_whole_budget() -> None:
     assert texture_mask(rand(1, 3, 32, 32), 0.25).amin() == 1
 
 
-def test_a_floor_of_one_turns_the_weighting_off() -> None:
+def test_a_floor_of_one_turns_the_mask_off() -> None:
     assert torch.equal(texture_mask(rand(1, 3, 32, 32), 1.0), torch.ones(1, 1, 32, 32))
 
 
@@ -39,7 +39,7 @@ def test_an_edge_between_flat_areas_gets_no_halo() -> None:
     clean = torch.zeros(1, 3, 48, 48)
     clean[..., 24:] = 1
     weight = texture_mask(clean, 0.2)
-    # Only the rim of the window straddles an edge wherever it is moved; a tenth of the width may notice.
+    # Windows near an edge include a part of it.
     assert weight[..., :16].amax() < 0.25
     assert weight[..., 32:].amax() < 0.25
 
@@ -51,7 +51,7 @@ def test_colour_without_luma_contrast_counts_as_flat() -> None:
     assert texture_mask(clean, 0.2).amax() < 0.25
 
 
-# Where steps begin.
+# The initial candidate.
 
 
 def start(floor: float | torch.Tensor = 0.25, budget: float | torch.Tensor = 8 / 255) -> tuple[torch.Tensor, ...]:
@@ -65,7 +65,7 @@ def half_flat() -> torch.Tensor:
     return clean
 
 
-def test_a_start_is_the_pattern_scaled_by_the_weighted_budget_and_kept_in_range() -> None:
+def test_the_initial_candidate_is_the_pattern_scaled_by_the_masked_budget() -> None:
     clean, pattern, candidate, radius = start()
     torch.testing.assert_close(radius, 8 / 255 * texture_mask(clean, 0.25))
     torch.testing.assert_close(candidate, (clean + radius * pattern).clamp(0, 1))

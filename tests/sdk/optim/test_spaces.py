@@ -1,4 +1,4 @@
-"""Charts of a photo: their gradients, their oracles, how far a step goes, and the projection."""
+"""The spaces of a step: their gradients, their oracles, and the size of a step."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import get_args, get_type_hints
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 from scipy.fft import dctn
 from skimage.color import rgb2lab
@@ -18,7 +16,6 @@ from skimage.color import rgb2lab
 from anti_i2v.errors import RecipeError
 from anti_i2v.images.jpeg import RGB_TO_YCBCR
 from anti_i2v.optim.dct import dct_matrix, luma_quantisation_steps
-from anti_i2v.optim.projection import project
 from anti_i2v.optim.space_constants import SPACE_KINDS, space_constants
 from anti_i2v.optim.spaces import Lab, LowDct, LumaDct, Rgb, Space, coordinate_gradient, make_space, step_in_space
 from anti_i2v.recipes import Recipe
@@ -38,7 +35,7 @@ def low_dct(dtype: torch.dtype, size: tuple[int, int] = SIZE, cutoff: float = 0.
 
 
 def luma_dct(dtype: torch.dtype, quality: int = 85, cutoff: float = 1.0) -> LumaDct:
-    """Likewise; quantisation steps are whole numbers by 255, so that float32 rounds them alone."""
+    """Likewise; quantisation steps are whole numbers divided by 255."""
     blocks = low_dct(dtype, cutoff=cutoff, block=8)
     return LumaDct(
         blocks.rows, blocks.columns, blocks.low, torch.from_numpy(luma_quantisation_steps(*SIZE, quality)).to(dtype)
@@ -63,8 +60,8 @@ def pixels(
     dtype: torch.dtype = torch.float64, *, batch: int = 2, size: tuple[int, int] = SIZE, seed: int = 0
 ) -> torch.Tensor:
     """Away from the corners of the gamut, so that a step stays inside."""
-    draw = torch.rand(batch, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    return (0.25 + 0.5 * draw).to(dtype)
+    values = torch.rand(batch, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    return (0.25 + 0.5 * values).to(dtype)
 
 
 def directions(space: Space, clean: torch.Tensor, seed: int = 1) -> torch.Tensor:
@@ -74,36 +71,36 @@ def directions(space: Space, clean: torch.Tensor, seed: int = 1) -> torch.Tensor
 
 @every_space
 @every_precision
-def test_leaving_undoes_entering(make: Make, dtype: torch.dtype) -> None:
+def test_pixels_come_back_from_coordinates(make: Make, dtype: torch.dtype) -> None:
     space, clean = make(dtype), pixels(dtype)
     assert space.to_coordinates(clean).shape == clean.shape
     torch.testing.assert_close(space.to_pixels(space.to_coordinates(clean)), clean, rtol=0, atol=TOLERANCE[dtype])
 
 
 @every_space
-def test_the_pulled_gradient_agrees_with_finite_differences(make: Make) -> None:
+def test_the_coordinate_gradient_agrees_with_finite_differences(make: Make) -> None:
     space, clean = make(torch.float64), pixels()
     weights = torch.randn(clean.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
 
     def loss(candidate: torch.Tensor) -> torch.Tensor:
         return (weights * candidate**3).sum()
 
-    pulled = coordinate_gradient(space, clean, 3 * weights * clean**2)
+    converted = coordinate_gradient(space, clean, 3 * weights * clean**2)
     start = space.to_coordinates(clean)
     for seed in range(3):
         along = directions(space, clean, seed)
         numeric = (loss(space.to_pixels(start + 1e-5 * along)) - loss(space.to_pixels(start - 1e-5 * along))) / 2e-5
-        assert numeric.item() == pytest.approx((pulled * along).sum().item(), rel=1e-6)
+        assert numeric.item() == pytest.approx((converted * along).sum().item(), rel=1e-6)
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0], ids=["black", "white"])
 def test_lab_has_finite_gradients_and_steps_at_the_ends_of_the_range(level: float) -> None:
     clean = torch.full((1, 3, 16, 16), level)
-    pulled = coordinate_gradient(
+    converted = coordinate_gradient(
         Lab.from_shares(), clean, torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
     )
-    assert pulled.isfinite().all()
-    assert step_in_space(Lab.from_shares(), clean, pulled.sign(), 1 / 255).isfinite().all()
+    assert converted.isfinite().all()
+    assert step_in_space(Lab.from_shares(), clean, converted.sign(), 1 / 255).isfinite().all()
 
 
 @every_precision
@@ -130,7 +127,7 @@ def test_the_luma_dct_is_jpegs_blocks_in_units_of_its_quantisation_steps() -> No
     coordinates = luma_dct(torch.float64, quality=60).to_coordinates(clean)
     mixed = np.einsum("ij,bjhw->bihw", RGB_TO_YCBCR, clean.numpy())
     with Image.open(io.BytesIO(jpeg_bytes(60))) as image:
-        steps = np.array(getattr(image, "quantization")[0], float).reshape(8, 8) / 255  # noqa: B009  # of JPEGs alone
+        steps = np.array(getattr(image, "quantization")[0], float).reshape(8, 8) / 255  # noqa: B009  # only JPEG images have it
     for row in range(2):
         for column in range(3):
             window = (..., slice(8 * row, 8 * row + 8), slice(8 * column, 8 * column + 8))
@@ -213,7 +210,7 @@ def test_an_rgb_sign_step_is_the_classic_pgd_step() -> None:
 @every_space
 @every_precision
 @pytest.mark.parametrize("levels", [0.5, 4.0])
-def test_the_root_mean_square_of_a_move_is_its_step(make: Make, dtype: torch.dtype, levels: float) -> None:
+def test_the_root_mean_square_change_is_the_step_size(make: Make, dtype: torch.dtype, levels: float) -> None:
     space, clean = make(dtype), pixels(dtype)
     moved = step_in_space(space, clean, directions(space, clean), levels / 255)
     lengths = (moved - clean).square().flatten(1).mean(1).sqrt() * 255 / levels
@@ -269,7 +266,7 @@ RECIPE = Recipe(name="own", summary="Of this test.", lab_shares=(0.25, 1.0, 0.5)
         ("luma-dct8", LumaDct.for_size(16, 24, 60, 0.5)),
     ],
 )
-def test_a_recipes_space_is_made_from_its_inputs(name: str, expected: Space) -> None:
+def test_a_recipes_space_is_made_from_its_constants(name: str, expected: Space) -> None:
     inputs = {key: torch.from_numpy(value) for key, value in space_constants(name, RECIPE, 16, 24).items()}
     space, clean = make_space(name, inputs), pixels(torch.float32)
     assert type(space) is type(expected)
@@ -278,31 +275,9 @@ def test_a_recipes_space_is_made_from_its_inputs(name: str, expected: Space) -> 
     assert torch.equal(space.scale_direction(direction), expected.scale_direction(direction))
 
 
-def test_every_space_of_a_recipe_has_a_chart() -> None:
+def test_every_space_of_a_recipe_has_a_kind() -> None:
     names = get_args(get_args(get_type_hints(Recipe)["spaces"])[0])
     assert sorted(SPACE_KINDS) == sorted(names) != []
     assert all(
         value.dtype == np.float32 for name in SPACE_KINDS for value in space_constants(name, RECIPE, 16, 24).values()
     )
-
-
-@given(seed=st.integers(0, 2**32 - 1), levels=st.integers(1, 64), far=st.floats(0.001, 2), a_map=st.booleans())
-@settings(max_examples=60, deadline=None)
-def test_a_projection_is_the_nearest_point_of_the_ball_and_of_the_range(
-    seed: int, levels: int, far: float, a_map: bool
-) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    clean = torch.rand(2, 3, 6, 5, generator=generator)
-    budget = torch.full((1, 1, 6, 5), levels / 255)
-    if a_map:
-        budget = budget * torch.rand(budget.shape, generator=generator)
-    candidate = clean + far * torch.randn(clean.shape, generator=generator)
-    projected = project(candidate, clean, budget)
-
-    assert ((projected - clean).abs() <= budget + 1e-6).all()
-    assert projected.amin() >= 0
-    assert projected.amax() <= 1
-    assert torch.equal(project(projected, clean, budget), projected)
-    inside = (clean + budget * (2 * torch.rand(clean.shape, generator=generator) - 1)).clamp(0, 1)
-    assert ((projected - candidate).abs() <= (inside - candidate).abs() + 1e-6).all()
-    torch.testing.assert_close(project(inside, clean, budget), inside, rtol=0, atol=1e-6)

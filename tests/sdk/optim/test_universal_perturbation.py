@@ -1,4 +1,4 @@
-"""The draft's tiles: laid by a seed, alike in numpy and torch, and of little use to whoever averages photos."""
+"""The draft's tiles: the same layouts in numpy and torch, and little to learn from averaging photos."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def batched(photos: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
 
 def draft_deltas(clean: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
     """Draft minus clean, at 8 levels and without the visual weighting."""
-    laid = torch.from_numpy(initial_pattern(clean, "draft", seed))
-    return initial_candidate(torch.from_numpy(clean), laid, 8 / 255, 1.0)[0].numpy() - clean
+    pattern = torch.from_numpy(initial_pattern(clean, "draft", seed))
+    return initial_candidate(torch.from_numpy(clean), pattern, 8 / 255, 1.0)[0].numpy() - clean
 
 
 sides = st.integers(1, 200)
@@ -37,12 +37,12 @@ sides = st.integers(1, 200)
 @settings(max_examples=40, deadline=None)
 def test_torch_lays_exactly_what_numpy_lays(seed: int, count: int, height: int, width: int) -> None:
     tiles, layout = family(count), sample_layout(seed, count)
-    laid = tile_pattern(tiles, layout, height, width)
-    assert laid.shape == (3, height, width)
-    assert laid.dtype == np.float32
-    assert np.abs(laid).max() <= 1 + 1e-6
-    assert np.array_equal(tile_pattern(torch.from_numpy(tiles), layout, height, width).numpy(), laid)
-    assert np.array_equal(tile_pattern(tiles, sample_layout(seed, count), height, width), laid)
+    pattern = tile_pattern(tiles, layout, height, width)
+    assert pattern.shape == (3, height, width)
+    assert pattern.dtype == np.float32
+    assert np.abs(pattern).max() <= 1 + 1e-6
+    assert np.array_equal(tile_pattern(torch.from_numpy(tiles), layout, height, width).numpy(), pattern)
+    assert np.array_equal(tile_pattern(tiles, sample_layout(seed, count), height, width), pattern)
 
 
 @given(seed=st.integers(0, 2**62), height=sides, width=sides)
@@ -64,8 +64,8 @@ def test_the_blending_mask_of_a_larger_photo_is_mostly_near_its_ends() -> None:
 def test_every_place_shows_one_of_the_two_tiles_or_their_blend() -> None:
     tiles = np.stack([np.full((3, TILE, TILE), value, np.float32) for value in (-1, 1)])
     layout = next(layout for seed in range(9) if (layout := sample_layout(seed, 2)).tiles == (0, 1))
-    laid = tile_pattern(tiles, layout, 96, 128)
-    np.testing.assert_allclose(laid[0], 1 - 2 * blending_mask(layout.mask_seed, 96, 128), atol=1e-6)
+    pattern = tile_pattern(tiles, layout, 96, 128)
+    np.testing.assert_allclose(pattern[0], 1 - 2 * blending_mask(layout.mask_seed, 96, 128), atol=1e-6)
 
 
 def test_layouts_use_all_tiles_and_phases() -> None:

@@ -245,7 +245,7 @@ def test_the_graphs_of_a_small_video_model_are_those_of_its_terms_and_layers(exp
     artifact = read_artifact(exported)
     assert artifact.denoises
     wanted = {"terms": ["displacement", "anchor"], "anchor_layers": ["prediction"]}
-    step = artifact.find("step", space="rgb", algorithm="adam", **wanted)
+    step = artifact.find_graph("step", space="rgb", algorithm="adam", **wanted)
     assert step is not None
     assert {"draw.place", "draw.timestep", "draw.noise", "draw.clean"} <= {port.name for port in step.inputs}
 
@@ -259,7 +259,7 @@ def test_exported_steps_pull_a_prediction_as_torchs_do(exported: Path, windowed:
     radius = np.full((1, 1, 48, 64), 8 / 255, np.float32)
     given = [torch.from_numpy(each) for each in (clean, start, radius)]
     on_torch = TorchPhoto([windowed], given[0], given[1], given[2], PULLED, seed=5)
-    on_onnx = OnnxEngine([exported], PULLED, "cpu").open_photo(clean, start, radius, PULLED, None, 5)
+    on_onnx = OnnxEngine([exported], PULLED, "cpu").open_photo(clean, start, radius, PULLED, 5)
     expected, found = optimise_photo(on_torch, PULLED, seed=3), optimise_photo(on_onnx, PULLED, seed=3)
     torchs, ours = on_torch.to_numpy(expected.candidate), on_onnx.to_numpy(found.candidate)
     assert np.mean(np.rint(255 * torchs) == np.rint(255 * ours)) >= 0.99

@@ -1,15 +1,11 @@
-"""What is minimised: functions of a surrogate's features, one number a photo.
-
-An objective is bound once to a clean photo (constant work stays out of the loop) and then called on the features
-of each candidate. Every term is dimensionless, so that surrogates of different latent scales can be added.
-"""
+"""The latent's norm, minimised (DCT-Shield, arXiv 2504.17894, and PhotoGuard's published code)."""
 
 from __future__ import annotations
 
 from typing import final
 
 from anti_i2v.metrics.latents import mean_square
-from anti_i2v.objectives.base import Bound, Objective
+from anti_i2v.objectives.base import BoundValues, Objective
 from anti_i2v.surrogates.base import DenoiserInputs, Features, Surrogate
 from anti_i2v.tensors import PerImage, Pixels
 
@@ -18,14 +14,11 @@ __all__ = ["LatentNorm"]
 
 @final
 class LatentNorm(Objective):
-    """The latent's norm, minimised (DCT-Shield's loss; PhotoGuard's published code), beside the clean photo's own.
+    """The latent's mean square, divided by the clean photo's: 1 at the clean photo, 0 for a latent of zeros."""
 
-    1 at the clean photo, 0 where the latent says nothing.
-    """
+    def bind(self, surrogate: Surrogate, clean: Pixels, inputs: DenoiserInputs | None = None) -> BoundValues:
+        return {"scale": mean_square(surrogate.features(clean, inputs)["latent"])}
 
-    def bind(self, surrogate: Surrogate, clean: Pixels, draw: DenoiserInputs | None = None) -> Bound:
-        return {"scale": mean_square(surrogate.features(clean, draw)["latent"])}
-
-    def __call__(self, surrogate: Surrogate, features: Features, bound: Bound) -> PerImage:
+    def __call__(self, surrogate: Surrogate, features: Features, bound: BoundValues) -> PerImage:
         norm: PerImage = mean_square(features["latent"]) / bound["scale"].clamp_min(1e-12)
         return norm

@@ -6,13 +6,15 @@ import pytest
 import torch
 from tests import tiny_models
 
+from anti_i2v.engines.torch_engine import TorchPhoto
 from anti_i2v.errors import RecipeError, SurrogateError
 from anti_i2v.metrics.clip import Clip
 from anti_i2v.objectives.binding import bind_objectives, build_objectives
 from anti_i2v.objectives.perceptual import ClipDistance
-from anti_i2v.objectives.targets import anchor_target
-from anti_i2v.optim.update_rules import sign_gradient, value_and_gradient
-from anti_i2v.recipes import Terms, load_recipe
+from anti_i2v.objectives.targets import checkerboard
+from anti_i2v.optim.optimise import optimise_photo
+from anti_i2v.optim.update_rules import value_and_gradient
+from anti_i2v.recipes import Recipe, Terms, load_recipe
 from anti_i2v.surrogates.student import load_student
 
 
@@ -53,7 +55,9 @@ def test_the_term_is_zero_at_the_clean_photo_and_falls_as_the_embedding_turns(fo
     loss_fn = bind_objectives({ClipDistance(clip): 1.0}, load_student().double(), clean)
     assert float(loss_fn(clean)) == pytest.approx(0, abs=1e-9)
     start = clean + torch.randn(clean.shape, generator=torch.Generator().manual_seed(1), dtype=clean.dtype) / 255
-    outcome = sign_gradient(loss_fn, clean, budget=8 / 255, steps=10, step=2 / 255, start=start)
+    own = Recipe(name="own", summary="Of this test.", terms=Terms(clip=1.0), steps=10, score_every=1)
+    radius = torch.full((1, 1, 1, 1), 8 / 255)
+    outcome = optimise_photo(TorchPhoto([load_student().double()], clean, start, radius, own, clip=clip), own)
     assert float(outcome.score) < float(loss_fn(start)) < 0
     near = start.clamp(0, 1)
     _, gradient = value_and_gradient(loss_fn, near)
@@ -65,7 +69,7 @@ def test_the_term_is_zero_at_the_clean_photo_and_falls_as_the_embedding_turns(fo
 
 def test_a_recipe_with_the_term_says_what_is_missing(folder: Path, tmp_path: Path) -> None:
     recipe = load_recipe("strong", terms=Terms(displacement=1.0, clip=0.5))
-    target = torch.from_numpy(anchor_target(32, 32))
+    target = torch.from_numpy(checkerboard(32, 32))
     with pytest.raises(RecipeError, match="needs a CLIP image encoder: put its folder"):
         build_objectives(recipe, None, target)
     assert any(isinstance(each, ClipDistance) for each in build_objectives(recipe, None, target, Clip.load(folder)))

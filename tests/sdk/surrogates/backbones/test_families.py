@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 import torch
 
+from anti_i2v.engines.torch_engine import TorchPhoto
+from anti_i2v.evaluation.baselines.score_distillation import ScoreDistillation
 from anti_i2v.objectives.binding import bind_objectives
 from anti_i2v.objectives.denoising import DenoisingError
 from anti_i2v.objectives.representation_anchor import RepresentationAnchor
 from anti_i2v.objectives.representation_collapse import RepresentationCollapse
-from anti_i2v.evaluation.baselines.score_distillation import ScoreDistillation
-from anti_i2v.objectives.targets import anchor_target
-from anti_i2v.optim.update_rules import sign_gradient, value_and_gradient
+from anti_i2v.objectives.targets import checkerboard
+from anti_i2v.optim.optimise import optimise_photo
+from anti_i2v.optim.update_rules import value_and_gradient
+from anti_i2v.recipes import Recipe, Terms
 from anti_i2v.surrogates.backbones.base import Backbone
 from anti_i2v.surrogates.backbones.loading import load_backbone
 from anti_i2v.surrogates.info import sample_inputs
@@ -47,7 +50,7 @@ def drawn(model: Backbone, pixels: torch.Tensor, seed: int = 0) -> dict[str, tor
 
 
 def target() -> torch.Tensor:
-    return torch.from_numpy(anchor_target(SIDE, SIDE)).double()
+    return torch.from_numpy(checkerboard(SIDE, SIDE)).double()
 
 
 OBJECTIVES = {
@@ -76,8 +79,9 @@ def test_the_gradient_reaches_the_whole_photo_and_is_the_slope_of_the_loss(folde
 def test_each_term_moves_the_way_its_name_says_over_ten_steps(folder: Path, term: str) -> None:
     model, clean = load(folder), photo()
     start = (clean + torch.randn(clean.shape, generator=torch.Generator().manual_seed(2)).sign() / 255).clamp(0, 1)
-    loss_fn = bind_objectives({OBJECTIVES[term](): 1.0}, model, clean)
-    outcome = sign_gradient(loss_fn, clean, budget=8 / 255, steps=10, step=2 / 255, start=start)
+    terms, layers = Terms(**{term: 1.0}), ("latent", "late")
+    own = Recipe(name="own", summary="Of this test.", terms=terms, anchor_layers=layers, steps=10, score_every=1)
+    outcome = optimise_photo(TorchPhoto([model], clean, start, torch.full((1, 1, 1, 1), 8 / 255), own), own)
     draw = drawn(model, clean)
     with torch.no_grad():
         before, after = model.features(clean, draw), model.features(outcome.candidate, draw)

@@ -80,7 +80,7 @@ def test_what_does_not_go_together_is_refused(arguments: list[str], message: str
 
 def test_an_engine_without_denoisers_refuses_the_recipe(photo: Path) -> None:
     pytest.importorskip("onnxruntime")
-    with pytest.raises(RecipeError, match="which the torch engine alone runs"):
+    with pytest.raises(RecipeError, match="which only the torch engine runs"):
         Protector("full", engine="onnx").protect(photo)
 
 

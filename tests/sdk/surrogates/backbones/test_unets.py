@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 import torch
 
+from anti_i2v.engines.torch_engine import TorchPhoto
 from anti_i2v.errors import SurrogateError
 from anti_i2v.objectives.binding import bind_objectives
 from anti_i2v.objectives.representation_collapse import RepresentationCollapse
-from anti_i2v.optim.update_rules import sign_gradient, value_and_gradient
+from anti_i2v.optim.optimise import optimise_photo
+from anti_i2v.optim.update_rules import value_and_gradient
+from anti_i2v.recipes import Recipe, Terms
 from anti_i2v.surrogates.backbones.base import Backbone
 from anti_i2v.surrogates.backbones.loading import load_backbone
 from anti_i2v.surrogates.backbones.unet_layers import matching
@@ -64,7 +67,8 @@ def test_late_blocks_fall_back_onto_early_ones_of_another_size(folder: Path) -> 
     assert any(features[late].shape != features[early].shape for late, early in model.collapse_pairs())
     loss_fn = bind_objectives({RepresentationCollapse(): 1.0}, model, clean)
     start = (clean + torch.randn(clean.shape, generator=torch.Generator().manual_seed(2)).sign() / 255).clamp(0, 1)
-    outcome = sign_gradient(loss_fn, clean, budget=8 / 255, steps=8, step=2 / 255, start=start)
+    own = Recipe(name="own", summary="Of this test.", terms=Terms(collapse=1.0), steps=8, score_every=1)
+    outcome = optimise_photo(TorchPhoto([model], clean, start, torch.full((1, 1, 1, 1), 8 / 255), own), own)
     with torch.no_grad():
         assert loss_fn(outcome.candidate) < 0.99 * loss_fn(clean)
 
