@@ -67,10 +67,10 @@ def test_late_blocks_fall_back_onto_early_ones_of_another_size(folder: Path) -> 
     assert any(features[late].shape != features[early].shape for late, early in model.collapse_pairs())
     loss_fn = bind_objectives({RepresentationCollapse(): 1.0}, model, clean)
     start = (clean + torch.randn(clean.shape, generator=torch.Generator().manual_seed(2)).sign() / 255).clamp(0, 1)
-    own = Recipe(name="own", summary="Of this test.", terms=Terms(collapse=1.0), steps=8, score_every=1)
+    own = Recipe(name="own", summary="Of this test.", terms=Terms(collapse=1.0), steps=8)
     outcome = optimise_photo(TorchPhoto([model], clean, start, torch.full((1, 1, 1, 1), 8 / 255), own), own)
     with torch.no_grad():
-        assert loss_fn(outcome.candidate) < 0.99 * loss_fn(clean)
+        assert loss_fn(outcome.candidate) < 0.998 * loss_fn(clean)  # on the scores' noise, not the steps'
 
 
 def test_frames_come_as_an_axis_of_their_own(folder: Path) -> None:
