@@ -120,6 +120,19 @@ def video_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_autoencoder(tmp_path_factory.mktemp("surrogates") / "toy-video", "autoencoder_cogvideox")
 
 
+@pytest.fixture(scope="session")
+def lpips_weights() -> dict[str, Any]:
+    """Weights of LPIPS's shape with four random channels a layer."""
+    import torch
+
+    generator, weights = torch.Generator().manual_seed(0), {}
+    for index, (width, kernel) in enumerate(zip((3, 4, 4, 4, 4), (11, 5, 3, 3, 3), strict=True)):
+        weights[f"features.{index}.weight"] = 0.2 * torch.randn(4, width, kernel, kernel, generator=generator)
+        weights[f"features.{index}.bias"] = torch.rand(4, generator=generator)
+        weights[f"heads.{index}.weight"] = torch.rand(1, 4, 1, 1, generator=generator)
+    return weights
+
+
 @pytest.fixture
 def empty_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A bare machine: no weights but those that the package ships."""

@@ -424,16 +424,11 @@ def test_noise_timestep_and_context_are_inputs_of_every_graph(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_lpips_is_exported_for_receipts(empty_home: Path) -> None:
+def test_lpips_is_exported_for_receipts(empty_home: Path, lpips_weights: dict[str, torch.Tensor]) -> None:
     with pytest.raises(SurrogateError, match=f"no LPIPS weights here: put {LPIPS_WEIGHTS} into the folder"):
         export_surrogate(LPIPS)
-    generator, weights = torch.Generator().manual_seed(0), {}
-    for index, (width, kernel) in enumerate(zip((3, 4, 4, 4, 4), (11, 5, 3, 3, 3), strict=True)):
-        weights[f"features.{index}.weight"] = 0.2 * torch.randn(4, width, kernel, kernel, generator=generator)
-        weights[f"features.{index}.bias"] = torch.rand(4, generator=generator)
-        weights[f"heads.{index}.weight"] = torch.rand(1, 4, 1, 1, generator=generator)
     (empty_home / LPIPS_WEIGHTS).parent.mkdir(parents=True)
-    save_file(weights, empty_home / LPIPS_WEIGHTS)
+    save_file(lpips_weights, empty_home / LPIPS_WEIGHTS)
     engine = OnnxEngine([], None, "cpu")
     assert engine.load_lpips() is None
     artifact = export_surrogate(LPIPS)

@@ -31,18 +31,6 @@ def pixels(batch: int = 1, seed: int = 0) -> PixelArray:
     return np.random.default_rng(seed).uniform(0.1, 0.9, (batch, 3, 64, 64)).astype(np.float32)
 
 
-def some_lpips(path: Path) -> Path:
-    """LPIPS's shape with four random channels a layer."""
-    generator, weights = torch.Generator().manual_seed(0), {}
-    for index, (width, kernel) in enumerate(zip((3, 4, 4, 4, 4), (11, 5, 3, 3, 3), strict=True)):
-        weights[f"features.{index}.weight"] = 0.2 * torch.randn(4, width, kernel, kernel, generator=generator)
-        weights[f"features.{index}.bias"] = torch.rand(4, generator=generator)
-        weights[f"heads.{index}.weight"] = torch.rand(1, 4, 1, 1, generator=generator)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(weights, path)
-    return path
-
-
 def test_a_frozen_encoder_returns_the_surrogates_numbers_as_arrays(kl_folder: Path) -> None:
     surrogate = load_autoencoder(kl_folder)
     encoder = TorchFrozenEncoder(surrogate)
@@ -163,8 +151,12 @@ def test_without_lpips_weights_there_is_no_perceptual_distance(tiny_folder: Path
         engine.open_photo(pixels(), pixels(), np.full((1, 1, 64, 64), 8 / 255, np.float32), own, 0)
 
 
-def test_the_perceptual_distance_is_that_of_the_installed_weights(empty_home: Path, tiny_folder: Path) -> None:
-    lpips = Lpips.load(some_lpips(empty_home / LPIPS_WEIGHTS))
+def test_the_perceptual_distance_is_that_of_the_installed_weights(
+    empty_home: Path, tiny_folder: Path, lpips_weights: dict[str, torch.Tensor]
+) -> None:
+    (empty_home / LPIPS_WEIGHTS).parent.mkdir(parents=True)
+    save_file(lpips_weights, empty_home / LPIPS_WEIGHTS)
+    lpips = Lpips.load(empty_home / LPIPS_WEIGHTS)
     own = recipe(terms={"auxiliary": 1.0})
     engine = TorchEngine([tiny_folder], own, "cpu")
     distance = engine.load_lpips()

@@ -40,14 +40,8 @@ def surrogate(request: pytest.FixtureRequest, surrogates: dict[str, Autoencoder]
 
 
 @pytest.fixture(scope="module")
-def lpips() -> Lpips:
-    """LPIPS's shape with four random channels a layer."""
-    generator, weights = torch.Generator().manual_seed(0), {}
-    for index, (width, kernel) in enumerate(zip((3, 4, 4, 4, 4), (11, 5, 3, 3, 3), strict=True)):
-        weights[f"features.{index}.weight"] = 0.2 * torch.randn(4, width, kernel, kernel, generator=generator)
-        weights[f"features.{index}.bias"] = torch.rand(4, generator=generator)
-        weights[f"heads.{index}.weight"] = torch.rand(1, 4, 1, 1, generator=generator)
-    return Lpips(weights).double()
+def lpips(lpips_weights: dict[str, torch.Tensor]) -> Lpips:
+    return Lpips(lpips_weights).double()
 
 
 def pixels(batch: int = 2, seed: int = 0) -> torch.Tensor:

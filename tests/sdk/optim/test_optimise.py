@@ -163,13 +163,10 @@ def test_every_term_can_be_descended(
     assert run(clean, recipe(terms=terms), surrogates).score < start
 
 
-def test_the_auxiliary_term_moves_the_photo_itself(clean: torch.Tensor, surrogates: list[Autoencoder]) -> None:
-    generator, weights = torch.Generator().manual_seed(0), {}
-    for index, (width, kernel) in enumerate(zip((3, 4, 4, 4, 4), (11, 5, 3, 3, 3), strict=True)):
-        weights[f"features.{index}.weight"] = 0.2 * torch.randn(4, width, kernel, kernel, generator=generator)
-        weights[f"features.{index}.bias"] = torch.rand(4, generator=generator)
-        weights[f"heads.{index}.weight"] = torch.rand(1, 4, 1, 1, generator=generator)
-    lpips = Lpips(weights)
+def test_the_auxiliary_term_moves_the_photo_itself(
+    clean: torch.Tensor, surrogates: list[Autoencoder], lpips_weights: dict[str, torch.Tensor]
+) -> None:
+    lpips = Lpips(lpips_weights)
     outcome = run(clean, recipe(terms={"auxiliary": 1.0}), surrogates, lpips=lpips)
     assert lpips(outcome.candidate, clean) > lpips(draft(clean), clean)
 

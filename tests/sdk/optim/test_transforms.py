@@ -241,8 +241,9 @@ def test_jpeg_is_applied_to_the_candidate_as_saved(photos: list[Rgb8]) -> None:
 
 
 def test_jpeg_samples_every_quality_of_its_range(photos: list[Rgb8]) -> None:
-    clean = as_pixels(photos[0])
-    known = {true_jpeg(photos[0], quality).tobytes(): quality for quality in range(60, 96)}
+    photo = np.ascontiguousarray(photos[0][:48, :64])
+    clean = as_pixels(photo)
+    known = {true_jpeg(photo, quality).tobytes(): quality for quality in range(60, 96)}
     found = set()
     for seed in range(60):
         levels = np.rint(transformed(jpeg(70, 74), clean, seed) * 255).astype(np.uint8)[0].transpose(1, 2, 0)
