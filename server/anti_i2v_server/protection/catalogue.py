@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from litestar import get
 
-from anti_i2v.engines.artifacts import artifact_at_hand
+from anti_i2v.engines.artifacts import find_artifact
 from anti_i2v.images.platforms import PRESETS
 from anti_i2v.recipes import load_recipe, recipe_names
 from anti_i2v.surrogates.encoders import encoders
@@ -38,7 +38,7 @@ async def surrogates() -> list[SurrogateInfo]:
     return [
         student,
         *(
-            SurrogateInfo(each.name, each.role, each.family, each.licence, artifact_at_hand(each.name) is not None)
+            SurrogateInfo(each.name, each.role, each.family, each.licence, find_artifact(each.name) is not None)
             for each in encoders().values()
         ),
     ]
