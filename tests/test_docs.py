@@ -14,6 +14,7 @@ DOCUMENTS = [
     ROOT / "CHANGELOG.md",
     ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "tests" / "benchmarks" / "results").glob("*.md")),
     ROOT / "extension" / "PERMISSIONS.md",
     ROOT / "sdk" / "training" / "README.md",
 ]
