@@ -185,7 +185,7 @@ def direct(size: str) -> None:
     data, protector = photo(size), Protector("draft", engine="onnx")
     for _ in sys.stdin:
         began = time.perf_counter()
-        file, _ = protector.protect(open_photo(data), seed=0).finished()
+        file, _ = protector.protect(open_photo(data), seed=0).encode_with_receipt()
         print(time.perf_counter() - began, sha256(file).hexdigest(), flush=True)
 
 

@@ -39,7 +39,7 @@ def test_a_photo_is_protected_and_saved_with_its_receipt(client: Client, photo: 
 def test_the_file_equals_that_of_the_sdk(client: Client, photo: bytes) -> None:
     from anti_i2v import Protector
 
-    here = Protector("draft", engine="onnx").protect(photo, seed=5, effects=False).encoded()
+    here = Protector("draft", engine="onnx").protect(photo, seed=5, effects=False).encode()
     assert client.protect(photo, recipe="draft", seed=5).file == here
 
 

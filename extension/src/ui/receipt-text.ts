@@ -88,7 +88,11 @@ export function share(value: number | null): string {
 export function shiftAfter(receipt: Receipt, row: Survival): VersusRandom | null {
   const before = receipt.effects.find((effect) => effect.surrogate === row.surrogate)?.shift;
   if (before === undefined) return null;
-  return { protected: product(before.protected, row.left.protected), random: product(before.random, row.left.random) };
+  return {
+    ...row.left,
+    protected: product(before.protected, row.left.protected),
+    random: product(before.random, row.left.random),
+  };
 }
 
 function product(a: number | null, b: number | null): number | null {

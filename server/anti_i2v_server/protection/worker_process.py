@@ -85,7 +85,7 @@ class WorkerProcess:
         protection = self._protector(task.recipe).protect(
             photo, preset=task.preset, deadline=task.deadline, seed=task.seed, on_step=send_progress, cancel=cancel
         )
-        file, receipt = protection.finished(task.format, keep_metadata=task.keep_metadata)
+        file, receipt = protection.encode_with_receipt(task.format, keep_metadata=task.keep_metadata)
         return Done(task.id, file, task.format or photo.format, receipt.to_json())
 
     def _load_protector(self, recipe: str) -> Protector:

@@ -80,7 +80,7 @@ function encoderEffects({ effects }) {
 export function shiftAfter(receipt, row) {
   const before = receipt.effects.find((each) => each.surrogate === row.surrogate)?.shift;
   if (!before) return null;
-  return { protected: before.protected * row.left.protected, random: before.random * row.left.random };
+  return { ...row.left, protected: before.protected * row.left.protected, random: before.random * row.left.random };
 }
 
 export const changeName = (change, labels) => CHANGES[change] ?? labels[change] ?? change;
