@@ -19,10 +19,9 @@ from PIL import Image
 # other programs run as well, they wait long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# The shapes and types in signatures are checked here, and only here: a caller pays nothing for them. The modules are
-# those whose annotations exist at run time: no TYPE_CHECKING imports, no Self, and no protocols, which say nothing at
-# run time (refine, descent, engines: what they pass on is checked where it arrives). An int is a float, as for the
-# static checker.
+# Shapes and types in signatures are checked only under pytest, so that callers pay nothing. These are the modules whose
+# annotations exist at run time: no TYPE_CHECKING imports, no Self, and no protocols (so not optim.pgd, optim.optimise
+# and engines; the functions that they call are checked). An int is a float, as for the static checker.
 CHECKED = (
     "engines.device",
     "metrics.latents",

@@ -38,7 +38,7 @@ import onnxruntime
 
 from anti_i2v.engines import onnx_engine
 from anti_i2v.engines.onnx_engine import OnnxEngine, OnnxPhoto
-from anti_i2v.engines.onnx_session import OrtDevice
+from anti_i2v.engines.onnx_session import LoadedArtifact, OrtDevice
 
 pytestmark = pytest.mark.usefixtures("empty_home", "one_thread")
 
@@ -248,7 +248,7 @@ def test_the_better_candidate_is_chosen_for_each_photo_of_a_batch(photos: list[R
     engine, own = OnnxEngine(["embedded"], recipe(), "cpu"), recipe()
     clean = np.concatenate([resize_to_working(photo, (96, 128)) for photo in photos[:3]])
     photo = engine.open_photo(clean, clean, np.full((3, 1, 1, 1), 8 / 255, np.float32), own, 0)
-    other = photo._to_device(clean + np.float32(0.1))
+    other = OrtDevice("cpu").to_device(clean + np.float32(0.1))
     best, score = photo.keep_better(photo.start, np.array([1.0, 1.0, np.nan]), other, np.array([0.5, np.nan, 2.0]))
     assert np.array_equal(
         photo.to_numpy(best), np.stack([clean[0] + np.float32(0.1), clean[1], clean[2] + np.float32(0.1)])
@@ -469,14 +469,15 @@ def test_both_engines_refuse_a_term_that_needs_a_missing_decoder(engine: str, ph
 
 
 def test_a_missing_graph_is_named() -> None:
-    parts = OnnxEngine([], recipe(), "cpu")._shared_graphs
+    shared_graphs = LoadedArtifact(OrtDevice("cpu"), packaged_artifact(SHARED_GRAPHS))
     with pytest.raises(SurrogateError, match="has no move graph for space rgb, algorithm lion: export it again"):
-        parts.require_graph("move", space="rgb", algorithm="lion")
+        shared_graphs.require_graph("move", space="rgb", algorithm="lion")
 
 
-def test_a_missing_input_is_named(photos: list[Rgb8]) -> None:
+def test_a_missing_input_is_named() -> None:
+    encode = LoadedArtifact(OrtDevice("cpu"), packaged_artifact("embedded")).require_graph("encode")
     with pytest.raises(SurrogateError, match=r"encode.onnx needs an input 'pixels' that this version does not provide"):
-        OnnxEngine(["embedded"], recipe(), "cpu").optimised_encoders()[0]._encode.run({})  # type: ignore[attr-defined]  # of OnnxFrozenEncoder
+        encode.run({})
 
 
 def test_pixels_of_a_wrong_shape_are_one_line() -> None:
