@@ -71,20 +71,20 @@ def add_noise(photo: Rgb8) -> Rgb8:
     return found
 
 
-_TO_DISPLAY = np.rint(
+TO_DISPLAY = np.rint(
     255
     * np.where(np.arange(256) <= 10, np.arange(256) / 255 / 12.92, ((np.arange(256) / 255 + 0.055) / 1.055) ** 2.4)
     ** (1 / 2.2)
 ).astype(np.uint8)
 """sRGB level -> level of a display with gamma 2.2."""
-_FROM_DISPLAY = np.array([np.abs(_TO_DISPLAY.astype(int) - level).argmin() for level in range(256)], np.uint8)
+FROM_DISPLAY = np.array([np.abs(TO_DISPLAY.astype(int) - level).argmin() for level in range(256)], np.uint8)
 
 
 def screenshot(photo: Rgb8) -> Rgb8:
     """Simulate a screenshot: 125 % zoom, 8-bit display colours (gamma 2.2), back to the original size, JPEG 90."""
     height, width = photo.shape[:2]
     zoomed = Image.fromarray(photo).resize((round(width * 1.25), round(height * 1.25)), Image.Resampling.BICUBIC)
-    grabbed = Image.fromarray(_FROM_DISPLAY[_TO_DISPLAY[np.asarray(zoomed)]])
+    grabbed = Image.fromarray(FROM_DISPLAY[TO_DISPLAY[np.asarray(zoomed)]])
     back = np.asarray(grabbed.resize((width, height), Image.Resampling.BICUBIC))
     return jpeg_round_trip(back, 90, "4:4:4")
 

@@ -25,6 +25,7 @@ __all__ = [
     "NOISE_LEVEL",
     "Denoiser",
     "Upscaler",
+    "apply_in_tiles",
     "denoise",
     "load_denoiser",
     "load_upscaler",
@@ -149,16 +150,16 @@ def denoise(photo: Rgb8, levels: float = NOISE_LEVEL) -> Rgb8:
     if not 0 <= levels <= MAX_NOISE_LEVEL:
         raise ValueError(f"levels must be 0..{MAX_NOISE_LEVEL:.0f}, got {levels}")
     network, level = load_denoiser(), torch.tensor([levels / 255])
-    return _apply_in_tiles(photo, lambda pixels: network(pixels, level), network.MARGIN, 1)
+    return apply_in_tiles(photo, lambda pixels: network(pixels, level), network.MARGIN, 1)
 
 
 def upscale(photo: Rgb8) -> Rgb8:
     """Double the size of a photo: (H, W, 3) -> (2 H, 2 W, 3)."""
     network = load_upscaler()
-    return _apply_in_tiles(photo, network, network.MARGIN, 2)
+    return apply_in_tiles(photo, network, network.MARGIN, 2)
 
 
-def _apply_in_tiles(photo: Rgb8, network: Callable[[torch.Tensor], Any], margin: int, scale: int) -> Rgb8:
+def apply_in_tiles(photo: Rgb8, network: Callable[[torch.Tensor], Any], margin: int, scale: int) -> Rgb8:
     """Apply a network tile by tile, with the result of applying it to the whole photo with mirrored edges.
 
     Each tile has `margin` extra pixels on every side, the receptive field, so no seams show.

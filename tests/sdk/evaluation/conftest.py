@@ -48,12 +48,12 @@ def evaluation(crops: dict[ConditionName, Rgb8]) -> Evaluation:
 
 
 def smooth(height: int, width: int, seed: int = 0, low: int = 60, high: int = 196) -> Rgb8:
-    """A photo of broad strokes, far from 0 and 255."""
+    """Make a photo of coarse structure, far from 0 and 255."""
     coarse = np.random.default_rng(seed).integers(low, high, (4, 4, 3), np.uint8)
     return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def noised(clean: Rgb8, levels: int, seed: int = 1) -> Rgb8:
-    """A perturbation of up to `levels`."""
+    """Add a random perturbation of up to `levels`."""
     delta = np.random.default_rng(seed).integers(-levels, levels + 1, clean.shape)
     return (clean.astype(int) + delta).clip(0, 255).astype(np.uint8)

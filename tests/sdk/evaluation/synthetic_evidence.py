@@ -89,7 +89,7 @@ def a_victim(name: str, role: Role) -> VictimResult:
 
 
 def survivals(victim: str) -> tuple[Survival, ...]:
-    left = {"AdverseCleaner": 0.12, "jpeg75, half size": 0.31, "half size": 0.55, "jpeg75": 0.72, "noise": 1.04}
+    retained = {"AdverseCleaner": 0.12, "jpeg75, half size": 0.31, "half size": 0.55, "jpeg75": 0.72, "noise": 1.04}
     return tuple(
         Survival(
             degradation=degradation,
@@ -100,14 +100,14 @@ def survivals(victim: str) -> tuple[Survival, ...]:
             effect=about(0.4 * part),
             control_effect=about(0.05 * part),
         )
-        for degradation, part in left.items()
+        for degradation, part in retained.items()
     )
 
 
 HEADLINE = Headline(
     victim="dit-taesd3",
     role="untouched",
-    sentence="On a model that no recipe ever saw, videos keep the person half as well as without protection.",
+    sentence="On a model that no recipe optimises on, videos keep the person half as well as without protection.",
     comparisons=(a_comparison("identity", ratio=about(8.2)),),
 )
 NOTE = ValidityIssue(kind="few", severity="note", reason="1 photo under 2 seeds: another photo may give other results")
@@ -124,9 +124,9 @@ def synthetic_crops() -> dict[ConditionName, Rgb8]:
     return {"clean": clean, "protected": moved[0], "random_psnr": moved[1], "random_levels": moved[2]}
 
 
-def videos_of(view: Rgb8, strength: int) -> Rgb8:
+def videos_of(crop: Rgb8, strength: int) -> Rgb8:
     """Return the photo with noise, shifted from frame to frame, as (S, T, side, side, 3)."""
-    made = np.stack([np.stack([np.roll(view, (seed, step), (0, 1)) for step in range(FRAMES)]) for seed in SEEDS])
+    made = np.stack([np.stack([np.roll(crop, (seed, step), (0, 1)) for step in range(FRAMES)]) for seed in SEEDS])
     noise = np.random.default_rng(1).normal(0, strength, made.shape)
     found: Rgb8 = (made + noise).clip(0, 255).astype(np.uint8)
     return found
@@ -149,7 +149,7 @@ def synthetic_evaluation(crops: dict[ConditionName, Rgb8]) -> Evaluation:
         ),
         victims=tuple(a_victim(name, role) for name, role in ROLE_OF.items()),
         survival=survivals("dit-taef1"),
-        not_measured=("averaged: it takes a second protected version",),
+        not_measured=("averaged: it needs a second protected version",),
         seconds=213.4,
         versions={"anti-i2v-sdk": "0.1.0"},
     )

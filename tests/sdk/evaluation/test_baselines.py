@@ -204,7 +204,7 @@ def test_on_an_identity_encoder_the_photo_goes_to_the_nearest_point_to_its_targe
     assert levels(found.candidate - expected).abs().amax() < 0.15  # the last steps are a tenth of a level
 
 
-def test_the_first_step_of_dct_shield_is_jpegs_quantisation_steps_by_the_sign_of_the_gradient_in_luma() -> None:
+def test_the_first_step_of_dct_shield_is_one_jpeg_quantisation_step_by_sign_in_luma() -> None:
     row = torch.randn(1, 3 * SIDE * SIDE, generator=torch.Generator().manual_seed(2))
     clean = photo()
     side = np.sign(float(row @ clean.flatten()))  # the latent's own sign: its norm falls against it
@@ -256,7 +256,7 @@ def loss_on(model: Backbone, clean: torch.Tensor, pixels: torch.Tensor, seeds: r
     return float(np.mean(found))
 
 
-def test_under_advdm_the_denoising_loss_rises_on_draws_that_were_never_seen_and_more_than_by_chance() -> None:
+def test_advdm_raises_the_denoising_loss_on_unseen_noise_and_more_than_by_chance() -> None:
     model, clean = LinearVideo(hooks=("prediction",)), photo()
     found = run("advdm", clean, model)
     chance = clean + 8 * LEVEL * photo(-1, 1, seed=5).sign()
@@ -266,7 +266,7 @@ def test_under_advdm_the_denoising_loss_rises_on_draws_that_were_never_seen_and_
     assert loss_on(model, clean, found.candidate, unseen) > 3 * abs(loss_on(model, clean, chance, unseen))
 
 
-def test_mist_pulls_the_latent_to_its_pattern_and_minds_the_denoising_loss_as_well() -> None:
+def test_mist_pulls_the_latent_to_its_pattern_and_raises_the_denoising_loss() -> None:
     model, clean = LinearVideo(hooks=("prediction",)), photo()
     wanted = model.encode(torch.from_numpy(make_target("glyphs", clean.numpy())))
     found = run("mist", clean, model)
@@ -281,7 +281,7 @@ def test_mist_pulls_the_latent_to_its_pattern_and_minds_the_denoising_loss_as_we
     assert textural < fused < semantic
 
 
-def test_advdm_draws_anew_in_every_step() -> None:
+def test_advdm_samples_new_noise_in_every_step() -> None:
     model, noises = LinearVideo(hooks=("prediction",)), []
     model.denoiser.register_forward_pre_hook(lambda module, given: noises.append(given[0].detach().clone()))
     run("advdm", photo(), model, steps=4)
@@ -344,7 +344,7 @@ def test_sds_goes_down_as_its_paper_recommends_and_its_ascent_goes_up(name: str,
 
 
 @pytest.mark.parametrize(("name", "falls"), [("sds", True), ("sds-ascent", False)])
-def test_score_distillation_changes_the_error_of_the_photos_own_latent_on_unseen_draws(name: str, falls: bool) -> None:
+def test_score_distillation_changes_the_error_on_unseen_noise(name: str, falls: bool) -> None:
     model, clean = LinearVideo(), photo()
     found = run(name, clean, model)
     unseen = [
@@ -356,7 +356,7 @@ def test_score_distillation_changes_the_error_of_the_photos_own_latent_on_unseen
 
 
 @pytest.mark.parametrize("name", ["sds", "sds-ascent"])
-def test_a_denoiser_is_asked_for_where_there_is_none(name: str) -> None:
+def test_score_distillation_without_a_denoiser_is_refused(name: str) -> None:
     with pytest.raises(RecipeError, match="toy has no denoiser to distil: choose a recipe for encoders"):
         run(name, photo(), Identity())
 

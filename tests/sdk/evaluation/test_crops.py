@@ -13,7 +13,7 @@ from anti_i2v.evaluation.video_metrics import MetricModels
 from .conftest import noised, smooth
 
 
-def test_a_photo_of_the_victims_size_is_taken_as_it_is() -> None:
+def test_a_photo_of_the_victims_size_is_not_changed() -> None:
     clean = smooth(64, 64)
     protected = noised(clean, 8)
     square = choose_square(clean, side=64)
@@ -40,7 +40,7 @@ def test_scaling_down_averages_over_areas() -> None:
     )  # Pillow rounds after each direction
 
 
-def test_independent_noise_loses_three_quarters_of_its_energy_at_half_the_size_and_a_flat_change_nothing() -> None:
+def test_half_size_retains_a_quarter_of_noise_and_all_of_a_flat_change() -> None:
     clean = np.full((128, 128, 3), 128, np.uint8)
     fine = clean + np.random.default_rng(0).choice(np.array([-8, 8]), clean.shape).astype(np.int16)
     square = choose_square(clean, side=64)
@@ -49,7 +49,7 @@ def test_independent_noise_loses_three_quarters_of_its_energy_at_half_the_size_a
     assert retained_energy(clean, clean, square, 64) == 1
 
 
-def test_the_square_of_a_scaled_photo_shows_the_same() -> None:
+def test_a_scaled_photo_has_the_same_crop() -> None:
     clean = smooth(120, 200)
     large = np.asarray(Image.fromarray(clean).resize((400, 240), Image.Resampling.BICUBIC))
     square = Square(120, 200, left=50, top=10, side=100)

@@ -67,8 +67,8 @@ def test_noise_has_the_stated_strength_and_is_the_same_for_both_photos_of_a_pair
 
 def test_a_screenshots_colours_come_back_within_a_level() -> None:
     levels = np.arange(256)
-    assert np.abs(degradations._FROM_DISPLAY[degradations._TO_DISPLAY].astype(int) - levels).max() <= 1
-    assert degradations._TO_DISPLAY[[0, 255]].tolist() == [0, 255]
+    assert np.abs(degradations.FROM_DISPLAY[degradations.TO_DISPLAY].astype(int) - levels).max() <= 1
+    assert degradations.TO_DISPLAY[[0, 255]].tolist() == [0, 255]
     assert screenshot(np.zeros((32, 32, 3), np.uint8)).max() <= 1
 
 
@@ -86,7 +86,7 @@ def test_the_guided_filter_keeps_linear_functions_of_the_guide() -> None:
     np.testing.assert_allclose(guided_filter(guide, 0.5 * guide + 20, radius=4, eps=1e-6), 0.5 * guide + 20, atol=0.01)
 
 
-def test_adverse_cleaner_takes_half_of_a_fine_perturbation_away_and_leaves_a_gentle_photo() -> None:
+def test_adverse_cleaner_halves_a_fine_perturbation_and_keeps_a_smooth_photo() -> None:
     clean = smooth(48, 48, low=124, high=132)  # 64 filters wash steeper slopes out
     protected = noised(clean, 8)
     left = adverse_cleaner(protected).astype(float) - adverse_cleaner(clean)

@@ -1,4 +1,4 @@
-"""Videos are paired: what a photo becomes depends on it and on the seed, on nothing that stands beside it."""
+"""A photo's video depends only on the photo and the seed, so videos can be paired."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .conftest import FRAMES, SIDE, smooth
 A, B = smooth(SIDE, SIDE, 0), smooth(SIDE, SIDE, 1)
 
 
-def test_a_photo_has_the_very_same_videos_whatever_stands_beside_it(dit_folder: Path) -> None:
+def test_a_photos_videos_do_not_depend_on_the_other_photos(dit_folder: Path) -> None:
     victim = load_victim(dit_folder)
     together = generate_videos(victim, np.stack([A, B, A]), [0, 1], 2)
     assert together.shape == (3, 2, FRAMES, SIDE, SIDE, 3)
@@ -26,14 +26,14 @@ def test_a_photo_has_the_very_same_videos_whatever_stands_beside_it(dit_folder: 
     assert not np.array_equal(together[0, 0], together[1, 0])
 
 
-def test_made_together_they_differ_by_rounding_alone(dit_folder: Path) -> None:
+def test_a_larger_batch_differs_only_by_rounding(dit_folder: Path) -> None:
     victim = load_victim(dit_folder)
     photos = np.stack([A, B])
     one, many = (generate_videos(victim, photos, [0, 1], 2, batch=batch).astype(int) for batch in (1, 4))
     assert np.abs(one - many).max() <= 1
 
 
-def test_a_clean_photo_and_a_protected_one_are_given_the_same_noise(dit_folder: Path) -> None:
+def test_a_clean_and_a_protected_photo_get_the_same_noise(dit_folder: Path) -> None:
     victim = load_victim(dit_folder)
     seen: list[int] = []
     nearly = A.copy()
@@ -43,7 +43,7 @@ def test_a_clean_photo_and_a_protected_one_are_given_the_same_noise(dit_folder: 
     assert len(seen) == 6  # two steps of three videos
 
 
-def test_what_makes_no_video_is_refused(dit_folder: Path) -> None:
+def test_missing_photos_or_seeds_and_odd_sides_are_refused(dit_folder: Path) -> None:
     victim = load_victim(dit_folder)
     with pytest.raises(ValueError, match="photos and seeds"):
         generate_videos(victim, A[None], [])

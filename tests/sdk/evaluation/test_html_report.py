@@ -32,7 +32,7 @@ from .synthetic_evidence import FRAMES, HEADLINE, NOTE, REFUSED, ROLE_OF, SIDE, 
 
 
 @pytest.fixture(scope="module")
-def said(evaluation: Evaluation) -> str:
+def html(evaluation: Evaluation) -> str:
     return render_html(evaluation)
 
 
@@ -90,11 +90,11 @@ def decoded(uri: str) -> Rgb8:
         return np.asarray(image.convert("RGB"))
 
 
-# What it says.
+# Words.
 
 
-def test_the_summary_and_its_notes_come_first(said: str) -> None:
-    text = Reader(said).text
+def test_the_summary_and_its_notes_come_first(html: str) -> None:
+    text = Reader(html).text
     places = [
         text.index(part)
         for part in (
@@ -119,9 +119,9 @@ def test_without_a_headline_the_report_says_why(evaluation: Evaluation) -> None:
     assert "No headline" not in text_of(evaluation)
 
 
-def test_every_victim_states_its_role(said: str) -> None:
+def test_every_victim_states_its_role(html: str) -> None:
     assert ROLES.keys() == ROLES.keys()
-    text = Reader(said).text
+    text = Reader(html).text
     for name, role in ROLE_OF.items():
         assert text.index(name) < text.index(f"{ROLES[role]}."[1:])
 
@@ -133,10 +133,10 @@ def test_no_report_promises_protection(evaluation: Evaluation) -> None:
             assert "adds friction" in text
 
 
-def test_numbers_stand_with_their_intervals_and_units(said: str) -> None:
-    text = Reader(said).text
-    for said in ("0.83 (0.66 to 1.00)", "0.42 (0.34 to 0.50)", "24.1 dB (19.3 to 28.9)", "17.8 dB (14.2 to 21.4)"):
-        assert said in text
+def test_numbers_have_intervals_and_units(html: str) -> None:
+    text = Reader(html).text
+    for part in ("0.83 (0.66 to 1.00)", "0.42 (0.34 to 0.50)", "24.1 dB (19.3 to 28.9)", "17.8 dB (14.2 to 21.4)"):
+        assert part in text
 
 
 def test_the_least_retained_comes_first_with_the_control(evaluation: Evaluation) -> None:
@@ -145,8 +145,8 @@ def test_the_least_retained_comes_first_with_the_control(evaluation: Evaluation)
     assert re.findall(r"random change (\d+%)", text) == ["5%", "12%", "22%", "29%", "42%"]
 
 
-def test_bars_are_as_long_as_their_numbers(said: str) -> None:
-    reader = Reader(said)
+def test_bars_are_as_long_as_their_numbers(html: str) -> None:
+    reader = Reader(html)
     widths = [float(re.findall(r"width: ([\d.]+)%", str(each["style"]))[0]) for each in bars(reader)]
     longest = 1.04 * 1.4  # the upper end of the longest interval
     expected = [part for left in (0.12, 0.31, 0.55, 0.72, 1.04) for part in (left, 0.4 * left)]
@@ -165,33 +165,33 @@ def test_bars_are_clamped_to_their_scale(evaluation: Evaluation) -> None:
     assert "protection 500% (400% to 900%)" in reader.text
 
 
-def asked_by(text: str) -> dict[str, Any]:
-    """What the command on a page asks for, as the command line reads it."""
+def command_on(text: str) -> dict[str, Any]:
+    """Parse the command on a page with the command line's own parser."""
     words = shlex.split(text[text.index("anti-i2v evaluate PHOTO") : text.index("-o report/")] + "-o report/")
     command = typer.main.get_command(app).commands["evaluate"]
     return command.make_context("evaluate", words[2:]).params
 
 
-def test_the_command_measures_the_same_again(said: str) -> None:
-    asked = asked_by(Reader(said).text)
-    assert asked["victim"] == list(ROLE_OF)
-    assert (asked["seeds"], asked["steps"], asked["side"]) == (2, 16, SIDE)
-    assert (asked["second"], asked["receipt"]) == (None, None)
-    assert sorted(asked["change"]) == sorted(each.degradation for each in survivals("dit-taef1"))
+def test_the_command_repeats_the_measurement(html: str) -> None:
+    parsed = command_on(Reader(html).text)
+    assert parsed["victim"] == list(ROLE_OF)
+    assert (parsed["seeds"], parsed["steps"], parsed["side"]) == (2, 16, SIDE)
+    assert (parsed["second"], parsed["receipt"]) == (None, None)
+    assert sorted(parsed["change"]) == sorted(each.degradation for each in survivals("dit-taef1"))
 
 
 def test_the_command_names_the_second_version_where_two_were_averaged(evaluation: Evaluation) -> None:
     row = msgspec.structs.replace(evaluation.evidence.survival[0], degradation=AVERAGED)
     text = text_of(evaluation, survival=(row,))
-    assert asked_by(text)["second"] == Path("ANOTHER")
+    assert command_on(text)["second"] == Path("ANOTHER")
     assert "ANOTHER by its other protected version" in text
 
 
 def test_the_command_names_the_receipt_and_quotes_a_folders_name(evaluation: Evaluation) -> None:
     victim = msgspec.structs.replace(evaluation.evidence.victims[0], name="my model", role="unknown")
     text = text_of(evaluation, optimised_on=("taesd",), victims=(victim,))
-    asked = asked_by(text)
-    assert (asked["receipt"], asked["victim"]) == (Path("RECEIPT"), ["my model"])
+    parsed = command_on(text)
+    assert (parsed["receipt"], parsed["victim"]) == (Path("RECEIPT"), ["my model"])
     assert "RECEIPT by the protection's receipt" in text
     assert "For my model, give the folder." in text
 
@@ -207,14 +207,14 @@ def test_a_users_own_model_is_not_called_small(evaluation: Evaluation) -> None:
 def test_what_was_not_measured_is_named(evaluation: Evaluation) -> None:
     few = {"victims": evaluation.evidence.victims[:2]}
     for text in (text_of(evaluation, **few), " ".join(render_text(changed(evaluation, **few).evidence).split())):
-        for said in (
-            "Averaged: it takes a second protected version",
+        for part in (
+            "Averaged: it needs a second protected version",
             "This project's models that were not run: unet-taesd, dit-taesd3",
             "The retained effect on dit-taef1-second: it was measured only on dit-taef1",
             "The retained effect after: JPEG 95; JPEG 85; JPEG 50; ",
             "Any video model in common use",
         ):
-            assert said in text
+            assert part in text
 
 
 def test_a_model_from_a_folder_is_given_by_its_folder(evaluation: Evaluation) -> None:
@@ -227,7 +227,7 @@ def test_foreign_text_is_never_markup(evaluation: Evaluation) -> None:
     evil = '<script>alert("1")</script>'
     victim = msgspec.structs.replace(evaluation.evidence.victims[0], name=evil, summary=evil, family=evil)
     odd = msgspec.structs.replace(evaluation.evidence.survival[0], degradation=evil, victim=evil)
-    said = render_html(
+    html = render_html(
         changed(
             evaluation,
             victims=(victim,),
@@ -239,8 +239,8 @@ def test_foreign_text_is_never_markup(evaluation: Evaluation) -> None:
             device=evil,
         )
     )
-    assert "<script" not in said
-    assert Reader(said).text.count(evil) >= 8
+    assert "<script" not in html
+    assert Reader(html).text.count(evil) >= 8
 
 
 SPARSE: list[tuple[str, dict[str, Any]]] = [
@@ -274,26 +274,26 @@ def test_equal_photos_are_called_equal(evaluation: Evaluation) -> None:
     assert "The photos are equal" in text_of(evaluation, imperceptibility=(same,))
 
 
-# What it is.
+# Document.
 
 
-def test_the_page_is_one_file_that_loads_nothing_and_runs_nothing(said: str) -> None:
-    reader = Reader(said)
+def test_the_page_is_one_file_that_loads_nothing_and_runs_nothing(html: str) -> None:
+    reader = Reader(html)
     assert reader.open == []
     assert {name for name, _ in reader.tags}.isdisjoint({"script", "link", "iframe", "object", "form", "a"})
     for _, attributes in reader.tags:
         assert not [name for name in attributes if name.startswith("on") or name in ("href", "srcset", "background")]
     assert all(str(each["src"]).startswith("data:image/webp;base64,") for each in reader.all("img"))
-    assert "url(" not in said
-    assert "@import" not in said
-    assert "http://" not in said
-    assert "https://" not in said
+    assert "url(" not in html
+    assert "@import" not in html
+    assert "http://" not in html
+    assert "https://" not in html
     (policy,) = [each["content"] for each in reader.all("meta") if each.get("http-equiv")]
     assert str(policy).startswith("default-src 'none'")
 
 
-def test_the_page_is_well_formed_and_speaks_to_screen_readers(said: str) -> None:
-    reader = Reader(said)
+def test_the_page_is_well_formed_and_accessible(html: str) -> None:
+    reader = Reader(html)
     assert reader.all("html") == [{"lang": "en"}]
     assert len(reader.all("h1")) == len(reader.all("main")) == 1
     alts = [str(each["alt"]) for each in reader.all("img")]
@@ -336,9 +336,9 @@ def test_many_victims_lower_the_picture_quality_to_stay_small(evaluation: Evalua
         crops=evaluation.media[0].crops, videos={name: dict.fromkeys(CONDITIONS, noise) for name in names}
     )
     victims = tuple(msgspec.structs.replace(evaluation.evidence.victims[0], name=name) for name in names)
-    said = render_html(Evaluation(changed(evaluation, victims=victims).evidence, [media]))
-    assert len(said.encode()) < MAX_BYTES
-    assert "are WebP of quality" in Reader(said).text
+    html = render_html(Evaluation(changed(evaluation, victims=victims).evidence, [media]))
+    assert len(html.encode()) < MAX_BYTES
+    assert "are WebP of quality" in Reader(html).text
 
 
 def test_the_same_evaluation_gives_the_same_page(evaluation: Evaluation) -> None:
@@ -362,8 +362,8 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def pages(evaluation: Evaluation, said: str) -> dict[str, str]:
-    return {"a headline": said, "no headline": render_html(refused(evaluation))}
+def pages(evaluation: Evaluation, html: str) -> dict[str, str]:
+    return {"a headline": html, "no headline": render_html(refused(evaluation))}
 
 
 # Whichever two of width, scheme and page meet, they do in the default run; all three in every way in the slow one.
@@ -405,15 +405,15 @@ def test_a_browser_shows_every_picture_and_requests_nothing(
     media = PhotoMedia(crops=evaluation.media[0].crops, videos=large)
     (tmp_path / "index.html").write_text(render_html(Evaluation(evaluation.evidence, [media])), encoding="utf-8")
     context = browser.new_context(java_script_enabled=True, viewport={"width": 1280, "height": 800})
-    asked: list[str] = []
+    requested: list[str] = []
     faults: list[str] = []
-    context.on("request", lambda request: asked.append(request.url))
+    context.on("request", lambda request: requested.append(request.url))
     opened = context.new_page()
     opened.on("console", lambda line: faults.append(line.text))
     opened.goto((tmp_path / "index.html").as_uri())
     assert opened.evaluate("[...document.images].every((each) => each.complete && each.naturalWidth > 0)")
     stretched = "Math.abs(each.width / each.height - each.naturalWidth / each.naturalHeight) > 0.01"
     assert opened.evaluate(f"[...document.images].filter((each) => {stretched}).map((each) => each.alt)") == []
-    assert [url for url in asked if not url.startswith(("data:", "file:"))] == []
+    assert [url for url in requested if not url.startswith(("data:", "file:"))] == []
     assert faults == []
     context.close()

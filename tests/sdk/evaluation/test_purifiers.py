@@ -78,7 +78,7 @@ def test_the_upscaler_beats_bicubic_enlargement() -> None:
     assert np.mean(gains) > 0.3
 
 
-def test_of_a_random_perturbation_of_eight_levels_more_than_half_the_energy_goes() -> None:
+def test_denoising_removes_most_of_a_random_perturbation() -> None:
     for name in PHOTOS:
         clean = photo_of(name)
         protected = noised(clean, 8)
@@ -86,13 +86,13 @@ def test_of_a_random_perturbation_of_eight_levels_more_than_half_the_energy_goes
         assert np.square(left).mean() < 0.5 * np.square(protected.astype(float) - clean).mean()
 
 
-def test_a_photo_without_noise_told_so_stays_itself() -> None:
+def test_noise_level_0_keeps_a_clean_photo() -> None:
     clean = photo_of("chelsea")
     assert psnr(clean, denoise(clean, 0)) > 45
 
 
 @pytest.mark.parametrize("levels", [-1, MAX_NOISE_LEVEL + 1, float("nan")])
-def test_noise_beyond_what_was_trained_is_refused(levels: float) -> None:
+def test_noise_levels_beyond_training_are_refused(levels: float) -> None:
     with pytest.raises(ValueError, match=r"levels must be 0\.\.25"):
         denoise(smooth(16, 16), levels)
 
@@ -107,7 +107,7 @@ def test_photos_of_any_size_keep_it_or_double_it(size: tuple[int, int]) -> None:
     np.testing.assert_array_equal(photo, before)
 
 
-def test_no_tiles_border_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiles_leave_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
     photo = gaussian(photo_of("coffee"), 6)[:150, :171]
     made = {}
     for tile in (32, 64, 1024):
@@ -122,7 +122,7 @@ def test_no_tiles_border_shows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("margin", "scale"), [(20, 1), (8, 2)])
-def test_a_large_photo_passes_in_small_parts_and_all_of_it_comes_back(margin: int, scale: int) -> None:
+def test_a_large_photo_is_processed_in_small_tiles(margin: int, scale: int) -> None:
     photo = np.random.default_rng(0).integers(0, 256, (2 * TILE + 7, TILE + 3, 3), np.uint8)
     sides: list[int] = []
 
@@ -130,20 +130,20 @@ def test_a_large_photo_passes_in_small_parts_and_all_of_it_comes_back(margin: in
         sides.extend(pixels.shape[-2:])
         return pixels.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
 
-    found = purifiers._apply_in_tiles(photo, repeated, margin, scale)
+    found = purifiers.apply_in_tiles(photo, repeated, margin, scale)
     np.testing.assert_array_equal(found, photo.repeat(scale, 0).repeat(scale, 1))
     assert max(sides) == TILE + 2 * margin
     assert all(side % 2 == 0 for side in sides)
 
 
-def test_the_same_photo_gives_the_same_twice() -> None:
+def test_purifiers_are_deterministic() -> None:
     photo = noised(smooth(70, 90), 8)
     np.testing.assert_array_equal(denoise(photo), denoise(photo))
     np.testing.assert_array_equal(upscale(photo), upscale(photo))
 
 
 @pytest.mark.parametrize("network", [load_denoiser, load_upscaler])
-def test_no_output_pixel_sees_beyond_the_margin(network: object) -> None:
+def test_the_receptive_field_fits_the_margin(network: object) -> None:
     model = load_denoiser() if network is load_denoiser else load_upscaler()
     scale, side = (1, 128) if isinstance(model, Denoiser) else (2, 64)
     generator = torch.Generator().manual_seed(0)
@@ -171,7 +171,7 @@ def test_untrained_they_are_the_photo_and_its_bicubic_enlargement() -> None:
 
 
 @pytest.mark.parametrize("name", ["denoiser", "upscaler"])
-def test_what_ships_is_small_and_in_half_precision(name: str) -> None:
+def test_packaged_weights_are_small_and_half_precision(name: str) -> None:
     data = resources.files("anti_i2v").joinpath(f"data/purifiers/{name}.safetensors").read_bytes()
     assert len(data) <= 400_000
     assert all(value.dtype == torch.float16 and value.isfinite().all() for value in load(data).values())

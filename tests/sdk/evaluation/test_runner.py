@@ -75,7 +75,7 @@ def blurred_and_shifted(
         for _ in range(steps):
             on_step()
         blurred = uniform_filter(photo.astype(float), (5, 5, 0)) + 0.5 * np.random.default_rng(seed).normal(size=3)
-        return np.stack([np.roll(blurred, number, 1) for number in range(3)]).round().clip(0, 255).astype(np.uint8)
+        return np.stack([np.roll(blurred, number, 1) for number in range(2)]).round().clip(0, 255).astype(np.uint8)
 
     return np.stack([np.stack([video(photo, seed) for seed in seeds]) for photo in photos])
 
@@ -126,7 +126,7 @@ def test_an_effect_above_the_control_has_a_headline_with_its_numbers() -> None:
 
 
 @pytest.mark.usefixtures("known")
-def test_a_random_perturbation_has_no_headline_for_it_does_no_more_than_its_control() -> None:
+def test_a_random_perturbation_has_no_headline() -> None:
     photos = [smooth(64, 64, seed=seed) for seed in range(10)]
     evidence = evaluate_all(
         [load_pair(photo, noised(photo, 8, seed)) for seed, photo in enumerate(photos)], **SETTINGS

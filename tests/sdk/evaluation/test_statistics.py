@@ -1,4 +1,4 @@
-"""Intervals against scipy's and against what they promise: to hold the truth 95 times of 100."""
+"""Intervals against scipy's, and their coverage."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_with_one_photo_the_interval_is_scipys_over_its_seeds() -> None:
     assert (found.low, found.high) == pytest.approx((known.low, known.high), abs=0.03)
 
 
-def test_intervals_hold_the_truth_about_as_often_as_they_say_although_seeds_of_a_photo_are_alike() -> None:
+def test_intervals_cover_the_truth_although_seeds_of_a_photo_correlate() -> None:
     generator, runs, pooled, held = np.random.default_rng(3), 200, 0, 0
     for run in range(runs):
         photos = generator.normal(1.0, 1.0, (15, 1))  # a photo moves all of its seeds
@@ -48,14 +48,14 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say_although_seeds_of_a
     assert pooled / runs < 0.75  # what taking seeds for photos would claim
 
 
-def test_equal_numbers_have_no_interval_to_speak_of() -> None:
+def test_equal_numbers_have_an_empty_interval() -> None:
     found = estimate(np.full((3, 4), 0.5))
     assert found is not None
     assert (found.mean, found.low, found.high, found.count) == (0.5, 0.5, 0.5, 12)
     assert found.above_zero
 
 
-def test_photos_without_a_number_are_left_out() -> None:
+def test_photos_without_a_value_are_left_out() -> None:
     found = estimate([[1.0, 1.0], [math.nan, 1.0], [3.0, 3.0]])
     assert found is not None
     assert (found.mean, found.count) == (2.0, 4)
@@ -67,7 +67,7 @@ def test_a_seed_gives_the_same_interval_twice() -> None:
     assert estimate(values, seed=7) == estimate(values, seed=7) != estimate(values, seed=8)
 
 
-def test_a_multiple_of_itself_is_known_exactly() -> None:
+def test_a_constant_ratio_is_exact() -> None:
     below = np.random.default_rng(0).uniform(1, 2, (6, 4))
     found = estimate_ratio(3 * below, below)
     assert found is not None
@@ -75,7 +75,7 @@ def test_a_multiple_of_itself_is_known_exactly() -> None:
 
 
 @pytest.mark.parametrize("below", [np.zeros((4, 3)), np.random.default_rng(0).normal(0.01, 1, (4, 3))])
-def test_a_multiple_of_what_may_be_nothing_is_not_given(below: np.ndarray) -> None:
+def test_no_ratio_to_a_mean_that_may_be_zero(below: np.ndarray) -> None:
     assert estimate_ratio(np.ones((4, 3)), below) is None
 
 

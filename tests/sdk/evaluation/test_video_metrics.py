@@ -37,7 +37,7 @@ def panned(steps: int, pixels: int, side: int = 96) -> Rgb8:
     return np.stack([wide[:, number * pixels : number * pixels + side] for number in range(steps)])
 
 
-def test_a_picture_that_is_shifted_follows_from_the_one_before_it_and_moves_by_the_shift() -> None:
+def test_a_shifted_frame_is_coherent_and_moves_by_the_shift() -> None:
     before, after = panned(2, 3)
     steps = optical_flow(before, after)
     np.testing.assert_allclose(np.median(steps, (0, 1)), (3, 0), atol=0.1)
@@ -47,7 +47,7 @@ def test_a_picture_that_is_shifted_follows_from_the_one_before_it_and_moves_by_t
     assert coherence(before, after, np.full_like(steps, (3, 0))) == MAX_PSNR
 
 
-def test_frames_that_have_nothing_to_do_with_one_another_do_not_follow() -> None:
+def test_unrelated_frames_are_incoherent() -> None:
     before, after = textured(96, 96), textured(96, 96)[::-1, ::-1].copy()
     shifted = panned(2, 3)
     assert coherence(before, after, optical_flow(before, after)) < coherence(*shifted, optical_flow(*shifted)) - 6
@@ -60,7 +60,7 @@ def test_a_still_video_is_coherent_and_does_not_move() -> None:
     assert motion(steps) == 0
 
 
-def test_blur_takes_sharpness_away_monotonously() -> None:
+def test_blur_lowers_sharpness_monotonically() -> None:
     photo = textured(96, 96)
     blurred = [gaussian_filter(photo.astype(float), (sigma, sigma, 0)).astype(np.uint8) for sigma in (0, 1, 2, 4)]
     values = [sharpness(each) for each in blurred]
@@ -68,7 +68,7 @@ def test_blur_takes_sharpness_away_monotonously() -> None:
     assert 0 <= values[-1] < values[0] <= 1
 
 
-def test_a_video_of_the_photo_itself_is_perfect(no_models: MetricModels) -> None:
+def test_a_video_of_the_photo_itself_has_perfect_metrics(no_models: MetricModels) -> None:
     photo = textured(48, 48)
     video = np.stack([photo] * 3)
     found = measure_video(video, photo, video, no_models)
@@ -77,7 +77,7 @@ def test_a_video_of_the_photo_itself_is_perfect(no_models: MetricModels) -> None
     assert set(found) == {"first_frame_psnr", "ssim", "sharpness", "coherence", "motion"}  # no models: no such numbers
 
 
-def test_fidelity_and_likeness_are_scikit_images(no_models: MetricModels) -> None:
+def test_psnr_and_ssim_equal_scikit_images(no_models: MetricModels) -> None:
     photo = textured(48, 48)
     video, beside = (np.stack([noised(photo, 20, seed) for seed in range(first, first + 2)]) for first in (0, 2))
     found = measure_video(video, photo, beside, no_models)
@@ -93,23 +93,23 @@ def test_fidelity_and_likeness_are_scikit_images(no_models: MetricModels) -> Non
     assert found["ssim"] == pytest.approx(np.mean(known), abs=1e-6)
 
 
-def test_half_a_level_is_below_where_a_psnr_ends() -> None:
+def test_half_a_level_is_below_the_psnr_cap() -> None:
     assert 10 * math.log10(255**2 / 0.25) < MAX_PSNR
 
 
-def test_only_what_is_wanted_is_measured(no_models: MetricModels) -> None:
+def test_only_requested_metrics_are_computed(no_models: MetricModels) -> None:
     video = np.stack([smooth(32, 32)] * 2)
     assert set(measure_video(video, video[0], video, no_models, ["first_frame_psnr", "identity"])) == {
         "first_frame_psnr"
     }
 
 
-def test_of_a_single_frame_no_movement_is_told(no_models: MetricModels) -> None:
+def test_a_single_frame_has_no_motion_metrics(no_models: MetricModels) -> None:
     video = smooth(32, 32)[None]
     assert not {"coherence", "motion"} & set(measure_video(video, video[0], video, no_models))
 
 
-def test_every_measure_says_whether_damage_lowers_or_raises_it() -> None:
+def test_damage_raises_only_lpips() -> None:
     assert {name: metric.sign for name, metric in METRICS.items() if metric.damage == "higher"} == {
         "first_frame_lpips": -1,
         "lpips": -1,
@@ -120,7 +120,7 @@ def portrait() -> Rgb8:
     return np.ascontiguousarray(data.astronaut()[:220, 120:340])  # type: ignore[no-untyped-call]  # scikit-image
 
 
-def test_equal_frames_show_the_same_person_and_none_differs(models: MetricModels) -> None:
+def test_equal_frames_have_identity_1_and_no_distance(models: MetricModels) -> None:
     video = np.stack([portrait()] * 2)
     found = measure_video(video, portrait(), video, models)
     assert set(found) == set(METRICS)
@@ -129,7 +129,7 @@ def test_equal_frames_show_the_same_person_and_none_differs(models: MetricModels
     assert (found["lpips"], found["first_frame_lpips"]) == pytest.approx((0, 0), abs=1e-6)
 
 
-def test_a_frame_without_a_face_shows_nobody(models: MetricModels) -> None:
+def test_a_frame_without_a_face_counts_as_zero(models: MetricModels) -> None:
     video = np.stack([portrait(), np.full_like(portrait(), 128)])
     found = measure_video(video, portrait(), video, models, ["identity", "face"])
     assert found["identity"] == pytest.approx(0.5, abs=1e-5)
@@ -140,7 +140,7 @@ def test_a_photo_without_a_face_has_no_identity_to_keep(models: MetricModels) ->
     assert not {"identity", "face"} & set(measure_video(video, video[0], video, models))
 
 
-def test_damage_moves_every_measure_of_damage_the_way_that_is_said(models: MetricModels) -> None:
+def test_damage_moves_every_metric_in_its_stated_direction(models: MetricModels) -> None:
     photo = portrait()
     good = np.stack([photo, np.roll(photo, 1, 1)])
     rough = gaussian_filter(good.astype(float), (0, 5, 5, 0)).astype(np.uint8)
@@ -150,7 +150,7 @@ def test_damage_moves_every_measure_of_damage_the_way_that_is_said(models: Metri
         assert (before[name] - after[name]) * METRICS[name].sign > 0, name
 
 
-def test_a_machine_without_nets_says_what_is_missing(empty_home: object) -> None:
+def test_missing_networks_are_listed(empty_home: object) -> None:
     found = MetricModels.available()
     assert found.faces is None
     assert found.lpips is None
