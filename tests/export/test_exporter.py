@@ -472,9 +472,9 @@ USAGE = [
     ("nothing named", [], "name what to export, such as taesd"),
     ("unknown recipe", ["taesd", "--recipe", "nope"], "unknown recipe 'nope'"),
     ("unknown option", ["taesd", "--fast"], "No such option"),
-    ("two surrogates into one directory", ["taesd", "taef1", "-o", "out"], "one directory holds one artifact"),
-    ("a check with an output", ["--check", "out", "-o", "out"], "--check takes a directory, and at most one"),
-    ("a check of two", ["--check", "out", "taesd", "taef1"], "--check takes a directory, and at most one"),
+    ("two surrogates into one directory", ["taesd", "taef1", "-o", "out"], "one folder holds one artifact"),
+    ("a check with an output", ["--check", "out", "-o", "out"], "--check takes a folder, and at most one"),
+    ("a check of two", ["--check", "out", "taesd", "taef1"], "--check takes a folder, and at most one"),
 ]
 FAILURES = [
     ("unknown surrogate", ["nope", "-o", "out"], "unknown surrogate 'nope'"),

@@ -39,7 +39,7 @@ def noise(*shape: int) -> torch.Tensor:
     return torch.rand(*shape, generator=torch.Generator().manual_seed(7))
 
 
-def drawn(surrogate: Any, clean: torch.Tensor, seed: int = 0) -> dict[str, torch.Tensor]:
+def inputs_of(surrogate: Any, clean: torch.Tensor, seed: int = 0) -> dict[str, torch.Tensor]:
     arrays = sample_inputs(surrogate.random_inputs, tuple(clean.shape), np.random.default_rng(seed))
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     return {**surrogate.context, **surrogate.precompute(clean), **tensors}
@@ -90,10 +90,10 @@ def test_a_flat_photo_stays_flat_even_where_the_window_is_larger_than_the_photo(
 
 def test_on_photos_of_its_own_size_it_is_the_model_itself(windowed: Windowed, model: Any) -> None:
     clean, candidate = noise(2, 3, SIDE, SIDE), noise(2, 3, SIDE, SIDE).flip(0)
-    draw = drawn(windowed, clean)
-    seen = windowed.features(candidate, draw)
-    settled = model.precompute(clean)
-    expected = model.features(candidate, {**draw, **settled})
+    inputs = inputs_of(windowed, clean)
+    seen = windowed.features(candidate, inputs)
+    precomputed = model.precompute(clean)
+    expected = model.features(candidate, {**inputs, **precomputed})
     assert seen.keys() == expected.keys()
     for name in seen:
         torch.testing.assert_close(seen[name], expected[name], msg=name)
@@ -101,9 +101,9 @@ def test_on_photos_of_its_own_size_it_is_the_model_itself(windowed: Windowed, mo
 
 def test_its_gradient_lies_within_the_window_alone(windowed: Windowed) -> None:
     clean = noise(1, 3, 64, 96)
-    draw = {**drawn(windowed, clean), "place": torch.tensor([[0.0, 0.0, 1.0]])}
+    inputs = {**inputs_of(windowed, clean), "place": torch.tensor([[0.0, 0.0, 1.0]])}
     pixels = (clean + 0.01).requires_grad_(True)
-    features = windowed.features(pixels, draw)
+    features = windowed.features(pixels, inputs)
     (features["prediction"] - features["target"]).square().mean().backward()
     assert pixels.grad is not None
     inside = pixels.grad[:, :, :32, 64:].abs().sum()
@@ -113,14 +113,14 @@ def test_its_gradient_lies_within_the_window_alone(windowed: Windowed) -> None:
 
 def test_the_reference_is_the_clean_photos_window_and_not_the_candidates(windowed: Windowed) -> None:
     clean = noise(1, 3, 64, 64)
-    draw = drawn(windowed, clean)
-    first, second = (windowed.features(pixels, draw)["target"] for pixels in (clean, clean.flip(-1)))
+    inputs = inputs_of(windowed, clean)
+    first, second = (windowed.features(pixels, inputs)["target"] for pixels in (clean, clean.flip(-1)))
     torch.testing.assert_close(first, second)
 
 
 def test_draws_have_the_size_of_the_window_whatever_the_photos_size(windowed: Windowed) -> None:
     shapes = [
-        {name: value.shape for name, value in drawn(windowed, noise(1, 3, *size)).items() if name != "clean"}
+        {name: value.shape for name, value in inputs_of(windowed, noise(1, 3, *size)).items() if name != "clean"}
         for size in ((64, 96), (48, 40))
     ]
     assert shapes[0] == shapes[1]

@@ -40,8 +40,8 @@ def test_llava_reads_the_photo_and_the_caption_and_nothing_of_it_stays(folder: P
     assert {path: path.stat().st_mtime_ns for path in home().rglob("*")} == before
     assert not torch.allclose(one["text"], other["text"])
     assert torch.equal(one["text_mask"], other["text_mask"])
-    told = load_backbone(folder, caption="the sun").precompute(photo())
-    assert one["text_mask"].sum() == told["text_mask"].sum() + 1
+    conditioning = load_backbone(folder, caption="the sun").precompute(photo())
+    assert one["text_mask"].sum() == conditioning["text_mask"].sum() + 1
     assert not any(
         "text_encoder" in name or "llava" in type(part).__name__.lower() for name, part in model.named_modules()
     )
@@ -86,12 +86,12 @@ def test_a_photo_in_place_of_the_first_frame_needs_a_second(hunyuan_folder: Path
         load_backbone(hunyuan_folder, caption=CAPTION, frames=1)
     model, pixels = load_backbone(hunyuan33_folder, caption=CAPTION, frames=1, hooks=("prediction",)), photo()
     arrays = sample_inputs(model.random_inputs, tuple(pixels.shape), np.random.default_rng(0))
-    draw = {
+    inputs = {
         **model.context,
         **model.precompute(pixels),
         **{name: torch.from_numpy(each) for name, each in arrays.items()},
     }
-    assert model.features(pixels, draw)["prediction"].shape == (1, 4, 1, 8, 8)
+    assert model.features(pixels, inputs)["prediction"].shape == (1, 4, 1, 8, 8)
 
 
 def test_what_llava_needs_is_missed_before_a_photo_comes(hunyuan_folder: Path, tmp_path: Path) -> None:

@@ -38,17 +38,17 @@ def test_a_latent_decodes_to_the_same_photo_each_time(ltx_folder: Path, photo: t
 
 def test_longer_videos_are_noisier_as_in_training(ltx_folder: Path) -> None:
     model = load(ltx_folder)
-    draw = {"timestep": torch.zeros(1)}
-    few, many = (model._level(draw, torch.empty(1, 4, 4, tokens // 64, 16)) for tokens in (1024, 4096))
+    inputs = {"timestep": torch.zeros(1)}
+    few, many = (model._level(inputs, torch.empty(1, 4, 4, tokens // 64, 16)) for tokens in (1024, 4096))
     torch.testing.assert_close(torch.logit(torch.cat([few, many])), torch.tensor([0.95, 2.05]))
 
 
 def test_the_loss_leaves_out_the_given_frame(ltx_folder: Path, photo: torch.Tensor) -> None:
     model = load(ltx_folder, hooks=("prediction",))
     noise = torch.randn(1, 4, 3, 4, 4, dtype=torch.float64)
-    draw = {**model.context, **model.precompute(photo), "timestep": torch.zeros(1), "noise": noise}
-    features = model.features(photo, draw)
-    torch.testing.assert_close(features["target"], (noise - draw["reference"])[:, :, 1:])
+    inputs = {**model.context, **model.precompute(photo), "timestep": torch.zeros(1), "noise": noise}
+    features = model.features(photo, inputs)
+    torch.testing.assert_close(features["target"], (noise - inputs["reference"])[:, :, 1:])
     assert features["prediction"].shape == features["target"].shape
 
 

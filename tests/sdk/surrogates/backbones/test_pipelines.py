@@ -31,7 +31,7 @@ class Told(Exception):  # no error: how a pipeline ends at its denoiser's door
         self.given = {name: value for name, value in given.items() if value is not None and name != "return_dict"}
 
 
-def told(denoiser: nn.Module, run: Callable[[], object]) -> dict[str, Any]:
+def captured_arguments(denoiser: nn.Module, run: Callable[[], object]) -> dict[str, Any]:
     def tell(module: nn.Module, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
         raise Told(inspect.signature(module.forward).bind(*positional, **named).arguments)
 
@@ -75,8 +75,8 @@ def pipeline_of(name: str, folder: Path) -> Any:
 
 def ours(model: Backbone, noisy: torch.Tensor, photo: Image.Image, timestep: torch.Tensor) -> dict[str, Any]:
     pixels = pixels_of(photo)
-    latent, draw = model.encode_condition(pixels, {**model.context, "timestep": timestep})
-    return told(model.denoiser, lambda: model.denoise(noisy, latent, pixels, draw))
+    latent, inputs = model.encode_condition(pixels, {**model.context, "timestep": timestep})
+    return captured_arguments(model.denoiser, lambda: model.denoise(noisy, latent, pixels, inputs))
 
 
 def noise(*shape: int) -> torch.Tensor:
@@ -96,7 +96,7 @@ def test_cogvideox_conditions_as_its_pipeline_does(
     noisy = noise(1, model.frames, 4, HEIGHT // 2, WIDTH // 2)
     settings = {"height": HEIGHT, "width": WIDTH, "num_frames": 2 * (frames - 1) + 1, "guidance_scale": 1}
     settings |= {"num_inference_steps": 1, "max_sequence_length": 6}
-    theirs = told(
+    theirs = captured_arguments(
         pipeline.transformer,
         lambda: pipeline(photo, CAPTION, latents=noisy, **settings),
     )
@@ -133,7 +133,7 @@ def test_wan_conditions_as_its_pipeline_does(
     down = model.autoencoder.config.scale_factor_spatial
     noisy = noise(1, 4, 3, HEIGHT // down, WIDTH // down)
     settings = {"height": HEIGHT, "width": WIDTH, "num_frames": 9, "guidance_scale": 1}
-    theirs = told(
+    theirs = captured_arguments(
         getattr(pipeline, denoiser),
         lambda: pipeline(photo, f" {CAPTION}\n", num_inference_steps=steps, latents=noisy, **settings),
     )
@@ -153,7 +153,7 @@ def test_ltx_conditions_as_its_pipeline_does(ltx_folder: Path, photo: Image.Imag
     model = load_backbone(ltx_folder, caption=CAPTION, frames=3)
     pipeline = pipeline_of("LTXImageToVideoPipeline", ltx_folder)
     settings = {"num_frames": 9, "guidance_scale": 1, "num_inference_steps": 1}
-    theirs = told(
+    theirs = captured_arguments(
         pipeline.transformer,
         lambda: pipeline(photo, CAPTION, height=HEIGHT, width=WIDTH, generator=torch.Generator(), **settings),
     )
@@ -169,16 +169,16 @@ def test_hunyuan_conditions_as_its_pipeline_does(
     model = load_backbone(folder, caption=CAPTION, frames=3)
     pipeline = pipeline_of("HunyuanVideoImageToVideoPipeline", folder)
     settings = {"height": HEIGHT, "width": WIDTH, "num_frames": 9, "guidance_scale": 6.0}
-    theirs = told(
+    theirs = captured_arguments(
         pipeline.transformer,
         lambda: pipeline(
             photo, CAPTION, num_inference_steps=1, sigmas=[0.6], latents=noise(1, 4, 3, 8, 16), **settings
         ),
     )
     pixels, level = pixels_of(photo), torch.tensor([0.6]).logit()
-    draw = {**model.context, **model.precompute(pixels), "level": level}
+    inputs = {**model.context, **model.precompute(pixels), "level": level}
     noisy = theirs["hidden_states"][:, :4]
-    given = told(model.denoiser, lambda: model.denoise(noisy, model.encode(pixels), pixels, draw))
+    given = captured_arguments(model.denoiser, lambda: model.denoise(noisy, model.encode(pixels), pixels, inputs))
     assert ("guidance" in theirs) == (version == "hunyuan")
     text, read = given.pop("encoder_hidden_states"), theirs.pop("encoder_hidden_states")
     assert 576 / 4 + 200 < text.shape[1] < 576 / 2 + 256  # the photo's thinned tokens, and the caption's
@@ -196,15 +196,15 @@ def test_svd_conditions_as_its_pipeline_does(svd_folder: Path, photo: Image.Imag
     pipeline = pipeline_of("StableVideoDiffusionPipeline", svd_folder)
     settings = {"height": HEIGHT, "width": WIDTH, "num_frames": 3, "max_guidance_scale": 1.0, "num_inference_steps": 1}
     augmentation, generator = noise(1, 3, HEIGHT, WIDTH), torch.Generator().manual_seed(0)
-    theirs = told(
+    theirs = captured_arguments(
         pipeline.unet,
         lambda: pipeline(photo, latents=noise(1, 3, 4, 8, 16), generator=generator, **settings),
     )
     pixels, sigma = pixels_of(photo), theirs["timestep"].mul(4).exp()
-    settled = model.precompute(pixels)
-    drawn = theirs["sample"][:, :, :4] * (1 + sigma.square()).sqrt() - settled["reference"]
-    draw = {"noise": drawn / sigma, "level": ((sigma.log() - 0.7) / 1.6).view(1), "augmentation": augmentation}
-    given = told(model.denoiser, lambda: model.features(pixels, {**settled, **draw}))
+    precomputed = model.precompute(pixels)
+    sampled = theirs["sample"][:, :, :4] * (1 + sigma.square()).sqrt() - precomputed["reference"]
+    inputs = {"noise": sampled / sigma, "level": ((sigma.log() - 0.7) / 1.6).view(1), "augmentation": augmentation}
+    given = captured_arguments(model.denoiser, lambda: model.features(pixels, {**precomputed, **inputs}))
     torch.testing.assert_close(given.pop("timestep"), theirs.pop("timestep").view(1))
     torch.testing.assert_close(given, theirs)
 
@@ -217,7 +217,7 @@ def test_i2vgenxl_conditions_as_its_pipeline_does(i2vgenxl_folder: Path, photo: 
     object.__setattr__(encoder, "text_model", encoder)  # which transformers 5 took away; the pipeline still asks for it
     settings = {"height": HEIGHT, "width": WIDTH, "num_frames": 3, "guidance_scale": 1, "num_inference_steps": 2}
     noisy = noise(1, 4, 3, 8, 16)
-    theirs = told(pipeline.unet, lambda: pipeline(CAPTION, photo, latents=noisy, **settings))
+    theirs = captured_arguments(pipeline.unet, lambda: pipeline(CAPTION, photo, latents=noisy, **settings))
     given = ours(model, noisy, photo, theirs.pop("timestep").view(1))
     assert given.pop("timestep") > 0
     image, seen = given.pop("image_embeddings"), theirs.pop("image_embeddings")
@@ -256,23 +256,23 @@ def test_noise_and_target_are_such_that_the_schedulers_step_leads_back_to_the_vi
     model = load_backbone(folder, frames=3)
     made = getattr(diffusers, scheduler).from_pretrained(folder / "scheduler")
     shape = (1, 3, 4, 8, 16) if axis == 1 else (1, 4, 3, 8, 16)
-    video, drawn, draw = noise(*shape) + 1, noise(*shape).flip(-1), {}
+    video, sampled, inputs = noise(*shape) + 1, noise(*shape).flip(-1), {}
     if scheduler == "FlowMatchEulerDiscreteScheduler":
         made.set_timesteps(sigmas=[0.3])
-        draw["level"] = torch.tensor([0.3]).logit()
+        inputs["level"] = torch.tensor([0.3]).logit()
     else:
         made.set_timesteps(4)
     timestep = made.timesteps[:1] if len(made.timesteps) == 1 else made.timesteps[1:2]
     if scheduler == "EulerDiscreteScheduler":
-        draw["level"] = (timestep * 4 - 0.7) / 1.6
+        inputs["level"] = (timestep * 4 - 0.7) / 1.6
     elif scheduler == "DDIMScheduler":
-        draw["timestep"] = timestep
-    noisy, target = model.add_noise(video, {**draw, "noise": drawn})
+        inputs["timestep"] = timestep
+    noisy, target = model.add_noise(video, {**inputs, "noise": sampled})
     add = getattr(made, "scale_noise", None) or made.add_noise
-    arguments = (video, timestep, drawn) if scheduler.startswith("Flow") else (video, drawn, timestep)
+    arguments = (video, timestep, sampled) if scheduler.startswith("Flow") else (video, sampled, timestep)
     expected = add(*arguments)
     torch.testing.assert_close(noisy, made.scale_model_input(expected, timestep[0]) if axis == 1 else expected)
-    whole = target if target.shape == video.shape else torch.cat([(drawn - video)[:, :, :1], target], 2)
+    whole = target if target.shape == video.shape else torch.cat([(sampled - video)[:, :, :1], target], 2)
     stepped = made.step(whole, timestep[0], expected)
     back = stepped.prev_sample if scheduler.startswith("Flow") else stepped.pred_original_sample
     torch.testing.assert_close(back, video, rtol=1e-3, atol=1e-3)
@@ -287,9 +287,9 @@ def test_learned_places_are_the_models_own_at_its_size_and_scaled_elsewhere(cogv
     def at(model: Any, height: int, width: int) -> torch.Tensor:
         pixels = torch.rand(1, 3, height, width, generator=generator)
         noise = torch.randn(1, model.frames, 4, height // 2, width // 2, generator=generator)
-        draw = {**model.context, "timestep": torch.tensor([300]), "noise": noise}
+        inputs = {**model.context, "timestep": torch.tensor([300]), "noise": noise}
         with torch.no_grad():
-            prediction: torch.Tensor = model.features(pixels, draw)["prediction"]
+            prediction: torch.Tensor = model.features(pixels, inputs)["prediction"]
         return prediction
 
     at(own, 32, 32)

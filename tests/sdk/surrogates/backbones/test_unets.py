@@ -35,7 +35,7 @@ def photo(height: int = 32, width: int = 32) -> torch.Tensor:
     return torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear").mul(0.8).add(0.1)
 
 
-def drawn(model: Backbone, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+def inputs_of(model: Backbone, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
     arrays = sample_inputs(model.random_inputs, tuple(pixels.shape), np.random.default_rng(0))
     return {
         **model.context,
@@ -63,7 +63,7 @@ def test_up_blocks_match_the_down_blocks_whose_skip_connections_they_read(folder
 
 def test_late_blocks_fall_back_onto_early_ones_of_another_size(folder: Path) -> None:
     model, clean = load_backbone(folder, hooks=("early", "late"), frames=2), photo()
-    features = model.features(clean, drawn(model, clean))
+    features = model.features(clean, inputs_of(model, clean))
     assert any(features[late].shape != features[early].shape for late, early in model.collapse_pairs())
     loss_fn = bind_objectives({RepresentationCollapse(): 1.0}, model, clean)
     start = (clean + torch.randn(clean.shape, generator=torch.Generator().manual_seed(2)).sign() / 255).clamp(0, 1)
@@ -76,7 +76,7 @@ def test_late_blocks_fall_back_onto_early_ones_of_another_size(folder: Path) -> 
 def test_frames_come_as_an_axis_of_their_own(folder: Path) -> None:
     for frames in (1, 3):
         model, pixels = load_backbone(folder, hooks=("early", "late", "prediction"), frames=frames), photo(40, 24)
-        features = model.features(pixels, drawn(model, pixels))
+        features = model.features(pixels, inputs_of(model, pixels))
         assert all(features[name].shape[0] == 1 for name in model.hooked_layers)
         if frames > 1:
             assert all(features[name].shape[1] == frames for name in model.hooked_layers)
@@ -119,9 +119,9 @@ def test_the_photo_enters_with_a_gradient_through(part: str, folder: Path) -> No
     seen: list[torch.Tensor] = []
     first = next(module for module in getattr(model, part).modules() if isinstance(module, torch.nn.Conv2d))
     first.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    draw = drawn(model, pixels.detach())
+    inputs = inputs_of(model, pixels.detach())
     seen.clear()  # the reference's
-    prediction = model.features(pixels, draw)["prediction"]
+    prediction = model.features(pixels, inputs)["prediction"]
     (gradient,) = torch.autograd.grad(prediction.square().sum(), seen)
     assert gradient.abs().sum() > 0
 

@@ -72,9 +72,9 @@ def photo(name: str) -> np.ndarray:
         return np.asarray(image.convert("RGB").resize((96, 64)))
 
 
-def full(model: Path, **told: Any) -> Protector:
+def full(model: Path, **options: Any) -> Protector:
     settings: dict[str, Any] = {"short_side": 64, "steps": 3, "noise_samples": 2}
-    return Protector("full", surrogates=[model], device="cpu", video=VideoOptions(frames=2, **told), **settings)
+    return Protector("full", surrogates=[model], device="cpu", video=VideoOptions(frames=2, **options), **settings)
 
 
 def run(*arguments: object) -> Any:
@@ -149,9 +149,9 @@ def test_a_made_caption_does_what_the_same_words_do(cogvideox_folder: Path, capt
     written, silent = full(cogvideox_folder, caption=made.caption), full(cogvideox_folder)
     given, quiet = (each.protect(photos / "rocket.png", effects=False) for each in (written, silent))
     assert given.caption is None
-    told, said, empty = (context_of(each) for each in (captioned, written, silent))
-    assert torch.equal(told, said)
-    assert not torch.equal(told, empty)
+    options, given, empty = (context_of(each) for each in (captioned, written, silent))
+    assert torch.equal(options, given)
+    assert not torch.equal(options, empty)
     assert apart(made, given) < ROUNDING
     assert apart(made, quiet) > 0
 
