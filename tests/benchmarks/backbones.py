@@ -1,13 +1,13 @@
-"""What a step on a whole video model costs, beside the work of the published baseline loop.
+"""Measure the cost of a step on a whole video model, beside the work of the published baseline loop.
 
     hatch run bench-backbones                  # tiny model on the CPU: ratios only
     hatch run bench-backbones --real           # CogVideoX-5B's shape, 480 x 720, 13 frames, random weights, on a GPU
     hatch run bench-backbones --real --device cpu --shrink 8      # the same path, an eighth of every size: no figures
 
-Speed does not depend on what the weights hold, so they are random. The baseline is the work that the authors' published
-loop does in every step, re-created here: encode the reference video, the target and the photo, make the rotary tables,
-run the whole denoiser on both, and wait for the device. All rows run in turn on one model in one process; figures are
-medians of rounds after the first, which warms up and, where blocks are compiled, compiles: its seconds stand apart.
+The weights are random, because speed does not depend on them. The baseline repeats the work of each step of the
+authors' published loop: encode the reference video, the target and the photo, compute the rotary tables, run the whole
+denoiser on both, and synchronise. All rows run in turn on one model in one process. Figures are medians of the rounds
+after the first, which warms up and compiles; its seconds are reported separately.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ REAL = {
 
 
 def shrunk(shape: dict, by: int) -> dict:
-    """Every size of the real shape divided, as far as the model's rules allow: to try the path without the machine."""
+    """Divide every size of the real shape, as far as the model allows, to test the code path on a small machine."""
     vae, transformer = shape["vae"], shape["transformer"]
     groups = max(1, vae["norm_num_groups"] // by)
     return {
@@ -130,7 +130,7 @@ def build(
 
 @dataclass(eq=False)
 class Row:
-    """One line of the table: a step on a model, and how that model runs meanwhile."""
+    """One row of the table: a step on a model, and how the model runs."""
 
     name: str
     model: CogVideoX
@@ -138,7 +138,7 @@ class Row:
     saving: bool = False
     compiled: dict[str, Callable] | None = None
     step: Callable | None = None
-    begun: float = 0.0  # seconds until its first step was done: binding, and compiling where that is asked for
+    begun: float = 0.0  # seconds until the first step was done: binding, and compiling if requested
     seconds: list[float] = field(default_factory=list)
     peak: float = 0.0
 
@@ -149,24 +149,24 @@ class Row:
             block = self.model.denoiser.get_submodule(name)
             block.__dict__.pop("forward", None)
             if self.compiled is not None:
-                # Not the module itself: the hooks that end a forward pass early stay outside.
+                # Only `forward`, so that the hooks that end a forward pass early stay outside.
                 block.forward = self.compiled.setdefault(name, torch.compile(block.forward))
 
 
 def baseline_step(model: CogVideoX, clean: torch.Tensor, target: torch.Tensor, video: torch.Tensor) -> Callable:
-    """One step with the published loop's work: everything anew, each once, and the terms unscaled."""
+    """Make a step with the published loop's work: everything computed anew, the terms unscaled."""
     generator = np.random.default_rng(0)
 
     def step(candidate: torch.Tensor) -> float:
         model._rotary.clear()
-        drawn = sample_inputs(model.random_inputs, tuple(clean.shape), generator)
-        draw = {name: torch.from_numpy(value).to(clean.device) for name, value in drawn.items()}
+        arrays = sample_inputs(model.random_inputs, tuple(clean.shape), generator)
+        samples = {name: torch.from_numpy(value).to(clean.device) for name, value in arrays.items()}
         with torch.no_grad():
-            draw = {**model.context, "reference": model.encode_video(video), **draw}
-            wanted = model.features(target, draw)
+            inputs = {**model.context, "reference": model.encode_video(video), **samples}
+            wanted = model.features(target, inputs)
 
         def loss_fn(pixels: torch.Tensor) -> torch.Tensor:
-            seen = model.features(pixels, draw)
+            seen = model.features(pixels, inputs)
             collapse = sum(mean_square(seen[late] - seen[early]) for late, early in model.collapse_pairs())
             anchor = sum(mean_square(seen[name] - wanted[name]) for name in ("latent", *model.resolve_layers("late")))
             return collapse + anchor - mean_square(seen["prediction"] - seen["target"])
@@ -181,7 +181,7 @@ def our_step(model: CogVideoX, objectives: dict[Objective, float], clean: torch.
     bound = bind_objectives(objectives, model, clean, noise_samples=draws)
     generator = np.random.default_rng(0)
     loss_fn = bound.with_fresh_inputs(generator)
-    for _ in range(8 * draws):  # every draw was bound once: what a run of hundreds of steps pays at its start
+    for _ in range(8 * draws):  # bind every sample once, as a long run does at its start
         if all(bound._kept):
             break
         with torch.no_grad():
@@ -200,13 +200,13 @@ def main() -> None:
     parser.add_argument("--shrink", type=int, default=1, metavar="N", help="with --real: divide every size")
     parser.add_argument("--no-compile", action="store_true", help="leave out the rows with torch.compile")
     parser.add_argument("--rounds", type=int, default=5)
-    asked = parser.parse_args()
-    device = torch.device(asked.device or ("cuda" if asked.real else "cpu"))
+    settings = parser.parse_args()
+    device = torch.device(settings.device or ("cuda" if settings.real else "cpu"))
     gpu = device.type == "cuda"
     if gpu and not torch.cuda.is_available():
         parser.error("no CUDA device here: try the path by --real --device cpu --shrink 8")
-    shape = shrunk(REAL, asked.shrink) if asked.real else TINY
-    dtype = torch.bfloat16 if asked.real else torch.float32
+    shape = shrunk(REAL, settings.shrink) if settings.real else TINY
+    dtype = torch.bfloat16 if settings.real else torch.float32
     clean = torch.rand(1, 3, *shape["size"], generator=torch.Generator().manual_seed(0)).to(device)
     candidate = (clean + 0.01).clamp(0, 1)
     video = clean.expand(4 * (shape["frames"] - 1) + 1, -1, -1, -1)
@@ -227,16 +227,16 @@ def main() -> None:
 
     rows = [
         Row("baseline loop: all terms, all work in every step", whole, baseline),
-        Row("ours: all terms, 2 draws bound once", whole, ours),
+        Row("ours: all terms, 2 noise samples bound once", whole, ours),
         Row("ours, --low-memory", whole, ours, saving=True),
     ]
-    if not asked.no_compile:
+    if not settings.no_compile:
         rows.append(Row("ours, blocks compiled", whole, ours, compiled=compiled))
         rows.append(Row("ours, --low-memory, blocks compiled", whole, ours, saving=True, compiled=compiled))
-    if not asked.real:  # five billion weights are there once
+    if not settings.real:  # only one model of five billion weights fits
         inside, first = (build(shape, device, dtype, hooks) for hooks in (("early", "late"), ("early",)))
         rows.append(Row("ours, no DM (IRC, IRA)", inside, lambda: our_step(inside, inner, clean, 2)))
-        rows.append(Row("ours, IRA on an early block alone", first, lambda: our_step(first, early, clean, 2)))
+        rows.append(Row("ours, only IRA on an early block", first, lambda: our_step(first, early, clean, 2)))
 
     def timed(row: Row) -> float:
         row.arrange()
@@ -253,19 +253,23 @@ def main() -> None:
 
     for row in rows:
         row.begun = timed(row)
-        if gpu:  # alone: what the other rows have bound is no part of this one's peak
+        if gpu:  # measure again, without what the other rows have bound
             timed(row)
             row.peak = torch.cuda.max_memory_allocated() / 2**30
             row.step = None
-    for turn in range(asked.rounds + 1):
+    for turn in range(settings.rounds + 1):
         for row in rows:
             seconds = timed(row)
-            if turn:  # in the first one rows bind again
+            if turn:  # rows bind again in the first one
                 row.seconds.append(seconds)
 
     medians = [statistics.median(row.seconds) for row in rows]
     where = torch.cuda.get_device_name(device) if gpu else f"CPU, {torch.get_num_threads()} threads"
-    kind = "tiny CogVideoX" if not asked.real else "CogVideoX-5B shape" + f" / {asked.shrink}" * (asked.shrink > 1)
+    kind = (
+        "tiny CogVideoX"
+        if not settings.real
+        else "CogVideoX-5B shape" + f" / {settings.shrink}" * (settings.shrink > 1)
+    )
     print(f"{kind}, {shape['size']}, {str(dtype).removeprefix('torch.')}, {where}")
     print(f"{'':<52}{'seconds a step':>16}{'faster':>9}{'first step':>12}{'peak GiB':>10}")
     for row, median in zip(rows, medians, strict=True):

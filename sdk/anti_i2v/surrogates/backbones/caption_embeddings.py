@@ -20,10 +20,10 @@ from anti_i2v.files import write_atomic
 from anti_i2v.paths import home
 from anti_i2v.surrogates.backbones.parts import Parts
 
-__all__ = ["embedded_caption", "t5_embedding"]
+__all__ = ["cached_embedding", "t5_embedding"]
 
 
-def embedded_caption(
+def cached_embedding(
     folder: Path, caption: str, encode: Callable[[], Mapping[str, torch.Tensor]], *, kind: str
 ) -> dict[str, torch.Tensor]:
     """Embed a caption with `encode`, or read the embedding from the disk cache.

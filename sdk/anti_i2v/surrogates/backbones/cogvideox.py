@@ -10,7 +10,7 @@ from torch import nn
 
 from anti_i2v.errors import SurrogateError
 from anti_i2v.surrogates.backbones.base import Backbone, as_batch
-from anti_i2v.surrogates.backbones.caption_embeddings import embedded_caption, t5_embedding
+from anti_i2v.surrogates.backbones.caption_embeddings import cached_embedding, t5_embedding
 from anti_i2v.surrogates.backbones.framewise import video_autoencoder
 from anti_i2v.surrogates.backbones.parts import Parts, settings_of
 from anti_i2v.surrogates.base import DenoiserInputs
@@ -218,7 +218,7 @@ def context(parts: Parts) -> dict[str, torch.Tensor]:
     length = int(settings.get("max_text_seq_length", LENGTH))
     if "text_encoder" not in settings_of(parts.folder / MODEL_INDEX):
         return {"text": torch.zeros(1, length, int(settings["text_embed_dim"]))}
-    return embedded_caption(
+    return cached_embedding(
         parts.folder, parts.caption, lambda: {"text": t5_embedding(parts, length)}, kind=f"t5 {length}"
     )
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from anti_i2v.errors import SurrogateError
 from anti_i2v.surrogates.backbones.base import Backbone, as_batch
-from anti_i2v.surrogates.backbones.caption_embeddings import embedded_caption, tokenized
+from anti_i2v.surrogates.backbones.caption_embeddings import cached_embedding, tokenized
 from anti_i2v.surrogates.backbones.clip_view import clip_view
 from anti_i2v.surrogates.backbones.parts import Parts, settings_of
 from anti_i2v.surrogates.base import DenoiserInputs
@@ -198,7 +198,7 @@ def context(parts: Parts) -> dict[str, torch.Tensor]:
         encoder: Any = parts.load("text_encoder_2", ["CLIPTextModel"], "transformers")
         return {"pooled": encoder(tokens["input_ids"].to(parts.device)).pooler_output}
 
-    return embedded_caption(parts.folder, parts.caption, encode, kind=f"clip pooled {CAPTION_TOKENS}")
+    return cached_embedding(parts.folder, parts.caption, encode, kind=f"clip pooled {CAPTION_TOKENS}")
 
 
 def _llava_embedding(parts: Parts, view: Mapping[str, Any], interleave: int, clean: Pixels) -> dict[str, torch.Tensor]:

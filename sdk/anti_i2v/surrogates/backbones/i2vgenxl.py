@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from anti_i2v.errors import SurrogateError
 from anti_i2v.surrogates.backbones.base import Backbone, as_batch
-from anti_i2v.surrogates.backbones.caption_embeddings import embedded_caption, tokenized
+from anti_i2v.surrogates.backbones.caption_embeddings import cached_embedding, tokenized
 from anti_i2v.surrogates.backbones.clip_view import clip_view
 from anti_i2v.surrogates.backbones.parts import Parts, settings_of
 from anti_i2v.surrogates.backbones.unet_layers import BLOCKS, matching
@@ -202,7 +202,7 @@ def context(parts: Parts) -> dict[str, torch.Tensor]:
         # The penultimate layer with the final norm: the pipeline's clip_skip of 1. Transformers 5 has no text_model.
         return {"text": getattr(encoder, "text_model", encoder).final_layer_norm(states[-2])}
 
-    return embedded_caption(parts.folder, parts.caption, encode, kind=f"clip -2 {CAPTION_TOKENS}")
+    return cached_embedding(parts.folder, parts.caption, encode, kind=f"clip -2 {CAPTION_TOKENS}")
 
 
 def alphas_of(settings: Mapping[str, Any]) -> torch.Tensor:

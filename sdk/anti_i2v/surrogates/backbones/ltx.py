@@ -9,7 +9,7 @@ from torch import nn
 
 from anti_i2v.errors import SurrogateError
 from anti_i2v.surrogates.backbones.base import Backbone, as_batch
-from anti_i2v.surrogates.backbones.caption_embeddings import embedded_caption, tokenized
+from anti_i2v.surrogates.backbones.caption_embeddings import cached_embedding, tokenized
 from anti_i2v.surrogates.backbones.parts import Parts
 from anti_i2v.surrogates.base import DenoiserInputs
 from anti_i2v.surrogates.info import RandomInput, SurrogateInfo
@@ -153,7 +153,7 @@ def load(parts: Parts) -> LTXVideo:
 
 def context(parts: Parts) -> dict[str, torch.Tensor]:
     """Embed the caption with T5, and return its mask."""
-    return embedded_caption(parts.folder, parts.caption, lambda: _text(parts), kind=f"t5 mask {LENGTH}")
+    return cached_embedding(parts.folder, parts.caption, lambda: _text(parts), kind=f"t5 mask {LENGTH}")
 
 
 def _text(parts: Parts) -> dict[str, torch.Tensor]:

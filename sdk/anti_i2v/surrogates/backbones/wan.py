@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from anti_i2v.errors import SurrogateError
 from anti_i2v.surrogates.backbones.base import Backbone, as_batch
-from anti_i2v.surrogates.backbones.caption_embeddings import embedded_caption, tokenized
+from anti_i2v.surrogates.backbones.caption_embeddings import cached_embedding, tokenized
 from anti_i2v.surrogates.backbones.clip_view import clip_view
 from anti_i2v.surrogates.backbones.parts import Parts, settings_of
 from anti_i2v.surrogates.base import DenoiserInputs
@@ -265,7 +265,7 @@ def load(parts: Parts) -> Wan:
 
 def context(parts: Parts) -> dict[str, torch.Tensor]:
     """Embed the caption with UMT5."""
-    return embedded_caption(parts.folder, parts.caption, lambda: {"text": _text(parts)}, kind=f"umt5 {LENGTH}")
+    return cached_embedding(parts.folder, parts.caption, lambda: {"text": _text(parts)}, kind=f"umt5 {LENGTH}")
 
 
 def _text(parts: Parts) -> torch.Tensor:
