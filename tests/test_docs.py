@@ -91,3 +91,10 @@ def test_the_architecture_shows_the_layers_that_lint_enforces() -> None:
     drawing = text.partition("\nanti_i2v\n")[2].partition("```")[0]
     drawn = [re.split(r"\s{2,}", line.strip())[0] for line in drawing.splitlines() if line.strip()]
     assert [sorted(layer.split(", ")) for layer in drawn] == [sorted(layer.split(" | ")) for layer in enforced]
+
+
+def test_every_folder_that_the_architecture_names_exists() -> None:
+    document = ROOT / "docs" / "architecture.md"
+    folders = re.findall(r"`([\w./-]+/)`", document.read_text(encoding="utf-8"))
+    assert folders
+    assert [each for each in folders if not any((base / each).is_dir() for base in bases(document))] == []
