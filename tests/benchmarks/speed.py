@@ -73,7 +73,7 @@ def steps(device: str, size: int) -> None:
 
     from anti_i2v.engines.torch_engine import TorchPhoto
     from anti_i2v.optim.transforms import SampledTransform
-    from anti_i2v.recipes import load_recipe
+    from anti_i2v.recipes import Recipe
     from anti_i2v.surrogates.catalogue import available_encoders, load_surrogate
 
     name = (available_encoders() or ["embedded"])[0]
@@ -88,7 +88,7 @@ def steps(device: str, size: int) -> None:
         surrogate = load_surrogate(name, device=device)
         if compiled:
             surrogate.features = torch.compile(surrogate.features)  # type: ignore[method-assign]  # for this comparison
-        recipe = load_recipe("balanced", spaces=chosen, algorithm="sign-gradient", video_models=[])
+        recipe = Recipe(name="steps", summary="Latent shift by sign-gradient.", spaces=tuple(chosen))
         photo = TorchPhoto([surrogate], clean, start, radius, recipe)
         photo.bind(0)
         photos[f"{label}, {precision}, {'compiled' if compiled else 'eager'}"] = (photo, precision)

@@ -263,7 +263,7 @@ def test_value_and_gradient_are_torchs(name: str, size: tuple[int, int, int]) ->
 QUICK_ONE = "AutoencoderTiny's encoder, 4 channels"
 
 
-def test_weights_in_half_precision_are_rounded_and_nothing_else() -> None:
+def test_half_weights_are_rounded_and_the_graph_is_unchanged() -> None:
     case, model = built(QUICK_ONE)
     halved = half_weights(model, at_least=16)
     onnx.checker.check_model(halved)
@@ -356,11 +356,11 @@ def test_a_number_that_is_an_input_stays_one() -> None:
     torch.testing.assert_close(long, step(**longer)[0], rtol=1e-4, atol=1e-5)
 
 
-def test_an_input_that_nothing_reads_keeps_its_name() -> None:
+def test_an_unused_input_keeps_its_name() -> None:
     assert [value.name for value in traced_step().graph.input] == list(step_inputs(2, 4, 4))
 
 
-def test_a_stride_that_leaves_over_what_the_size_decides_is_torchs_at_every_size() -> None:
+def test_a_stride_whose_remainder_depends_on_the_size_agrees_with_torch() -> None:
     kernel = noise(4, 3, 4, 4) - 0.5
     function = value_and_gradient(lambda pixels: F.conv2d(pixels, kernel, stride=3, padding=1).square().sum((1, 2, 3)))
     dynamic = {"pixels": {0: BATCH, 2: Dim("rows", min=8), 3: Dim("columns", min=8)}}
@@ -406,7 +406,7 @@ def has_no_operator(pixels: torch.Tensor) -> torch.Tensor:
     ],
     ids=["a fixed batch", "a branch", "an operator"],
 )
-def test_what_does_not_export_is_said_in_one_line(loss: Callable[..., torch.Tensor], problem: str) -> None:
+def test_export_errors_are_one_line(loss: Callable[..., torch.Tensor], problem: str) -> None:
     dynamic = {"pixels": {0: BATCH, 2: ROWS, 3: COLUMNS}}
     with pytest.raises(SurrogateError, match=problem) as raised:
         trace(value_and_gradient(loss), {"pixels": noise(2, 3, 4, 5)}, ["loss", "gradient"], dynamic)

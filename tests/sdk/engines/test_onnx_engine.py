@@ -185,7 +185,7 @@ def test_the_budget_is_held(budget: int, photos: list[Rgb8]) -> None:
     assert difference.max() == made.receipt.budget_spent == budget
 
 
-def test_a_photo_starts_inside_its_radius_whatever_it_is_given(photos: list[Rgb8]) -> None:
+def test_the_start_is_projected_into_the_radius(photos: list[Rgb8]) -> None:
     engine = OnnxEngine(["embedded"], recipe(), "cpu")
     clean, radius = resize_to_working(photos[0], (96, 128)), np.full((1, 1, 96, 128), 2 / 255, np.float32)
     photo = engine.open_photo(clean, 1 - clean, radius, recipe(), 0)
@@ -419,7 +419,7 @@ def test_a_frozen_encoder_decodes_as_torch_does(toy_artifact: Path, tiny_folder:
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:1", "cuda:x", "mps", "cpu:x", "toaster"])
-def test_a_device_that_is_not_there_is_refused(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_device_is_refused(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(RecipeError, match=f"^ONNX Runtime has no device '{device}' here: use auto or cpu"):
         Protector(recipe(), surrogates=["embedded"], engine="onnx", device=device).prepare()

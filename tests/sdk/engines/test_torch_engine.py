@@ -68,7 +68,7 @@ def test_surrogates_are_named_before_they_are_loaded(tiny_folder: Path) -> None:
         engine.prepare()
 
 
-def test_a_device_that_is_not_there_is_refused_when_it_is_needed() -> None:
+def test_a_missing_device_is_refused_when_it_is_needed() -> None:
     engine = TorchEngine([], recipe(), "abacus")
     with pytest.raises(RecipeError, match="no device 'abacus' here"):
         engine.prepare()
@@ -108,7 +108,7 @@ def test_an_opened_photo_is_optimised_within_its_radius(target: str, tiny_folder
     assert float(outcome.score) < float(optimise_photo(first, load_recipe(own, steps=0)).score)
 
 
-def test_a_photo_starts_inside_its_radius_whatever_it_is_given(tiny_folder: Path) -> None:
+def test_the_start_is_projected_into_the_radius(tiny_folder: Path) -> None:
     own, radius = recipe(), np.full((1, 1, 64, 64), 2 / 255, np.float32)
     engine = TorchEngine([tiny_folder], own, "cpu")
     photo = engine.open_photo(pixels(), pixels(seed=4), radius, own, 0)

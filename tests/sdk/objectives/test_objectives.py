@@ -132,7 +132,7 @@ def test_an_anchor_is_one_at_the_clean_photo_and_zero_at_its_target(surrogate: A
     assert loss_fn(target.expand_as(clean)).abs().amax() < 1e-12
 
 
-def test_a_norm_is_one_at_the_clean_photo_and_the_square_of_what_is_left_of_the_latent(surrogate: Autoencoder) -> None:
+def test_the_latent_norm_is_one_at_the_clean_photo_and_scales_with_the_square(surrogate: Autoencoder) -> None:
     clean = pixels()
     loss_fn = bind_objectives({LatentNorm(): 1.0}, surrogate, clean)
     torch.testing.assert_close(loss_fn(clean), torch.ones(2, dtype=torch.float64))

@@ -29,7 +29,7 @@ def test_a_drawn_target_does_not_depend_on_the_photo(name: Target) -> None:
     assert np.array_equal(make_target(name, photos()), make_target(name, 1 - photos()))
 
 
-def test_targets_are_what_their_names_say() -> None:
+def test_targets_match_their_names() -> None:
     assert np.array_equal(make_target("checkerboard", photos()), checkerboard(64, 96))
     assert (make_target("gray", photos()) == 0.5).all()
 

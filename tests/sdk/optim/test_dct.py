@@ -50,7 +50,7 @@ def test_the_lowest_frequencies_of_each_axis_may_move_and_always_one(cutoff: flo
 RECIPE = Recipe(name="own", summary="Of this test.", lab_shares=(0.25, 1.0, 0.5), dct_cutoff=0.5)
 
 
-def test_each_space_is_given_what_the_recipe_says_of_it() -> None:
+def test_each_space_gets_the_recipes_settings() -> None:
     assert space_constants("rgb", RECIPE, 17, 31) == {}
     assert space_constants("lab", RECIPE, 17, 31)["shares"].tolist() == [0.25, 1.0, 0.5]
     luma = space_constants("luma-dct8", RECIPE, 16, 24)

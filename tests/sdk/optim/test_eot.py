@@ -58,7 +58,7 @@ def test_gradients_pass_to_the_photo(make: Callable[[], Transform]) -> None:
 
 
 @pytest.mark.parametrize("transform", [noise(), identity()], ids=["noise", "identity"])
-def test_the_gradient_passes_straight_through_what_is_an_offset(transform: Transform) -> None:
+def test_the_gradient_passes_straight_through_offsets(transform: Transform) -> None:
     clean = pixels().requires_grad_(True)
     weights = torch.randn(clean.shape, generator=torch.Generator().manual_seed(1))
     (gradient,) = torch.autograd.grad((weights * apply_transform(sampled(transform, clean), clean)).sum(), clean)

@@ -345,7 +345,7 @@ def test_a_recipe_takes_the_steps_of_its_algorithm_in_its_spaces(
     assert torch.equal(outcome.score, loss_fn(expected))
 
 
-def test_a_recipe_meets_the_transforms_of_its_seed(clean: torch.Tensor, surrogates: list[Autoencoder]) -> None:
+def test_a_recipe_applies_the_transforms_of_its_seed(clean: torch.Tensor, surrogates: list[Autoencoder]) -> None:
     own = recipe(eot={"noise": 1.0, "resize": 1.0, "crop": 1.0}, steps=5, keep="last")
     outcome = run(clean, own, surrogates[:1], seed=3)
     loss_fn, generator = bind_objectives({LatentShift(): 1.0}, surrogates[0], clean), np.random.default_rng(3)

@@ -77,12 +77,12 @@ def test_the_initial_candidate_is_the_pattern_scaled_by_the_masked_budget() -> N
     assert float(texture.amin()) == pytest.approx(8 / 255)
 
 
-def test_a_pattern_of_nothing_starts_at_the_photo() -> None:
+def test_a_zero_pattern_starts_at_the_photo() -> None:
     candidate, _ = initial_candidate(half_flat(), torch.zeros(2, 3, 48, 48), 8 / 255, 0.25)
     assert torch.equal(candidate, half_flat())
 
 
-def test_no_floor_leaves_flat_areas_alone() -> None:
+def test_a_floor_of_zero_keeps_flat_areas_clean() -> None:
     clean, _, candidate, radius = start(floor=0.0)
     # A share of a hundredth of a level may be left by rounding.
     assert radius[..., 40:].amax() < 0.04 / 255

@@ -54,7 +54,7 @@ def test_steps_shorten_along_a_cosine_to_their_last_share() -> None:
     assert (outcome.steps, outcome.stopped) == (5, "steps")
 
 
-def test_one_step_is_a_whole_one() -> None:
+def test_a_single_step_has_the_full_size() -> None:
     walk = Walk()
     run(walk, 0.0, steps=1, step_size=4.0, final_step=0.25)
     assert walk.step_sizes == [4]

@@ -186,7 +186,7 @@ def test_a_dct_step_moves_low_frequencies_only(cutoff: float, block: int | None)
 
 
 @pytest.mark.parametrize("block", [None, 8], ids=["global", "block"])
-def test_what_is_run_is_the_dct_rounded_to_float32(block: int | None) -> None:
+def test_the_dct_that_runs_is_rounded_to_float32(block: int | None) -> None:
     run, exact = LowDct.for_size(*SIZE, block=block), low_dct(torch.float64, block=block)
     assert torch.equal(run.rows, exact.rows.float())
     assert torch.equal(run.columns, exact.columns.float())

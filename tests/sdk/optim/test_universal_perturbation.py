@@ -35,7 +35,7 @@ sides = st.integers(1, 200)
 
 @given(seed=st.integers(0, 2**63 - 1), count=st.integers(1, 5), height=sides, width=sides)
 @settings(max_examples=40, deadline=None)
-def test_torch_lays_exactly_what_numpy_lays(seed: int, count: int, height: int, width: int) -> None:
+def test_torch_and_numpy_make_the_same_pattern(seed: int, count: int, height: int, width: int) -> None:
     tiles, layout = family(count), sample_layout(seed, count)
     pattern = tile_pattern(tiles, layout, height, width)
     assert pattern.shape == (3, height, width)
@@ -87,7 +87,7 @@ def energy(delta: NDArray[np.float32]) -> float:
     return float(np.square(delta, dtype=np.float64).sum())
 
 
-def test_averaging_twenty_protected_photos_gives_almost_nothing_back(
+def test_averaging_twenty_protected_photos_removes_almost_nothing(
     record_property: Callable[[str, object], None],
 ) -> None:
     """An adversary who has 20 protected photos with their clean ones averages the perturbations.
