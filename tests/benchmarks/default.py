@@ -1,14 +1,16 @@
-"""What the recipes do, beside random perturbations of the same L-infinity and of the same PSNR.
+"""Effect of the recipes on encoders, compared with random perturbations of the same L-infinity and PSNR.
 
     ANTI_I2V_HOME=FOLDER python tests/benchmarks/default.py [--photos N] [--rows ROW ...] [--json results.json]
 
-Photos: tests/data, seen by no training, half of them portraits; each as a square of 256 pixels around the face or the
-centre. Surrogates: taesd, taesdxl, taef1 (the recipes optimise on them) and taesd3 (held out). Every figure of a row
-stands beside the figure of a random perturbation with the same values in random places (same PSNR, same L-infinity).
+Photos: tests/data, used by no training, half of them portraits; each as a square of 256 pixels around the face or the
+centre. Surrogates: taesd, taesdxl, taef1 (the recipes optimise on them) and taesd3 (held out). The control of every
+figure is a random perturbation with the same values in random places (same PSNR, same L-infinity).
 
-Each row protects each photo in a process of its own, forked before any model ran: its peak memory is its own (Python,
-torch and the models with it), and no row warms another's caches. Seconds are those of a second photo: models are loaded
-and one step was taken before. Linux only, for it forks.
+Each row protects each photo in its own process, forked before any model ran, so peak memory (Python, torch and models
+included) and caches are not shared. Seconds are those of a second photo: models are loaded and one step is taken first.
+Linux only, because it forks.
+
+"50 cold" are 50 steps on the encoders from the clean photo, the reference for speed.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ from anti_i2v.recipes import Recipe, load_recipe, recipe_names
 DATA = Path(__file__).parent.parent / "data"
 SIDE = 256
 TRAINED_ON, HELD_OUT = ("taesd", "taesdxl", "taef1"), "taesd3"
-CHANGES = ("as is", "jpeg75", "half size")
+DEGRADATIONS = ("as is", "jpeg75", "half size")
 METRICS = ("shift", "decoded_psnr", "decoded_lpips", "decoded_identity")
 
 COLD = Recipe(
@@ -63,23 +65,23 @@ COLD = Recipe(
 COLD_EOT = load_recipe(COLD, eot={"identity": 0.4, "resize": 0.3, "jpeg": 0.3})
 
 ORDER = ["astronaut", "chelsea", "grace_hopper", "coffee", "woman_in_white", "china", "woman_with_hat", "rocket"]
-"""Portraits and others in turn, so that any number of photos has both."""
+"""Portraits and others alternate, so that any number of photos has both."""
 
 Maker = Callable[[Rgb8], tuple[Rgb8, float]]
-"""Clean -> protected, and the seconds that it took."""
+"""Clean photo -> protected photo and seconds."""
 
 Found = dict[str, float]
 
 
 def recipe_row(recipe: Recipe, surrogates: tuple[str, ...] = ()) -> Maker:
-    """Protects as people do, by the Protector, at the photo's own size and however long it takes."""
+    """Protect with the Protector at the photo's own size, without a deadline."""
 
     def make(clean: Rgb8) -> tuple[Rgb8, float]:
         chosen = load_recipe(recipe, short_side=SIDE, deadline=None)
         protector = Protector(chosen, surrogates=surrogates, engine="torch", device="cpu")
         protector.prepare()
         first = threading.Event()
-        with suppress(Cancelled):  # one step, for what only a first photo costs
+        with suppress(Cancelled):  # one step, for costs of the first photo
             protector.protect(clean, effects=False, on_step=lambda step: first.set(), cancel=first)
         protection = protector.protect(clean, effects=False)
         if surrogates and protection.receipt.steps != chosen.steps:
@@ -95,14 +97,14 @@ def random_signs(clean: Rgb8) -> tuple[Rgb8, float]:
 
 
 def rows(names: list[str]) -> dict[str, Maker]:
-    """Row -> how it protects."""
+    """Map each row to its way to protect."""
     known: dict[str, Maker] = {
         "random": random_signs,
         "draft": recipe_row(load_recipe("draft")),
         "draft, unweighted": recipe_row(load_recipe("draft", mask_floor=1.0)),
     }
     for name in ("balanced", "strong"):
-        # The student has no decoder: on it, `strong` is its displacement term alone.
+        # The student has no decoder, so on it `strong` has only its displacement term.
         known[f"{name}, embedded"] = recipe_row(load_recipe(name, terms={"displacement": 1.0}), ("embedded",))
         on = (*TRAINED_ON, *load_recipe(name).video_models)
         known[f"{name}, real"] = recipe_row(load_recipe(name), on)
@@ -117,7 +119,7 @@ def rows(names: list[str]) -> dict[str, Maker]:
 
 
 def squares(names: list[str]) -> dict[str, Rgb8]:
-    """Name -> (SIDE, SIDE, 3) uint8."""
+    """Map each name to its square, (SIDE, SIDE, 3) uint8."""
     photos, faces = {}, FaceIdentity()
     for name in names:
         pixels = open_photo(DATA / f"{name}.jpg").pixels
@@ -127,58 +129,60 @@ def squares(names: list[str]) -> dict[str, Rgb8]:
     return photos
 
 
-def protect_and_judge(row: str, clean: Rgb8) -> Found:
-    """One photo of one row: what it cost, and what the encoders make of it."""
+def protect_and_measure(row: str, clean: Rgb8) -> Found:
+    """Protect one photo with one row; measure its cost, visibility and effect on the encoders."""
     protected, seconds = rows([row])[row](clean)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # before any judge is loaded
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # before any encoder of the measurement is loaded
     name = row.partition(",")[0]
     check_budget(clean, protected, load_recipe(name).budget if name in recipe_names() else 8)
     seen = compare(clean, protected)
     found = {"seconds": seconds, "peak_mb": peak, "psnr": seen.psnr, "ssim": seen.ssim, "de2000": seen.de2000_mean}
-    return found | judge(clean, protected)
+    return found | measure_effects(clean, protected)
 
 
-def judge(clean: Rgb8, protected: Rgb8) -> Found:
-    """Every metric after every change, for the protected photo and for its random control."""
+def measure_effects(clean: Rgb8, protected: Rgb8) -> Found:
+    """Measure every metric after every degradation, for the protected photo and its random control."""
     engine = TorchEngine([], None, "cpu")
-    judges = [
+    encoders = [
         *((engine.load_encoder(name), "surrogate") for name in TRAINED_ON),
         (engine.load_encoder(HELD_OUT), "held-out"),
     ]
-    models = MeasurementModels(judges, engine.load_lpips(), FaceIdentity())
+    models = MeasurementModels(encoders, engine.load_lpips(), FaceIdentity())
     trio = [clean, protected, random_psnr(clean, protected, 1)]
     window, face = choose_window(clean, models.faces)
     found: Found = {}
-    for change in CHANGES:
-        views = stack_views([SURVIVAL_CHECKS[change](photo) for photo in trio], window)
-        for each, role in judges:
+    for degradation in DEGRADATIONS:
+        views = stack_views([SURVIVAL_CHECKS[degradation](photo) for photo in trio], window)
+        for each, role in encoders:
             effect = effect_on(each, role, views, models, face)
             for metric in METRICS:
                 pair = getattr(effect, metric)
                 if pair is not None:
-                    found[f"{change}|{effect.surrogate}|{metric}|protected"] = pair.protected
-                    found[f"{change}|{effect.surrogate}|{metric}|random"] = pair.random
+                    found[f"{degradation}|{effect.surrogate}|{metric}|protected"] = pair.protected
+                    found[f"{degradation}|{effect.surrogate}|{metric}|random"] = pair.random
     return found
 
 
 def in_child(function: Callable[..., Any], *arguments: Any) -> Any:
-    """The function's result, from a process that ends with it. This process itself must never run a model: threads do
-    not survive a fork, and memory would be inherited."""
+    """Run the function in a process of its own.
+
+    This process must never run a model, because threads do not survive a fork and memory would be inherited.
+    """
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
         return pool.submit(function, *arguments).result()
 
 
 def table(results: dict[str, list[Found]], metric: str) -> str:
-    """One metric: rows by (change, surrogate), `protected / random` each, means over the photos."""
+    """Format one metric: rows by (degradation, surrogate), `protected / random` each, means over the photos."""
     names = [*TRAINED_ON, HELD_OUT]
     lines = [f"{metric}: protected / random of the same PSNR (mean over photos)"]
-    lines.append(f"{'':26}" + "".join(f"{change:^52}" for change in CHANGES))
-    lines.append(f"{'':26}" + "".join(f"{name:>13}" for _ in CHANGES for name in names))
+    lines.append(f"{'':26}" + "".join(f"{degradation:^52}" for degradation in DEGRADATIONS))
+    lines.append(f"{'':26}" + "".join(f"{name:>13}" for _ in DEGRADATIONS for name in names))
     for row, photos in results.items():
         cells = []
-        for change in CHANGES:
+        for degradation in DEGRADATIONS:
             for name in names:
-                key = f"{change}|{name}|{metric}|"
+                key = f"{degradation}|{name}|{metric}|"
                 values = [(p[key + "protected"], p[key + "random"]) for p in photos if key + "protected" in p]
                 digits = 1 if metric == "decoded_psnr" else 2
                 cells.append(
@@ -204,14 +208,14 @@ def main() -> None:
     photos = in_child(squares, settings.only or ORDER[: settings.photos])
     kept = json.loads(settings.json.read_text()) if settings.json and settings.json.exists() else {}
     if any("peak_mb" not in found for photos_of_row in kept.values() for found in photos_of_row.values()):
-        raise SystemExit(f"{settings.json} is of an older version of this benchmark: name another file")
+        raise SystemExit(f"{settings.json} was written by another version of this benchmark: name another file")
     results: dict[str, dict[str, Found]] = {name: kept.get(name, {}) for name in chosen}
-    # Photo by photo, so that all rows of a photo share whatever else the machine does then.
+    # Photo by photo, so that all rows of a photo share the machine's other load.
     for photo_name, clean in photos.items():
         for row in chosen:
             if photo_name in results[row]:
                 continue
-            found = results[row][photo_name] = in_child(protect_and_judge, row, clean)
+            found = results[row][photo_name] = in_child(protect_and_measure, row, clean)
             if settings.json:
                 settings.json.write_text(json.dumps(kept | results, indent=1))
             cost = f"{found['seconds']:.1f} s, {found['peak_mb']:.0f} MB, {found['psnr']:.1f} dB"

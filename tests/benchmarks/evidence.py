@@ -266,7 +266,7 @@ class Run:
         return float(np.mean(seconds)), list(zip(titles, [one.result() for one in evaluations], strict=True))
 
 
-def main() -> None:
+def parse_settings() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", nargs="+", choices=rows(), default=list(HEADLINE_ROWS))
     parser.add_argument("--full", action="store_true", help="every row")
@@ -284,30 +284,34 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--picture", type=Path, help="PNG of the last row's videos of one photo")
     parser.add_argument("--pictured", type=int, default=0, help="which photo")
-    settings = parser.parse_args()
+    return parser.parse_args()
 
-    models = MetricModels.available()
-    names = SETS[settings.set][: settings.photos]
-    clean = cropped_photos(names, models) if settings.cut else whole_photos(names)
+
+def evaluation_options(settings: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings of `evaluate_all`."""
     degradations = SURVIVAL if settings.full and settings.survival is None else settings.survival or ()
-    degradations = (*DEGRADATIONS, AVERAGED) if "all" in degradations else degradations
-    victims = [victim.name for victim in available_victims()] if settings.victims == ["all"] else settings.victims
+    return {
+        "victims": [each.name for each in available_victims()] if settings.victims == ["all"] else settings.victims,
+        "seeds": range(settings.seeds),
+        "steps": settings.steps,
+        "degradations": (*DEGRADATIONS, AVERAGED) if "all" in degradations else degradations,
+    }
+
+
+def main() -> None:
+    settings = parse_settings()
+    names = SETS[settings.set][: settings.photos]
+    clean = cropped_photos(names, MetricModels.available()) if settings.cut else whole_photos(names)
     photos = f"{settings.set}, {f'cut to {SIDE} pixels' if settings.cut else 'whole'}"
     print(f"{len(clean)} photos ({photos}), {settings.seeds} seeds, {settings.steps} steps; effects on", end=" ")
     print(" / ".join(METRICS), "as: effect [95 %] | random of the same PSNR (ratio); ? not clearly more")
-    options = {
-        "victims": victims,
-        "seeds": range(settings.seeds),
-        "steps": settings.steps,
-        "degradations": degradations,
-    }
     threads = max(1, (os.cpu_count() or 1) // settings.workers)
     results = {}
     with (
         ProcessPoolExecutor(settings.workers, get_context("spawn"), set_num_threads, (threads,)) as workers,
         ThreadPoolExecutor(settings.workers) as rows_at_once,
     ):
-        run = Run(workers, clean, settings.equal, options)
+        run = Run(workers, clean, settings.equal, evaluation_options(settings))
         for seconds, evaluations in rows_at_once.map(run.row, list(rows()) if settings.full else settings.rows):
             for title, evaluation in evaluations:
                 print_row(title, evaluation, seconds)
