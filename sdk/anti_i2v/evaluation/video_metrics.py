@@ -93,7 +93,7 @@ class MetricModels:
             if find_weights(FACE_WEIGHTS):
                 faces = FaceIdentity()
             else:
-                missing.append("identity and faces: no face nets in the folder that ANTI_I2V_HOME names")
+                missing.append("identity and faces: no face networks in the folder that ANTI_I2V_HOME names")
         except SurrogateError as problem:
             missing.append(f"identity and faces: {problem}")
         try:
