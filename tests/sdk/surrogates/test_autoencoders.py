@@ -152,7 +152,7 @@ UNFIT = {
     "truncated weights": (truncate, "is not a safetensors file: pull it again"),
     "empty weights": (empty, "is not a safetensors file: pull it again"),
     "a missing layer": (without_a_layer, "lacks 'encoder.layers.0.bias', which AutoencoderTiny needs: pull it again"),
-    "config is no JSON": (write_config("{"), "config.json must be a JSON object"),
+    "config is not JSON": (write_config("{"), "config.json must be a JSON object"),
     "config is a list": (write_config("[]"), "config.json must be a JSON object"),
     "no class": (
         write_config("{}"),
@@ -169,7 +169,7 @@ UNFIT = {
 
 
 @pytest.mark.parametrize(("spoil", "message"), UNFIT.values(), ids=UNFIT)
-def test_an_unfit_folder_is_refused_in_one_line(
+def test_an_unusable_folder_is_refused_in_one_line(
     spoil: Callable[[Path], None], message: str, folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     spoil(folder)

@@ -1,4 +1,4 @@
-"""The catalogue: names, folders and hub names, and what is said of unknown ones."""
+"""The catalogue: names, folders, hub names, and errors for unknown ones."""
 
 from __future__ import annotations
 
@@ -52,16 +52,16 @@ def test_the_real_encoders_have_their_pinned_fingerprints(name: str, weights_hom
 
 
 def test_a_hub_name_is_downloaded_and_loaded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, list[str]]] = []
+    requested: list[tuple[str, list[str]]] = []
 
     def download(repository: str, *, allow_patterns: list[str], ignore_patterns: list[str]) -> str:
-        asked.append((repository, allow_patterns))
+        requested.append((repository, allow_patterns))
         return str(folder)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     surrogate = load_surrogate("somebody/tiny-encoder")
     assert surrogate.info.kind == "AutoencoderTiny"
-    assert asked == [("somebody/tiny-encoder", ["config.json", WEIGHTS, "model_index.json"])]
+    assert requested == [("somebody/tiny-encoder", ["config.json", WEIGHTS, "model_index.json"])]
 
 
 def test_a_hub_that_cannot_be_reached_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,11 +25,11 @@ class Hub:
     """Stands in for the hub: copies a local folder, as `snapshot_download` would fetch it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, source: Path) -> None:
-        self.source, self.asked = source, ""
+        self.source, self.requested = source, ""
         monkeypatch.setattr(huggingface_hub, "snapshot_download", self.download)
 
     def download(self, repo: str, *, local_dir: Path, allow_patterns: list[str]) -> str:
-        self.asked = repo
+        self.requested = repo
         local_dir.mkdir(parents=True)
         for name in allow_patterns:
             shutil.copy(self.source / name, local_dir / name)
@@ -42,14 +42,14 @@ def know(monkeypatch: pytest.MonkeyPatch, pinned: str) -> None:
     monkeypatch.setitem(encoders(), "toy", entry)
 
 
-def test_what_is_pulled_is_kept_when_its_fingerprint_is_the_pinned_one(
+def test_a_download_with_the_pinned_fingerprint_is_kept(
     monkeypatch: pytest.MonkeyPatch, empty_home: Path, tiny_folder: Path
 ) -> None:
     pinned = fingerprint(tiny_folder / WEIGHTS)
     hub = Hub(monkeypatch, tiny_folder)
     know(monkeypatch, pinned)
     kept = pull("toy")
-    assert hub.asked == "toys/toy"
+    assert hub.requested == "toys/toy"
     assert kept == empty_home / "surrogates" / "toy" == encoders()["toy"].folder
     assert sorted(path.name for path in kept.iterdir()) == ["config.json", WEIGHTS]
     assert sorted(path.name for path in kept.parent.iterdir()) == ["toy"]
@@ -62,7 +62,7 @@ def test_what_is_pulled_is_kept_when_its_fingerprint_is_the_pinned_one(
     assert pull("toy") == kept
 
 
-def test_what_is_pulled_is_not_kept_when_it_is_something_else(
+def test_a_download_with_another_fingerprint_is_not_kept(
     monkeypatch: pytest.MonkeyPatch, empty_home: Path, tiny_folder: Path
 ) -> None:
     Hub(monkeypatch, tiny_folder)
@@ -75,7 +75,7 @@ def test_what_is_pulled_is_not_kept_when_it_is_something_else(
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", '{"_class_name": "UNet2DModel"}', "\xff"], ids=["empty", "list", "none", "other", "bytes"]
 )
-def test_what_is_pulled_is_not_kept_when_its_config_is_of_another_class(
+def test_a_download_with_a_config_of_another_class_is_not_kept(
     text: str, monkeypatch: pytest.MonkeyPatch, empty_home: Path, folder: Path
 ) -> None:
     (folder / "config.json").write_text(text, encoding="latin-1")

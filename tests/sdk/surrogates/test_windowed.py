@@ -1,4 +1,4 @@
-"""Windows: what a small video model sees of a large photo, and that its losses are those of what it sees."""
+"""Windows of a large photo for a small video model: their pixels, their losses, and their export."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def inputs_of(surrogate: Any, clean: torch.Tensor, seed: int = 0) -> dict[str, t
     return {**surrogate.context, **surrogate.precompute(clean), **tensors}
 
 
-# What it sees.
+# Pixels of a window.
 
 
 def test_a_window_of_twice_the_side_is_the_mean_of_two_by_two_pixels() -> None:
@@ -63,7 +63,7 @@ def test_the_smallest_window_is_a_cut_at_the_photos_own_scale() -> None:
     torch.testing.assert_close(seen[1], pixels[1, :, 32:, 64:])
 
 
-def test_a_photo_of_the_models_own_size_is_taken_whole_wherever_the_window_lies() -> None:
+def test_a_photo_of_the_models_own_size_is_returned_whole_for_any_place() -> None:
     pixels = noise(1, 3, SIDE, SIDE)
     torch.testing.assert_close(window(pixels, noise(1, 3), SIDE), pixels)
 
@@ -74,7 +74,7 @@ def test_windows_of_any_size_average_as_an_independent_resizer_does() -> None:
     for channel in range(3):
         plane = Image.fromarray(pixels[0, channel].numpy())
         expected = np.asarray(plane.resize((SIDE, SIDE), Image.Resampling.BOX))
-        # Pillow gives each pixel whole or not at all where an area's edge cuts it; the means agree.
+        # Pillow does not split pixels at the edge of an area; the means agree.
         assert abs(float(seen[channel].mean()) - float(expected.mean())) < 0.01
         assert float((seen[channel] - torch.from_numpy(expected.copy())).abs().mean()) < 0.1
     torch.testing.assert_close(seen.mean(), pixels.mean())
@@ -85,10 +85,10 @@ def test_a_flat_photo_stays_flat_even_where_the_window_is_larger_than_the_photo(
     torch.testing.assert_close(window(pixels, noise(1, 3), SIDE), torch.full((1, 3, SIDE, SIDE), 0.25))
 
 
-# What it says of it.
+# Features of a window.
 
 
-def test_on_photos_of_its_own_size_it_is_the_model_itself(windowed: Windowed, model: Any) -> None:
+def test_on_photos_of_the_models_size_it_equals_the_model(windowed: Windowed, model: Any) -> None:
     clean, candidate = noise(2, 3, SIDE, SIDE), noise(2, 3, SIDE, SIDE).flip(0)
     inputs = inputs_of(windowed, clean)
     seen = windowed.features(candidate, inputs)
@@ -99,7 +99,7 @@ def test_on_photos_of_its_own_size_it_is_the_model_itself(windowed: Windowed, mo
         torch.testing.assert_close(seen[name], expected[name], msg=name)
 
 
-def test_its_gradient_lies_within_the_window_alone(windowed: Windowed) -> None:
+def test_its_gradient_lies_within_the_window(windowed: Windowed) -> None:
     clean = noise(1, 3, 64, 96)
     inputs = {**inputs_of(windowed, clean), "place": torch.tensor([[0.0, 0.0, 1.0]])}
     pixels = (clean + 0.01).requires_grad_(True)
@@ -118,7 +118,7 @@ def test_the_reference_is_the_clean_photos_window_and_not_the_candidates(windowe
     torch.testing.assert_close(first, second)
 
 
-def test_draws_have_the_size_of_the_window_whatever_the_photos_size(windowed: Windowed) -> None:
+def test_random_inputs_have_the_size_of_the_window_for_any_photo(windowed: Windowed) -> None:
     shapes = [
         {name: value.shape for name, value in inputs_of(windowed, noise(1, 3, *size)).items() if name != "clean"}
         for size in ((64, 96), (48, 40))
@@ -127,7 +127,7 @@ def test_draws_have_the_size_of_the_window_whatever_the_photos_size(windowed: Wi
     assert shapes[0]["noise"][-2:] == (SIDE // 8, SIDE // 8)
 
 
-def test_places_are_drawn_uniformly_between_0_and_1() -> None:
+def test_places_are_sampled_uniformly_between_0_and_1() -> None:
     values = RandomInput(kind="uniform", shape=("B", 3)).sample(1000, 8, 8, np.random.default_rng(0))
     assert values.dtype == np.float32
     assert 0 <= values.min() < 0.01
@@ -135,10 +135,10 @@ def test_places_are_drawn_uniformly_between_0_and_1() -> None:
     assert abs(float(values.mean()) - 0.5) < 0.02
 
 
-# Beside encoders.
+# Together with encoders.
 
 
-def test_encoders_are_spared_what_looks_at_a_denoiser() -> None:
+def test_terms_that_need_a_denoiser_are_dropped_for_encoders() -> None:
     terms = Terms(displacement=2.0, collapse=1.0, denoising=1.0, distillation=1.0)
     recipe = Recipe(name="own", summary="Mine.", terms=terms, video_models=("dit-taef1",))
     assert weighted_terms(for_encoders(recipe)) == {"displacement": 2.0}
@@ -156,7 +156,7 @@ def test_encoders_are_spared_what_looks_at_a_denoiser() -> None:
     ],
     ids=["nothing of an encoder", "its latent", "its layer"],
 )
-def test_an_anchor_pulls_what_an_encoder_has_of_its_layers(
+def test_an_anchor_keeps_the_layers_that_an_encoder_has(
     layers: tuple[str, ...], terms: dict[str, float], left: tuple[str, ...]
 ) -> None:
     recipe = Recipe(
@@ -166,22 +166,20 @@ def test_an_anchor_pulls_what_an_encoder_has_of_its_layers(
         anchor_layers=layers,
         video_models=("dit-taef1",),
     )
-    spared = for_encoders(recipe)
-    assert weighted_terms(spared) == terms
-    assert spared.anchor_layers == left
+    kept = for_encoders(recipe)
+    assert weighted_terms(kept) == terms
+    assert kept.anchor_layers == left
     assert not recipe.needs_denoiser
 
 
-def test_a_recipe_without_a_video_model_of_its_own_spares_encoders_nothing() -> None:
+def test_a_recipe_without_its_own_video_model_keeps_all_terms_for_encoders() -> None:
     recipe = Recipe(name="own", summary="Mine.", terms=Terms(displacement=1.0, denoising=1.0))
     assert for_encoders(recipe) == recipe
     assert recipe.needs_denoiser
 
 
 @pytest.mark.parametrize("name", ["balanced", "strong"])
-def test_a_recipe_with_a_video_model_of_its_own_runs_on_one_that_somebody_names(
-    name: str, dit_folder: Path, photos: list[Any]
-) -> None:
+def test_a_recipe_with_its_own_video_model_runs_on_a_named_one(name: str, dit_folder: Path, photos: list[Any]) -> None:
     protector = Protector(name, surrogates=[dit_folder], steps=2, short_side=64, deadline=None)
     protection = protector.protect(photos[0], effects=False)
     assert protection.receipt.steps == 2
@@ -209,12 +207,12 @@ def test_an_encoder_and_a_video_model_take_steps_together(tiny_folder: Path, win
 
 
 @pytest.mark.parametrize("name", [victim.name for victim in small_video_models().values() if not victim.optimisable])
-def test_steps_are_never_taken_on_a_victim_that_is_kept_for_evaluation(name: str) -> None:
+def test_victims_for_evaluation_are_refused_as_surrogates(name: str) -> None:
     with pytest.raises(SurrogateError, match=f"{name} is kept for evaluation.*take dit-taef1"):
         resolve(name).located()
 
 
-# Exported.
+# Export.
 
 PULLED = Recipe(
     name="own",

@@ -1,4 +1,4 @@
-"""The training of purifiers: crops, what spoils them, and a run that its seed decides."""
+"""Training of purifiers: crops, their degradation, and runs that are deterministic by seed."""
 
 from __future__ import annotations
 
@@ -41,26 +41,26 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_crop_is_cut_from_inside_a_photo_whatever_its_size(script: ModuleType) -> None:
+def test_a_crop_lies_inside_its_photo_at_any_size(script: ModuleType) -> None:
     for size in ((200, 160), (170, 900)):
         crops = script.crops([Image.new("RGB", size, (10, 200, 90))], 20, seed=0)
         assert crops.shape == (20, 3, script.SIDE, script.SIDE)
         assert torch.equal(crops, torch.tensor([10, 200, 90], dtype=torch.uint8).view(1, 3, 1, 1).expand_as(crops))
 
 
-def drawn() -> random.Random:
+def generator() -> random.Random:
     return random.Random(0)  # noqa: S311  # noise needs no cryptography
 
 
-def test_half_size_is_pillows_bicubic_and_what_is_spoiled_is_near_it(script: ModuleType) -> None:
+def test_half_size_is_pillows_bicubic_and_degraded_crops_are_near_it(script: ModuleType) -> None:
     coarse = np.random.default_rng(0).integers(60, 196, (8, 8, 3), np.uint8)
     crop = Image.fromarray(coarse).resize((64, 64), Image.Resampling.BICUBIC)
     clean = torch.from_numpy(np.array(crop)).permute(2, 0, 1)[None].expand(8, -1, -1, -1)
     wanted = np.asarray(crop.resize((32, 32), Image.Resampling.BICUBIC)).transpose(2, 0, 1) / 255
-    plain = script.downscaled(clean, drawn(), degraded=0.0)
+    plain = script.downscaled(clean, generator(), degraded=0.0)
     np.testing.assert_allclose(plain.numpy(), np.broadcast_to(wanted, plain.shape), atol=1e-6)
-    spoiled = script.downscaled(clean, drawn(), degraded=1.0)
-    assert 0 < float((spoiled - plain).abs().mean()) * 255 < 5
+    degraded = script.downscaled(clean, generator(), degraded=1.0)
+    assert 0 < float((degraded - plain).abs().mean()) * 255 < 5
 
 
 @pytest.mark.parametrize(("name", "network"), [("denoiser", Denoiser), ("upscaler", Upscaler)])
@@ -78,8 +78,8 @@ def test_the_seed_decides_the_weights_and_they_load(
 
     def run(output: str, seed: int) -> bytes:
         target = photos.parent / output
-        told = [name, str(photos), "-o", str(target), "--steps", "3", "--batch", "2", "--crops", "8"]
-        monkeypatch.setattr(sys, "argv", ["purifiers.py", *told, "--seed", str(seed)])
+        arguments = [name, str(photos), "-o", str(target), "--steps", "3", "--batch", "2", "--crops", "8"]
+        monkeypatch.setattr(sys, "argv", ["purifiers.py", *arguments, "--seed", str(seed)])
         with torch.random.fork_rng():
             script.main()
         return target.read_bytes()

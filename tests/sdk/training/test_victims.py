@@ -1,4 +1,4 @@
-"""The training of victims: clips, a run that goes on where it stopped, and a folder that the SDK loads."""
+"""Training of victims: clips, resumed runs, and folders that the SDK loads."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def script(name: str) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
+    sys.modules[spec.name] = module  # dataclasses look up their module
     spec.loader.exec_module(module)
     return module
 
@@ -45,12 +45,12 @@ def test_a_clip_begins_at_a_window_of_its_photo_and_then_moves(photo: Image.Imag
     assert 0 <= float(clip.min()) <= float(clip.max()) <= 1
     steps = (clip[1:] - clip[:-1]).abs().mean((1, 2, 3))
     assert bool((steps > 1e-4).all())
-    # Untouched: every value of the first frame is a level of an 8-bit picture.
+    # Every value of the first frame is a level of an 8-bit picture.
     levels = clip[0] * 255
     assert float((levels - levels.round()).abs().max()) < 1e-3
 
 
-def test_a_clip_depends_on_the_seed_and_its_number_alone(photo: Image.Image) -> None:
+def test_a_clip_depends_only_on_the_seed_and_its_number(photo: Image.Image) -> None:
     clips = script("clips")
     three, two = (clips.make([photo], [], count, 0.0, seed=5) for count in (3, 2))
     assert np.array_equal(three[:2], two)
@@ -66,7 +66,7 @@ def test_a_photo_of_the_tests_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def at_hand(tmp_path: Path) -> Path:
+def training_folder(tmp_path: Path) -> Path:
     """Clips of 32 pixels with latents of a tiny encoder, beside that encoder."""
     import torch
 
@@ -83,8 +83,8 @@ Run = Callable[..., dict[str, bytes]]
 
 
 @pytest.fixture(params=["cogvideox", "svd"])
-def run(request: pytest.FixtureRequest, at_hand: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The script on a toy of each family, with more arguments -> the weights that it wrote, by part."""
+def run(request: pytest.FixtureRequest, training_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the script on a toy of each family, and return the weights that it wrote, by part."""
     victims = script("victims")
     width: Any = 64 if request.param == "cogvideox" else (32, 32, 32)
     toy = victims.Victim(request.param, "toy", seed=1, width=width, layers=2)
@@ -92,10 +92,18 @@ def run(request: pytest.FixtureRequest, at_hand: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(victims, "SIDE", 32)
 
     def trained(output: str, *more: str) -> dict[str, bytes]:
-        told = ["victims.py", "toy", str(at_hand / "clips"), "-o", str(at_hand / output), "--batch", "2"]
-        monkeypatch.setattr(sys, "argv", [*told, "--surrogates", str(at_hand / "encoders"), *more])
+        arguments = [
+            "victims.py",
+            "toy",
+            str(training_folder / "clips"),
+            "-o",
+            str(training_folder / output),
+            "--batch",
+            "2",
+        ]
+        monkeypatch.setattr(sys, "argv", [*arguments, "--surrogates", str(training_folder / "encoders"), *more])
         victims.main()
-        return {path.parent.name: path.read_bytes() for path in (at_hand / output).rglob("*.safetensors")}
+        return {path.parent.name: path.read_bytes() for path in (training_folder / output).rglob("*.safetensors")}
 
     return trained
 
@@ -106,19 +114,19 @@ def test_a_run_that_was_stopped_ends_at_the_weights_of_one_that_was_not(run: Run
     assert run("stopped", "--steps", "4") == whole
 
 
-def test_a_run_without_its_state_goes_on_from_the_weights_that_it_wrote(run: Run, at_hand: Path) -> None:
+def test_a_run_without_its_state_continues_from_its_weights(run: Run, training_folder: Path) -> None:
     first = run("first", "--steps", "2")
-    onward = ["--onward", str(at_hand / "first"), "--done", "2"]
-    assert run("same", "--steps", "2", *onward) == first  # no step is left
+    onward = ["--onward", str(training_folder / "first"), "--done", "2"]
+    assert run("same", "--steps", "2", *onward) == first  # no steps remain
     longer = run("longer", "--steps", "4", *onward)
     assert longer.keys() == first.keys()
     assert all(longer[part] != first[part] for part in first)
 
 
-def test_going_on_takes_the_folder_and_its_steps_together(run: Run, at_hand: Path) -> None:
-    for alone in (["--done", "2"], ["--onward", str(at_hand)]):
+def test_onward_and_done_need_each_other(run: Run, training_folder: Path) -> None:
+    for single in (["--done", "2"], ["--onward", str(training_folder)]):
         with pytest.raises(SystemExit):
-            run("refused", *alone)
+            run("refused", *single)
 
 
 def test_photos_are_gathered_from_packages_by_the_tables(
@@ -159,9 +167,9 @@ def test_photos_are_gathered_from_packages_by_the_tables(
     monkeypatch.setattr(sys, "argv", ["gather.py", str(packages), "-o", str(tmp_path / "out")])
     with pytest.raises(SystemExit, match="1 not found"):
         gather.main()
-    said = capsys.readouterr().out
-    assert "not found: usr/gone.png (gone.png)" in said
-    assert "3 files" in said
+    output = capsys.readouterr().out
+    assert "not found: usr/gone.png (gone.png)" in output
+    assert "3 files" in output
     assert (tmp_path / "out" / "photos" / "one.png").read_bytes() == png(1)
     assert (tmp_path / "out" / "footage" / "film.mp4").read_bytes() == b"film"
     with Image.open(tmp_path / "out" / "people" / "face.png") as face:
@@ -169,7 +177,7 @@ def test_photos_are_gathered_from_packages_by_the_tables(
         assert face.getpixel((0, 0)) == (2, 0, 0)
 
 
-def test_what_was_trained_is_a_folder_that_the_sdk_loads(at_hand: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sdk_loads_a_trained_folder(training_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     from anti_i2v.surrogates.backbones.loading import load_backbone
@@ -178,12 +186,12 @@ def test_what_was_trained_is_a_folder_that_the_sdk_loads(at_hand: Path, monkeypa
     victims = script("victims")
     victim = victims.Victim("cogvideox", "toy", seed=1, width=64, layers=2)
     monkeypatch.setattr(victims, "SIDE", 32)
-    model = victims.build_backbone("toy", victim, at_hand / "encoders")
-    victims.save_folder(at_hand / "folder", victim, model, {})
-    # The encoder is named, not copied; here it is put beside the denoiser.
-    (at_hand / "folder" / "vae" / "config.json").unlink()
-    model.autoencoder.tiny.save_pretrained(at_hand / "folder" / "vae")
-    loaded = load_backbone(at_hand / "folder", frames=8)
+    model = victims.build_backbone("toy", victim, training_folder / "encoders")
+    victims.save_folder(training_folder / "folder", victim, model, {})
+    # The folder names its encoder; this test stores the encoder in the folder.
+    (training_folder / "folder" / "vae" / "config.json").unlink()
+    model.autoencoder.tiny.save_pretrained(training_folder / "folder" / "vae")
+    loaded = load_backbone(training_folder / "folder", frames=8)
     video = generate(loaded, torch.rand(1, 3, 32, 32), seeds=0, steps=2)
     assert video.shape == (1, 8, 4, 4, 4)
     trained, kept = dict(model.denoiser.named_parameters()), dict(loaded.denoiser.named_parameters())

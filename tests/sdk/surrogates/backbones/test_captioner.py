@@ -1,4 +1,4 @@
-"""Captions made of photos: by whom, what they change, and where they go and do not go."""
+"""The captioner: which models it accepts, the effect of captions, and that no file contains them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WORDS = [*SPECIAL.values(), "a", "person", "smiles", "in", "the", "sun", "cat", 
 
 @pytest.fixture(scope="module")
 def captioner(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """BLIP of 16 channels, whose random weights look at the photo, and a tokenizer of its few words."""
+    """BLIP of 16 channels with random weights, and a tokenizer of a few words."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import BlipConfig, BlipForConditionalGeneration, BlipProcessor, PreTrainedTokenizerFast
     from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
@@ -93,7 +93,7 @@ def test_a_caption_is_the_models_own_and_the_same_for_the_same_photo(captioner: 
     assert processor.batch_decode(theirs, skip_special_tokens=True) == [captions["rocket"]]
 
 
-def test_the_captioner_goes_once_the_photo_is_described(captioner: Path) -> None:
+def test_the_captioner_is_freed_after_the_caption(captioner: Path) -> None:
     import gc
 
     from transformers import BlipForConditionalGeneration
@@ -118,18 +118,18 @@ def test_another_caption_is_embedded_without_another_denoiser(family: str, reque
         assert torch.equal(value, other.context[name])
     assert any(not torch.equal(value, before[name]) for name, value in model.context.items())
     pixels = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    for name, value in model.precompute(pixels).items():  # of HunyuanVideo, LLaVA's words on photo and caption
+    for name, value in model.precompute(pixels).items():  # HunyuanVideo: LLaVA's embedding of photo and caption
         assert torch.equal(value, other.precompute(pixels)[name])
 
 
-def test_a_model_that_reads_no_caption_takes_one_without_harm(svd_folder: Path) -> None:
+def test_a_model_without_a_text_encoder_ignores_the_caption(svd_folder: Path) -> None:
     model = load_backbone(svd_folder)
     model.recaption("the sun")
     assert model.context == {}
 
 
 ROUNDING = 0.003
-"""Share of values that may differ: two loads of one folder were seen a last bit apart, and steps enlarge it."""
+"""Share of values that may differ: two loads of one folder differed in the last bit, which steps amplify."""
 
 
 def apart(one: Any, other: Any) -> float:
@@ -142,7 +142,9 @@ def context_of(protector: Protector) -> torch.Tensor:
     return model.context["text"]
 
 
-def test_a_made_caption_does_what_the_same_words_do(cogvideox_folder: Path, captioner: Path, photos: Path) -> None:
+def test_a_generated_caption_has_the_effect_of_the_same_given_caption(
+    cogvideox_folder: Path, captioner: Path, photos: Path
+) -> None:
     captioned = full(cogvideox_folder, captioner=captioner)
     made = captioned.protect(photos / "rocket.png", effects=False)
     assert made.caption == caption_photo(photo("rocket"), captioner)  # nothing is scaled at this size
@@ -166,8 +168,8 @@ def test_each_photo_of_a_folder_has_its_own_caption(
     assert [result.error for result in results] == [None, None]
     for result in results:
         assert result.caption == caption_photo(photo(result.path.stem), captioner)
-        alone = full(cogvideox_folder, caption=result.caption).protect(result.path, effects=False)
-        assert apart(alone, open_photo(result.target)) < ROUNDING
+        by_hand = full(cogvideox_folder, caption=result.caption).protect(result.path, effects=False)
+        assert apart(by_hand, open_photo(result.target)) < ROUNDING
 
 
 def test_the_command_line_shows_the_caption_and_no_file_holds_it(
@@ -183,7 +185,7 @@ def test_the_command_line_shows_the_caption_and_no_file_holds_it(
         "--device",
         "cpu",
         "--deadline",
-        3,  # for each photo; how far the steps get by then changes no word
+        3,  # for each photo; the deadline does not change the caption
     ]
     arguments += ["--captioner", captioner, "--no-effects", "--receipt"]
     result = run("protect", photos / "rocket.png", "-o", tmp_path / "out.png", *arguments, tmp_path / "receipt.json")
@@ -200,19 +202,21 @@ def test_the_command_line_shows_the_caption_and_no_file_holds_it(
     assert f"caption: {caption}\n" in result.output
 
 
-def test_a_captioner_from_a_hub_brings_what_is_read(captioner: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_captioner_from_a_hub_downloads_only_the_files_that_are_read(
+    captioner: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import huggingface_hub
 
-    asked: dict[str, Any] = {}
+    requested: dict[str, Any] = {}
 
-    def snapshot(repository: str, **wishes: Any) -> str:
-        asked.update(wishes, repository=repository)
+    def snapshot(repository: str, **options: Any) -> str:
+        requested.update(options, repository=repository)
         return str(captioner)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
     assert locate_captioner("somebody/captioner") == captioner
-    assert asked["repository"] == "somebody/captioner"
-    assert asked["allow_patterns"] == ["*.json", "*.txt", "*.safetensors"]
+    assert requested["repository"] == "somebody/captioner"
+    assert requested["allow_patterns"] == ["*.json", "*.txt", "*.safetensors"]
 
 
 def pickle_alone(folder: Path) -> None:
@@ -241,7 +245,7 @@ UNFIT: dict[str, tuple[Callable[[Path], Any], str]] = {
 
 
 @pytest.mark.parametrize(("spoil", "message"), UNFIT.values(), ids=UNFIT)
-def test_an_unfit_captioner_is_refused_in_one_line(
+def test_an_unusable_captioner_is_refused_in_one_line(
     spoil: Callable[[Path], Any], message: str, captioner: Path, tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(captioner, tmp_path / "captioner"))
@@ -260,8 +264,8 @@ def test_a_missing_package_names_the_extra(captioner: Path, monkeypatch: pytest.
 def test_a_caption_is_given_or_made(cogvideox_folder: Path, captioner: Path, photos: Path, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="a caption is given or made"):
         VideoOptions(caption="a person", captioner=captioner)
-    asked = ["--recipe", "full", "--surrogate", cogvideox_folder, "--caption", "a person", "--captioner", captioner]
-    result = run("protect", photos / "rocket.png", "-o", tmp_path / "out.png", *asked)
+    requested = ["--recipe", "full", "--surrogate", cogvideox_folder, "--caption", "a person", "--captioner", captioner]
+    result = run("protect", photos / "rocket.png", "-o", tmp_path / "out.png", *requested)
     assert result.exit_code == 2
     assert "a caption is given or made: leave out caption, or captioner" in result.output
     assert not (tmp_path / "out.png").exists()

@@ -40,7 +40,7 @@ def photo() -> torch.Tensor:
     return torch.rand(1, 3, 48, 40, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
-def test_the_embedding_is_that_of_the_square_photo_normalised_as_clip_was_trained(folder: Path) -> None:
+def test_the_embedding_is_that_of_the_square_photo_with_clips_normalisation(folder: Path) -> None:
     clip = Clip.load(folder)
     grey = torch.full((1, 3, 48, 40), 0.5)
     mean = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(1, 3, 1, 1)
@@ -67,7 +67,7 @@ def test_the_term_is_zero_at_the_clean_photo_and_falls_as_the_embedding_turns(fo
     torch.testing.assert_close(slope[0], gradient.norm(), rtol=1e-3, atol=0)
 
 
-def test_a_recipe_with_the_term_says_what_is_missing(folder: Path, tmp_path: Path) -> None:
+def test_a_recipe_with_the_term_reports_missing_weights(folder: Path, tmp_path: Path) -> None:
     recipe = load_recipe("strong", terms=Terms(displacement=1.0, clip=0.5))
     target = torch.from_numpy(checkerboard(32, 32))
     with pytest.raises(RecipeError, match="needs a CLIP image encoder: put its folder"):

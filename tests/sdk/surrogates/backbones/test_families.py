@@ -71,7 +71,7 @@ def test_the_gradient_reaches_the_whole_photo_and_is_the_slope_of_the_loss(folde
     _, gradient = value_and_gradient(loss_fn, near)
     assert (gradient != 0).any(1).double().mean() >= 0.99
     direction = gradient / gradient.norm()
-    step = 1e-3  # far above rounding: some families' blocks compute in float32 whatever they are given
+    step = 1e-3  # far above rounding: some families' blocks always compute in float32
     with torch.no_grad():
         around = [loss_fn(near + times * step * direction) for times in (-2, -1, 1, 2)]
     slope = (around[0] - 8 * around[1] + 8 * around[2] - around[3]) / (12 * step)  # exact for curves up to order four
@@ -79,7 +79,7 @@ def test_the_gradient_reaches_the_whole_photo_and_is_the_slope_of_the_loss(folde
 
 
 @pytest.mark.parametrize("term", OBJECTIVES)
-def test_each_term_moves_the_way_its_name_says_over_some_steps(folder: Path, term: str) -> None:
+def test_a_few_steps_on_each_term_change_what_it_measures(folder: Path, term: str) -> None:
     model, clean = load(folder), photo()
     start = (clean + torch.randn(clean.shape, generator=torch.Generator().manual_seed(2)).sign() / 255).clamp(0, 1)
     terms, layers = Terms(**{term: 1.0}), ("latent", "late")
@@ -102,7 +102,7 @@ def test_each_term_moves_the_way_its_name_says_over_some_steps(folder: Path, ter
 
 
 @pytest.mark.parametrize("hooks", [(), HOOKS], ids=["no hooks", "hooks"])
-def test_score_distillation_is_the_error_about_the_still_video_pulled_back_through_the_encoder_alone(
+def test_score_distillation_passes_the_error_of_the_static_video_through_the_encoder_only(
     folder: Path, hooks: tuple[str, ...]
 ) -> None:
     model, clean = load(folder, hooks=hooks), photo()
@@ -113,7 +113,7 @@ def test_score_distillation_is_the_error_about_the_still_video_pulled_back_throu
     _, gradient = value_and_gradient(
         lambda seen: objective(model, {"latent": model.encode(seen), "pixels": seen}, bound), near
     )
-    whole, errors = load(folder), []  # the oracle: its own hooks, and a reference that is given
+    whole, errors = load(folder), []  # the oracle: other hooks, and a given reference
     for pixels in (clean, near):
         with torch.no_grad():
             found = whole.features(pixels, {**inputs, "reference": whole.static_video(whole.encode(pixels))})
@@ -166,14 +166,14 @@ def test_the_autoencoder_is_recomputed_as_well(folder: Path) -> None:
     assert counts == [(1, 1), (1, 2)]
 
 
-def test_a_draw_repeats_and_another_differs(folder: Path) -> None:
+def test_equal_inputs_give_equal_features_and_other_inputs_do_not(folder: Path) -> None:
     model, clean = load(folder), photo()
     one, same, other = (model.features(clean, inputs_of(model, clean, seed))["prediction"] for seed in (3, 3, 4))
     assert torch.equal(one, same)
     assert not torch.allclose(one, other)
 
 
-def test_two_photos_at_once_are_as_one_by_one(folder: Path) -> None:
+def test_a_batch_of_two_equals_two_single_photos(folder: Path) -> None:
     model = load(folder)
     both = torch.cat([photo(0), photo(1)])
     inputs = inputs_of(model, both)
@@ -183,6 +183,6 @@ def test_two_photos_at_once_are_as_one_by_one(folder: Path) -> None:
             name: value[index : index + 1] if len(value) == 2 and name not in model.context else value
             for name, value in inputs.items()
         }
-        alone = model.features(both[index : index + 1], own)
-        for name, value in alone.items():
+        single = model.features(both[index : index + 1], own)
+        for name, value in single.items():
             torch.testing.assert_close(together[name][index : index + 1], value, rtol=1e-4, atol=1e-6)  # float32

@@ -60,7 +60,7 @@ def test_a_small_model_gives_gradients_to_the_photo_through_encoder_and_denoiser
 
 @pytest.fixture
 def counting_folder(small_folder: Path, tmp_path: Path) -> Path:
-    """The same weights, whose index says that places are counted."""
+    """The same weights, with rotary positions that count from the corner."""
     folder = Path(shutil.copytree(small_folder, tmp_path / "counting"))
     index = folder / "model_index.json"
     index.write_text(json.dumps({**json.loads(index.read_text()), "rotary_grid": "slice"}))
@@ -68,7 +68,7 @@ def counting_folder(small_folder: Path, tmp_path: Path) -> Path:
 
 
 def places(model: Any, rows: int, columns: int) -> torch.Tensor:
-    """The rotary tables that a denoiser is given at one size, (frames, rows, columns, cosine and sine)."""
+    """The denoiser's rotary tables at one size, (frames, rows, columns, cosine and sine)."""
     given: dict[str, Any] = {}
     watch = model.denoiser.register_forward_pre_hook(lambda _, __, named: given.update(named), with_kwargs=True)
     latents = torch.zeros(1, 3, 4, 2 * rows, 2 * columns)
@@ -79,16 +79,14 @@ def places(model: Any, rows: int, columns: int) -> torch.Tensor:
     return torch.cat(given["image_rotary_emb"], -1).view(3, rows, columns, -1)
 
 
-def test_places_are_counted_from_the_corner_at_every_size_where_the_index_says_so(
-    small_folder: Path, counting_folder: Path
-) -> None:
+def test_rotary_slice_counts_positions_from_the_corner_at_every_size(small_folder: Path, counting_folder: Path) -> None:
     stretched, counted = (load_backbone(folder, frames=3) for folder in (small_folder, counting_folder))
     trained = places(stretched, 2, 2)
     assert torch.equal(places(counted, 2, 2), trained)
     larger = places(counted, 4, 6)
     assert torch.equal(larger[:, :2, :2], trained)
     assert not torch.allclose(places(stretched, 4, 6)[:, :2, :2], trained, atol=0.1)
-    # By calculation: a head's first quarter turns with the frame, then rows, then columns, each at 10000^(-2i/width).
+    # By definition: the first quarter rotates with the frame, then rows, then columns, each at 10000^(-2i/width).
     turns = torch.cat(
         [
             torch.outer(torch.tensor([2.0, 3.0, 5.0])[part : part + 1], 10_000 ** (-torch.arange(0, width, 2) / width))
@@ -99,7 +97,7 @@ def test_places_are_counted_from_the_corner_at_every_size_where_the_index_says_s
     assert torch.allclose(larger[2, 3, 5], torch.cat([turns.cos(), turns.sin()]), atol=1e-5)
 
 
-def test_a_known_encoder_that_is_named_is_loaded_from_the_home_folder(
+def test_a_named_encoder_is_loaded_from_the_home_folder(
     small_folder: Path, tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from anti_i2v.surrogates.autoencoders import fingerprint
@@ -118,7 +116,7 @@ def test_a_known_encoder_that_is_named_is_loaded_from_the_home_folder(
     pixels = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
         named, carried = (load_backbone(place, frames=3).encode(pixels) for place in (folder, small_folder))
-    assert torch.allclose(named, carried, atol=1e-5)  # its memory lies channels last
+    assert torch.allclose(named, carried, atol=1e-5)  # one is channels_last
 
     shutil.rmtree(tmp_path / "home" / "surrogates")
     with pytest.raises(SurrogateError, match="surrogates pull toy"):

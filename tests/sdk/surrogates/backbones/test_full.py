@@ -71,7 +71,9 @@ def test_the_command_line_protects_on_a_whole_model(cogvideox_folder: Path, phot
     ],
     ids=["no model", "a caption for encoders", "the student"],
 )
-def test_what_does_not_go_together_is_refused(arguments: list[str], message: str, photo: Path, tmp_path: Path) -> None:
+def test_options_that_exclude_each_other_are_refused(
+    arguments: list[str], message: str, photo: Path, tmp_path: Path
+) -> None:
     result = CliRunner().invoke(app, ["protect", str(photo), "-o", str(tmp_path / "out.png"), *arguments])
     assert result.exit_code != 0
     assert message in result.output

@@ -1,4 +1,4 @@
-"""What HunyuanVideo has of its own: LLaVA, and two ways for the photo to enter."""
+"""HunyuanVideo: LLaVA, and two ways for the photo to enter."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def photo(seed: int = 0) -> torch.Tensor:
     return torch.nn.functional.interpolate(coarse, (32, 32), mode="bilinear").mul(0.8).add(0.1)
 
 
-def test_llava_reads_the_photo_and_the_caption_and_nothing_of_it_stays(folder: Path) -> None:
+def test_llava_reads_photo_and_caption_and_is_freed(folder: Path) -> None:
     model = load_backbone(folder, caption=CAPTION)
     before = {path: path.stat().st_mtime_ns for path in home().rglob("*")}
     one, other = model.precompute(photo()), model.precompute(photo(1))
@@ -57,7 +57,7 @@ def test_blocks_are_recomputed_where_the_pass_ends_early_too(folder: Path) -> No
     torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-6)
 
 
-def test_a_clip_is_cut_or_stands_still_at_its_end(folder: Path) -> None:
+def test_a_clip_is_cut_or_repeats_its_last_frame(folder: Path) -> None:
     model = load_backbone(folder, caption=CAPTION, frames=3)
     short, long = photo().expand(2, -1, -1, -1), photo().expand(20, -1, -1, -1)
     video = model.encode_video(short)
@@ -74,7 +74,7 @@ def test_a_photo_is_decoded_from_its_latent(folder: Path) -> None:
     assert pixels.grad is not None
 
 
-def test_the_late_blocks_are_of_the_single_stream_and_the_early_one_is_of_the_double(folder: Path) -> None:
+def test_the_late_blocks_are_single_stream_and_the_early_one_is_dual_stream(folder: Path) -> None:
     singles = [f"single_transformer_blocks.{index}" for index in range(3)]
     assert load_backbone(folder, caption=CAPTION).collapse_pairs() == tuple(
         (each, "transformer_blocks.3") for each in singles
@@ -94,7 +94,7 @@ def test_a_photo_in_place_of_the_first_frame_needs_a_second(hunyuan_folder: Path
     assert model.features(pixels, inputs)["prediction"].shape == (1, 4, 1, 8, 8)
 
 
-def test_what_llava_needs_is_missed_before_a_photo_comes(hunyuan_folder: Path, tmp_path: Path) -> None:
+def test_files_that_llava_lacks_are_reported_at_load(hunyuan_folder: Path, tmp_path: Path) -> None:
     for part in ("text_encoder", "tokenizer", "image_processor"):
         copy = Path(shutil.copytree(hunyuan_folder, tmp_path / part))
         shutil.rmtree(copy / part)
@@ -102,7 +102,7 @@ def test_what_llava_needs_is_missed_before_a_photo_comes(hunyuan_folder: Path, t
             load_backbone(copy, caption=CAPTION)
 
 
-def test_a_model_of_text_alone_is_refused(hunyuan_folder: Path, tmp_path: Path) -> None:
+def test_a_text_to_video_model_is_refused(hunyuan_folder: Path, tmp_path: Path) -> None:
     import diffusers
 
     copy = Path(shutil.copytree(hunyuan_folder, tmp_path / "text"))
@@ -115,7 +115,7 @@ def test_a_model_of_text_alone_is_refused(hunyuan_folder: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("free", "where"), [(1, "cpu"), (2**40, "cuda")])
-def test_llava_goes_where_there_is_room(
+def test_llava_runs_where_memory_is_free(
     free: int, where: str, hunyuan_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 2**40))

@@ -34,13 +34,13 @@ def test_the_explained_share_is_that_of_the_covariance_matrix() -> None:
     assert principal_picture(channels)[1] == pytest.approx(eigenvalues[-3:].sum() / eigenvalues.sum())
 
 
-def test_flat_features_are_a_flat_picture() -> None:
+def test_flat_features_give_a_flat_picture() -> None:
     picture, explained = principal_picture(np.ones((4, 4, 3)))
     assert not picture.any()
     assert explained == 0
 
 
-def test_likeness_ignores_rotation_and_scale_and_falls_for_another_map() -> None:
+def test_cka_ignores_rotation_and_scale_and_falls_for_another_map() -> None:
     one = noise(8, 8, 6)
     rotation = np.linalg.qr(noise(6, 6, seed=1))[0]
     assert linear_cka(one, 3 * one @ rotation) == pytest.approx(1)

@@ -24,7 +24,7 @@ from anti_i2v.surrogates.video_models import video_models
 
 @pytest.fixture
 def folder(cogvideox_folder: Path, tmp_path: Path) -> Path:
-    """A copy that a test may spoil."""
+    """A copy that a test may damage."""
     return Path(shutil.copytree(cogvideox_folder, tmp_path / "model"))
 
 
@@ -66,7 +66,7 @@ UNFIT: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no text encoder": (lambda folder: shutil.rmtree(folder / "text_encoder"), "text_encoder has no config.json"),
     "no tokenizer": (lambda folder: shutil.rmtree(folder / "tokenizer"), "tokenizer has no readable tokenizer"),
     "no scheduler": (lambda folder: shutil.rmtree(folder / "scheduler"), "scheduler has no scheduler_config.json"),
-    "an index that is no JSON": (
+    "an index that is not JSON": (
         lambda folder: (folder / "model_index.json").write_text("{"),
         "model_index.json is not a JSON object",
     ),
@@ -74,12 +74,12 @@ UNFIT: dict[str, tuple[Callable[[Path], Any], str]] = {
 
 
 @pytest.mark.parametrize(("spoil", "message"), UNFIT.values(), ids=UNFIT)
-def test_an_unfit_folder_is_refused_in_one_line(
+def test_an_unusable_folder_is_refused_in_one_line(
     spoil: Callable[[Path], Any], message: str, folder: Path, tmp_path: Path
 ) -> None:
     spoil(folder)
     with pytest.raises(SurrogateError, match=message) as refused:
-        load_backbone(folder, caption=tmp_path.name)  # a caption of its own, so that it is embedded anew
+        load_backbone(folder, caption=tmp_path.name)  # a new caption, so that it is not in the cache
     assert "\n" not in str(refused.value)
 
 
@@ -89,7 +89,7 @@ def test_a_missing_package_names_the_extra(folder: Path, monkeypatch: pytest.Mon
         load_backbone(folder)
 
 
-def test_a_gpu_that_is_too_small_is_said_before_anything_is_loaded(
+def test_a_gpu_that_is_too_small_is_reported_before_anything_is_loaded(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 2000))
@@ -127,7 +127,7 @@ def test_from_a_folder_it_computes_what_it_does_from_memory(folder: Path) -> Non
             assert torch.equal(value, made.features(pixels, draw)[name]), name
 
 
-def test_captions_are_embedded_once_and_kept_without_their_words(
+def test_captions_are_embedded_once_and_cached_without_their_text(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ANTI_I2V_HOME", str(tmp_path / "home"))
@@ -137,7 +137,7 @@ def test_captions_are_embedded_once_and_kept_without_their_words(
     assert b"person" not in kept[0].read_bytes()
     weights = weights_of(folder, "text_encoder")
     facts = weights.stat()
-    weights.write_bytes(b"?" * facts.st_size)  # it is not read again
+    weights.write_bytes(b"?" * facts.st_size)  # the cached embedding is used
     import os
 
     os.utime(weights, ns=(facts.st_atime_ns, facts.st_mtime_ns))
@@ -165,11 +165,11 @@ def test_a_pulled_model_is_found_by_name_with_its_revision(
     import huggingface_hub
 
     monkeypatch.setenv("ANTI_I2V_HOME", str(tmp_path / "home"))
-    asked: dict[str, Any] = {}
+    requested: dict[str, Any] = {}
 
-    def snapshot(repository: str, **wishes: Any) -> None:
-        asked.update(wishes, repository=repository)
-        shutil.copytree(folder, wishes["local_dir"])
+    def snapshot(repository: str, **options: Any) -> None:
+        requested.update(options, repository=repository)
+        shutil.copytree(folder, options["local_dir"])
 
     facts = type("Facts", (), {"sha": "0123abc"})
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
@@ -177,8 +177,8 @@ def test_a_pulled_model_is_found_by_name_with_its_revision(
     with pytest.raises(SurrogateError, match="run `anti-i2v surrogates pull cogvideox-5b`"):
         load_surrogate("cogvideox-5b")
     kept = pull("cogvideox-5b")
-    assert asked["revision"] == "0123abc"
-    assert asked["repository"] == video_models()["cogvideox-5b"].hub
+    assert requested["revision"] == "0123abc"
+    assert requested["repository"] == video_models()["cogvideox-5b"].hub
     lock = read_lock(kept)
     assert lock is not None
     assert lock.revision == "0123abc"
@@ -209,15 +209,15 @@ def test_a_hub_that_cannot_be_reached_keeps_nothing(tmp_path: Path, monkeypatch:
 def test_a_hub_name_brings_all_parts_of_a_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub
 
-    asked: list[list[str]] = []
+    requested: list[list[str]] = []
 
     def snapshot(repository: str, *, allow_patterns: list[str], **_: object) -> str:
-        asked.append(allow_patterns)
+        requested.append(allow_patterns)
         return str(folder)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
     model = load_surrogate("somebody/video-model")
     assert isinstance(model, Backbone)
-    assert "model_index.json" in asked[0]
-    assert "*/*.safetensors" not in asked[0]  # an encoder's repository may hold much else
-    assert "*/*.safetensors" in asked[1]
+    assert "model_index.json" in requested[0]
+    assert "*/*.safetensors" not in requested[0]  # an encoder's repository may hold many other files
+    assert "*/*.safetensors" in requested[1]

@@ -1,4 +1,4 @@
-"""Each family tells its denoiser what diffusers' own pipeline does: from the same folder, photo, caption and noise."""
+"""Each family passes its denoiser the inputs of diffusers' pipeline, for the same folder, photo, caption and noise."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from anti_i2v.surrogates.backbones.loading import load_backbone
 
 CAPTION = "a person smiles"
 HEIGHT, WIDTH = 32, 64
-"""Not square: a swapped pair of sides would be seen."""
+"""Not square, so that swapped sides fail."""
 
 
-class Told(Exception):  # no error: how a pipeline ends at its denoiser's door
-    """What the denoiser was given, by the names of its parameters."""
+class Captured(Exception):  # ends a pipeline at its denoiser, which is not an error
+    """The denoiser's arguments by name."""
 
     def __init__(self, given: Mapping[str, Any]) -> None:
         super().__init__()
@@ -33,17 +33,17 @@ class Told(Exception):  # no error: how a pipeline ends at its denoiser's door
 
 def captured_arguments(denoiser: nn.Module, run: Callable[[], object]) -> dict[str, Any]:
     def tell(module: nn.Module, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
-        raise Told(inspect.signature(module.forward).bind(*positional, **named).arguments)
+        raise Captured(inspect.signature(module.forward).bind(*positional, **named).arguments)
 
     handle = denoiser.register_forward_pre_hook(tell, with_kwargs=True)
     try:
         with torch.no_grad():
             run()
-    except Told as found:
+    except Captured as found:
         return found.given
     finally:
         handle.remove()
-    raise AssertionError("the denoiser was never asked")
+    raise AssertionError("the denoiser was not called")
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def pixels_of(photo: Image.Image) -> torch.Tensor:
 
 @pytest.fixture
 def mode_for_sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    """These pipelines draw the photo's latent from the encoder's distribution; we take its middle."""
+    """Make pipelines take the mode of the photo's latent, which they would sample."""
     from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
     monkeypatch.setattr(DiagonalGaussianDistribution, "sample", lambda self, generator=None: self.mode())
@@ -111,7 +111,7 @@ WAN = {
     "2.2 of low noise": ("wan22", "transformer_2", "low", 4),
     "2.2 5B": ("wan5b", "transformer", None, 1),
 }
-"""Version -> folder, the pipeline's denoiser, our stage, and steps after which the pipeline asks this denoiser."""
+"""Version -> folder, the pipeline's denoiser, our stage, and steps after which the pipeline uses this denoiser."""
 
 
 @pytest.mark.parametrize(("version", "denoiser", "stage", "steps"), WAN.values(), ids=WAN)
@@ -126,7 +126,7 @@ def test_wan_conditions_as_its_pipeline_does(
 ) -> None:
     from diffusers.pipelines.wan import pipeline_wan_i2v
 
-    monkeypatch.setattr(pipeline_wan_i2v, "basic_clean", str.strip)  # it needs ftfy, for captions of broken letters
+    monkeypatch.setattr(pipeline_wan_i2v, "basic_clean", str.strip)  # it would need ftfy
     folder = request.getfixturevalue(f"{version}_folder")
     model = load_backbone(folder, caption=f" {CAPTION}\n", frames=3, stage=stage)
     pipeline = pipeline_of("WanImageToVideoPipeline", folder)
@@ -137,13 +137,13 @@ def test_wan_conditions_as_its_pipeline_does(
         getattr(pipeline, denoiser),
         lambda: pipeline(photo, f" {CAPTION}\n", num_inference_steps=steps, latents=noisy, **settings),
     )
-    asked = theirs["timestep"].max()
-    nearest = (model.levels * 1000 - asked).abs().argmin()
+    level = theirs["timestep"].max()
+    nearest = (model.levels * 1000 - level).abs().argmin()
     given = ours(model, theirs["hidden_states"][:, :4], photo, nearest.view(1))
-    if version == "wan21":  # their processor rounds to 8 bits
+    if version == "wan21":  # the pipeline's processor rounds to 8 bits
         image, seen = given.pop("encoder_hidden_states_image"), theirs.pop("encoder_hidden_states_image")
         torch.testing.assert_close(image, seen, rtol=0, atol=0.02)
-    assert model.levels[nearest] * 1000 == pytest.approx(float(asked), abs=0.5)
+    assert model.levels[nearest] * 1000 == pytest.approx(float(level), abs=0.5)
     torch.testing.assert_close(given.pop("timestep"), theirs.pop("timestep"), rtol=0, atol=0.5)
     torch.testing.assert_close(given, theirs)
 
@@ -181,9 +181,9 @@ def test_hunyuan_conditions_as_its_pipeline_does(
     given = captured_arguments(model.denoiser, lambda: model.denoise(noisy, model.encode(pixels), pixels, inputs))
     assert ("guidance" in theirs) == (version == "hunyuan")
     text, read = given.pop("encoder_hidden_states"), theirs.pop("encoder_hidden_states")
-    assert 576 / 4 + 200 < text.shape[1] < 576 / 2 + 256  # the photo's thinned tokens, and the caption's
-    torch.testing.assert_close(text, read, rtol=0, atol=0.02)  # their processor rounds to 8 bits
-    torch.testing.assert_close(given, theirs, check_dtype=False)  # masks: their caption's is of floats
+    assert 576 / 4 + 200 < text.shape[1] < 576 / 2 + 256  # tokens of the photo, interleaved, and of the caption
+    torch.testing.assert_close(text, read, rtol=0, atol=0.02)  # the pipeline's processor rounds to 8 bits
+    torch.testing.assert_close(given, theirs, check_dtype=False)  # the pipeline's mask is of floats
 
 
 SCHEDULER_OF_OLD = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -214,19 +214,19 @@ def test_i2vgenxl_conditions_as_its_pipeline_does(i2vgenxl_folder: Path, photo: 
     model = load_backbone(i2vgenxl_folder, caption=CAPTION, frames=3)
     pipeline = pipeline_of("I2VGenXLPipeline", i2vgenxl_folder)
     encoder = pipeline.text_encoder
-    object.__setattr__(encoder, "text_model", encoder)  # which transformers 5 took away; the pipeline still asks for it
+    object.__setattr__(encoder, "text_model", encoder)  # the pipeline needs it; transformers 5 removed it
     settings = {"height": HEIGHT, "width": WIDTH, "num_frames": 3, "guidance_scale": 1, "num_inference_steps": 2}
     noisy = noise(1, 4, 3, 8, 16)
     theirs = captured_arguments(pipeline.unet, lambda: pipeline(CAPTION, photo, latents=noisy, **settings))
     given = ours(model, noisy, photo, theirs.pop("timestep").view(1))
     assert given.pop("timestep") > 0
     image, seen = given.pop("image_embeddings"), theirs.pop("image_embeddings")
-    torch.testing.assert_close(image, seen, rtol=0, atol=0.01)  # their resizing rounds to 8 bits
+    torch.testing.assert_close(image, seen, rtol=0, atol=0.01)  # the pipeline's resizing rounds to 8 bits
     torch.testing.assert_close(given, theirs)
 
 
 @pytest.mark.parametrize("size", [(32, 32), (64, 32), (32, 64), (40, 24), (80, 44), (1280, 704)])
-def test_i2vgenxl_sees_the_square_that_its_pipeline_cuts(size: tuple[int, int]) -> None:
+def test_i2vgenxl_reads_the_square_that_its_pipeline_crops(size: tuple[int, int]) -> None:
     from diffusers.pipelines.deprecated.i2vgen_xl.pipeline_i2vgen_xl import _center_crop_wide
 
     photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), np.uint8))
@@ -246,10 +246,10 @@ NOISED = {
 
 @SCHEDULER_OF_OLD
 @pytest.mark.parametrize(("version", "scheduler", "axis"), NOISED.values(), ids=NOISED)
-def test_noise_and_target_are_such_that_the_schedulers_step_leads_back_to_the_video(
+def test_a_scheduler_step_with_the_target_restores_the_video(
     version: str, scheduler: str, axis: int, photo: Image.Image, request: pytest.FixtureRequest
 ) -> None:
-    """A denoiser that said the target would give the video back, if the scheduler were to step with it."""
+    """A perfect prediction restores the video in one scheduler step."""
     import diffusers
 
     folder = request.getfixturevalue(f"{version}_folder")
@@ -278,7 +278,7 @@ def test_noise_and_target_are_such_that_the_schedulers_step_leads_back_to_the_vi
     torch.testing.assert_close(back, video, rtol=1e-3, atol=1e-3)
 
 
-def test_learned_places_are_the_models_own_at_its_size_and_scaled_elsewhere(cogvideox_learned_folder: Path) -> None:
+def test_learned_positions_are_the_models_own_at_its_size_and_scaled_at_others(cogvideox_learned_folder: Path) -> None:
     own = load_backbone(cogvideox_learned_folder, frames=3, hooks=("prediction",))
     embed = own.denoiser.patch_embed
     table = embed.pos_embedding.clone()

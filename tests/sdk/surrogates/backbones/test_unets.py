@@ -1,4 +1,4 @@
-"""What Stable Video Diffusion and I2VGen-XL have of their own."""
+"""Stable Video Diffusion and I2VGen-XL."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_up_blocks_match_the_down_blocks_whose_skip_connections_they_read(folder
     assert [pair[1] for pair in matching(of_four)] == ["down_blocks.2", "down_blocks.1", "down_blocks.0"]
 
 
-def test_late_blocks_fall_back_onto_early_ones_of_another_size(folder: Path) -> None:
+def test_late_blocks_collapse_onto_early_ones_of_another_size(folder: Path) -> None:
     model, clean = load_backbone(folder, hooks=("early", "late"), frames=2), photo()
     features = model.features(clean, inputs_of(model, clean))
     assert any(features[late].shape != features[early].shape for late, early in model.collapse_pairs())
@@ -70,7 +70,7 @@ def test_late_blocks_fall_back_onto_early_ones_of_another_size(folder: Path) -> 
     own = Recipe(name="own", summary="Of this test.", terms=Terms(collapse=1.0), steps=8)
     outcome = optimise_photo(TorchPhoto([model], clean, start, torch.full((1, 1, 1, 1), 8 / 255), own), own)
     with torch.no_grad():
-        assert loss_fn(outcome.candidate) < 0.998 * loss_fn(clean)  # on the scores' noise, not the steps'
+        assert loss_fn(outcome.candidate) < 0.998 * loss_fn(clean)  # with the noise of the comparison, not of the steps
 
 
 def test_frames_come_as_an_axis_of_their_own(folder: Path) -> None:
@@ -94,7 +94,7 @@ def test_blocks_are_recomputed_where_the_pass_ends_early_too(folder: Path) -> No
     torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-6)
 
 
-def test_a_clip_is_encoded_frame_by_frame_and_stands_still_at_its_end(folder: Path) -> None:
+def test_a_clip_is_encoded_frame_by_frame_and_repeats_its_last_frame(folder: Path) -> None:
     clip = torch.cat([photo(), photo().flip(-1)])
     model = load_backbone(folder, frames=3, reference=clip)
     axis = model.random_inputs["noise"].shape.index(3)
@@ -114,31 +114,31 @@ def test_a_photo_is_decoded_from_its_latent(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("part", ["autoencoder", "image_encoder"])
-def test_the_photo_enters_with_a_gradient_through(part: str, folder: Path) -> None:
+def test_gradients_flow_through_every_way_the_photo_enters(part: str, folder: Path) -> None:
     model, pixels = load_backbone(folder, hooks=("prediction",), frames=2), photo().requires_grad_()
     seen: list[torch.Tensor] = []
     first = next(module for module in getattr(model, part).modules() if isinstance(module, torch.nn.Conv2d))
     first.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     inputs = inputs_of(model, pixels.detach())
-    seen.clear()  # the reference's
+    seen.clear()  # calls for the reference
     prediction = model.features(pixels, inputs)["prediction"]
     (gradient,) = torch.autograd.grad(prediction.square().sum(), seen)
     assert gradient.abs().sum() > 0
 
 
-def test_half_precision_spares_the_autoencoder_of_svd(svd_folder: Path) -> None:
+def test_the_autoencoder_of_svd_stays_in_float32_at_half_precision(svd_folder: Path) -> None:
     model = load_backbone(svd_folder, dtype=torch.float16)
     assert model.autoencoder.dtype == torch.float32
     assert model.denoiser.dtype == torch.float16
 
 
-def test_svd_asks_for_v_alone(svd_folder: Path, tmp_path: Path) -> None:
+def test_svd_accepts_only_v_prediction(svd_folder: Path, tmp_path: Path) -> None:
     spoiled = changed(svd_folder, tmp_path / "svd", "scheduler/scheduler_config.json", prediction_type="epsilon")
     with pytest.raises(SurrogateError, match="svd was trained to predict epsilon, not v_prediction: it is not SVD"):
         load_backbone(spoiled)
 
 
-def test_i2vgenxl_asks_for_noise_or_for_v(i2vgenxl_folder: Path, tmp_path: Path) -> None:
+def test_i2vgenxl_predicts_noise_or_v(i2vgenxl_folder: Path, tmp_path: Path) -> None:
     file = "scheduler/scheduler_config.json"
     model = load_backbone(changed(i2vgenxl_folder, tmp_path / "noise", file, prediction_type="epsilon"), frames=2)
     noise = torch.randn(1, 4, 2, 8, 8)

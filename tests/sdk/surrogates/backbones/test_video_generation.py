@@ -1,4 +1,4 @@
-"""Videos that backbones generate: the very same as those of diffusers' own pipelines, from the same noise."""
+"""Generated videos equal those of diffusers' pipelines from the same noise."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def photo() -> Image.Image:
 
 @pytest.fixture
 def mode_for_sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    """These pipelines draw the photo's latent from the encoder's distribution; we take its middle."""
+    """Make pipelines take the mode of the photo's latent, which they would sample."""
     from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
     monkeypatch.setattr(DiagonalGaussianDistribution, "sample", lambda self, generator=None: self.mode())
@@ -88,7 +88,7 @@ def video_of(run: Callable[..., Any], output: str) -> torch.Tensor:
 def check(
     model: Backbone, photo: Image.Image, run: Callable[..., Any], *, dropped: int = 0, close: float = 1e-5
 ) -> None:
-    """Ours is the pipeline's video, as latents (of which it drops the first ones) and as pixels."""
+    """Compare our video with the pipeline's, as latents (of which the pipeline drops the first ones) and as pixels."""
     ours = generate(model, pixels_of(photo), seeds=SEED, steps=STEPS)
     assert ours.shape == sample_noise(model, pixels_of(photo), [SEED])["noise"].shape
     theirs, axis = video_of(run, "latent"), 1 if ours.shape[1] == model.frames else 2
@@ -108,7 +108,7 @@ COGVIDEOX: dict[str, tuple[str, int, dict[str, Any]]] = {
     "1.5": ("cogvideox15", 4, {}),
     "no signal at the end": ("cogvideox", 3, {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}),
 }
-"""Version -> folder, latent frames, and what its scheduler says: the last one as the published weights do."""
+"""Version -> folder, latent frames, settings of the scheduler; the last one as in the published weights."""
 
 
 @pytest.mark.usefixtures("mode_for_sample")
@@ -136,7 +136,7 @@ def test_svd_generates_what_its_pipeline_does(
 
     model, pipeline = load_backbone(svd_folder, frames=3), pipeline_of(PIPELINES["svd"], svd_folder)
     samples = sample_noise(model, pixels_of(photo), [SEED])
-    # The pipeline draws this alone where latents are given: the noise on the photo.
+    # With given latents, the pipeline samples only the noise on the photo.
     monkeypatch.setattr(module, "randn_tensor", lambda *shape, **options: samples["augmentation"])
     settings = {"height": HEIGHT, "width": WIDTH, "num_frames": 3, "num_inference_steps": STEPS}
     settings |= {"min_guidance_scale": 1.0, "max_guidance_scale": 1.0}
@@ -148,24 +148,24 @@ def test_svd_generates_what_its_pipeline_does(
 def test_i2vgenxl_generates_what_its_pipeline_does(
     prediction: str, i2vgenxl_folder: Path, photo: Image.Image, tmp_path: Path
 ) -> None:
-    # Without signal at the end nothing can be said of noise alone.
+    # Without signal at the last timestep, noise cannot be predicted.
     changes = {"prediction_type": prediction, "rescale_betas_zero_snr": prediction != "epsilon"}
     folder = rescheduled(i2vgenxl_folder, tmp_path, **changes)
     model, pipeline = load_backbone(folder, caption=CAPTION, frames=3), pipeline_of(PIPELINES["i2vgenxl"], folder)
     encoder = pipeline.text_encoder
-    object.__setattr__(encoder, "text_model", encoder)  # which transformers 5 took away; the pipeline still asks for it
+    object.__setattr__(encoder, "text_model", encoder)  # the pipeline needs it; transformers 5 removed it
     settings = {"height": HEIGHT, "width": WIDTH, "num_frames": 3, "guidance_scale": 1, "num_inference_steps": STEPS}
     noise = sample_noise(model, pixels_of(photo), [SEED])["noise"]
-    # Their resizing of what CLIP sees rounds to 8 bits.
+    # The pipeline resizes CLIP's input with 8-bit rounding.
     check(model, photo, lambda **output: pipeline(CAPTION, photo, latents=noise, **settings, **output), close=1e-4)
 
 
 WAN: dict[str, tuple[str, float, str]] = {
-    "2.1": ("wan21", 0.005, "FlowMatchEulerDiscreteScheduler"),  # their processor, before CLIP, rounds to 8 bits
+    "2.1": ("wan21", 0.005, "FlowMatchEulerDiscreteScheduler"),  # the pipeline's processor for CLIP rounds to 8 bits
     "2.2 5B": ("wan5b", 1e-5, "FlowMatchEulerDiscreteScheduler"),
     "2.2 5B, UniPC": ("wan5b", 1e-5, "UniPCMultistepScheduler"),
 }
-"""Version -> folder, tolerance, scheduler: the last one as the published weights."""
+"""Version -> folder, tolerance, scheduler; the last one as in the published weights."""
 
 
 @pytest.mark.parametrize(("version", "close", "scheduler"), WAN.values(), ids=WAN)
@@ -180,7 +180,7 @@ def test_wan_generates_what_its_pipeline_does(
 ) -> None:
     from diffusers.pipelines.wan import pipeline_wan_i2v
 
-    monkeypatch.setattr(pipeline_wan_i2v, "basic_clean", str.strip)  # it needs ftfy, for captions of broken letters
+    monkeypatch.setattr(pipeline_wan_i2v, "basic_clean", str.strip)  # it would need ftfy
     changes = {"_class_name": scheduler, "flow_shift": 5.0, "use_flow_sigmas": True}
     changes |= {"prediction_type": "flow_prediction"}
     folder = rescheduled(request.getfixturevalue(f"{version}_folder"), tmp_path, **changes)
@@ -257,8 +257,8 @@ def test_a_photos_video_depends_on_its_seed_and_on_no_other_photo(version: str, 
     model, clean = load(version, request), photos(2)
     both = generate(model, clean, seeds=[7, 8], steps=2)
     for index, seed in enumerate((7, 8)):
-        alone = generate(model, clean[index : index + 1], seeds=seed, steps=2)
-        torch.testing.assert_close(both[index], alone[0], rtol=1e-4, atol=1e-4)
+        single = generate(model, clean[index : index + 1], seeds=seed, steps=2)
+        torch.testing.assert_close(both[index], single[0], rtol=1e-4, atol=1e-4)
     other = generate(model, clean[:1], seeds=8, steps=2)
     assert torch.equal(other, generate(model, clean[:1], seeds=[8], steps=2))
     assert not torch.allclose(both[:1], other, atol=0.01)
@@ -267,7 +267,7 @@ def test_a_photos_video_depends_on_its_seed_and_on_no_other_photo(version: str, 
 
 @pytest.mark.parametrize("hooks", [("early",), ("late", "prediction"), ("all",)], ids="-".join)
 @pytest.mark.parametrize("version", ["cogvideox", "svd", "hunyuan"])
-def test_hooks_change_no_video_and_work_again_afterwards(
+def test_hooks_do_not_change_a_video_and_work_again_afterwards(
     version: str, hooks: tuple[str, ...], request: pytest.FixtureRequest
 ) -> None:
     plain, hooked, clean = load(version, request), load(version, request, hooks=hooks), photos(1)
@@ -316,14 +316,14 @@ def test_wrong_numbers_are_refused(cogvideox_folder: Path) -> None:
 
 
 @pytest.mark.parametrize("stage", ["high", "low"])
-def test_half_a_model_generates_no_video(stage: str, wan22_folder: Path) -> None:
+def test_one_of_two_denoisers_generates_no_video(stage: str, wan22_folder: Path) -> None:
     with pytest.raises(SurrogateError, match="is one of two denoisers, and a video takes both: give it a clip"):
         generate(load_backbone(wan22_folder, frames=2, stage=stage), photos(1), seeds=1)
     with pytest.raises(SurrogateError, match="give it a clip"):
         load_backbone(wan22_folder, frames=2, stage=stage, reference="generated")
 
 
-def test_a_model_without_its_scheduler_says_so(cogvideox_folder: Path) -> None:
+def test_generating_without_a_scheduler_is_an_error(cogvideox_folder: Path) -> None:
     known = load_backbone(cogvideox_folder, frames=2)
     bare = CogVideoX(known.autoencoder, known.denoiser, known.info, known.alphas, context=known.context, frames=2)
     with pytest.raises(SurrogateError, match="has no scheduler, which generating takes: load it from its folder"):
@@ -333,7 +333,7 @@ def test_a_model_without_its_scheduler_says_so(cogvideox_folder: Path) -> None:
 def test_a_scheduler_of_another_kind_is_replaced_by_the_familys_own(cogvideox_folder: Path, tmp_path: Path) -> None:
     folder = rescheduled(cogvideox_folder, tmp_path, _class_name="CogVideoXDPMScheduler")
     ours = [generate(load_backbone(each, frames=2), photos(1), seeds=1, steps=2) for each in (folder, cogvideox_folder)]
-    # To its rounding: each model repeats itself to the last bit, but two loads of one folder were seen 6e-7 apart.
+    # One model repeats itself to the last bit, but two loads of one folder differed by 6e-7.
     torch.testing.assert_close(*ours, atol=1e-5, rtol=0)
 
 
@@ -369,7 +369,7 @@ def cat(tmp_path_factory: pytest.TempPathFactory) -> Path:
 SETTINGS: dict[str, Any] = {"short_side": 64, "steps": 2, "noise_samples": 1}
 
 
-def test_a_protection_generates_its_reference_once_and_says_so(
+def test_a_protection_generates_its_reference_once_and_notes_it(
     cogvideox_folder: Path, cat: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[torch.Tensor] = []
@@ -384,8 +384,8 @@ def test_a_protection_generates_its_reference_once_and_says_so(
         video_options = VideoOptions(frames=2, reference=reference)
         protector = Protector("full", surrogates=[cogvideox_folder], device="cpu", video=video_options, **SETTINGS)
         found[reference] = [protector.protect(cat, seed=3, effects=False) for _ in range(2)]
-    assert len(made) == 2  # once a photo
-    assert torch.equal(*made)  # by the run's seed
+    assert len(made) == 2  # once for each photo
+    assert torch.equal(*made)  # from the run's seed
     one, two = found["generated"]
     assert np.array_equal(one.photo.pixels, two.photo.pixels)
     assert not np.array_equal(one.photo.pixels, found[None][0].photo.pixels)
@@ -394,7 +394,7 @@ def test_a_protection_generates_its_reference_once_and_says_so(
     assert note not in found[None][0].receipt.notes
 
 
-def test_the_command_line_tells_generated_from_a_file_of_that_name(
+def test_the_command_line_distinguishes_generated_from_a_file_of_that_name(
     cogvideox_folder: Path, cat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -411,7 +411,7 @@ def test_the_command_line_tells_generated_from_a_file_of_that_name(
     assert "generated does not exist: name a video file" in result.output
 
 
-def test_a_deadline_and_a_cancellation_end_a_video_that_is_being_generated(
+def test_a_deadline_and_a_cancellation_stop_the_generation_of_a_video(
     cogvideox_folder: Path, cat: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     video_options = VideoOptions(frames=2, reference="generated")

@@ -49,7 +49,7 @@ def test_all_latents_of_the_condition_depend_on_the_photo_and_the_first_is_its_o
 
 def test_the_first_latent_of_a_clip_is_that_of_its_first_frame(folder: Path, photo: torch.Tensor) -> None:
     model = load(folder)
-    clip = torch.cat([photo, photo.flip(-1), photo.flip(-2)])  # too short: its last frame stands still
+    clip = torch.cat([photo, photo.flip(-1), photo.flip(-2)])  # too short: the last frame is repeated
     latents = model.encode_video(clip)
     assert latents.shape[:3] == (1, 4, 3)
     torch.testing.assert_close(latents[:, :, 0], model.encode(photo))
@@ -67,7 +67,7 @@ def test_decoding_is_the_autoencoders_own_but_for_its_clamp(folder: Path, photo:
     torch.testing.assert_close(decoded.clamp(0, 1), theirs)
 
 
-def test_each_denoiser_is_asked_at_the_levels_that_the_pipeline_gives_it(wan22_folder: Path) -> None:
+def test_each_denoiser_is_used_at_the_noise_levels_of_the_pipeline(wan22_folder: Path) -> None:
     high, low = (load(wan22_folder, stage=stage) for stage in ("high", "low"))
     assert high.levels.min() >= 0.9 > low.levels.max()
     scheduler = json.loads((wan22_folder / "scheduler" / "scheduler_config.json").read_text())
@@ -75,7 +75,7 @@ def test_each_denoiser_is_asked_at_the_levels_that_the_pipeline_gives_it(wan22_f
     assert high.random_inputs["timestep"].high == len(high.levels)
 
 
-def test_a_stage_needs_its_own_denoiser_alone(wan22_folder: Path, tmp_path: Path) -> None:
+def test_a_stage_needs_only_its_own_denoiser(wan22_folder: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(wan22_folder, tmp_path / "model"))
     shutil.rmtree(folder / "transformer")
     assert load(folder, stage="low").layers
@@ -86,7 +86,7 @@ def test_a_stage_needs_its_own_denoiser_alone(wan22_folder: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("stage", "denoiser"), [(None, "transformer"), ("high", "transformer"), ("low", "transformer_2")]
 )
-def test_a_stage_is_asked_for_in_what_models_are_told(wan22_folder: Path, stage: str | None, denoiser: str) -> None:
+def test_a_stage_is_one_of_the_video_options(wan22_folder: Path, stage: str | None, denoiser: str) -> None:
     from anti_i2v import VideoOptions
     from anti_i2v.engines.torch_engine import TorchEngine
     from anti_i2v.recipes import load_recipe
@@ -107,7 +107,7 @@ def test_a_stage_is_asked_for_in_what_models_are_told(wan22_folder: Path, stage:
     ],
     ids=["an unknown stage", "a single denoiser", "another family"],
 )
-def test_a_stage_that_is_not_there_is_refused_from_the_command_line(
+def test_an_unknown_stage_is_refused_by_the_command_line(
     family: str, stage: str, message: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     from typer.testing import CliRunner
@@ -116,8 +116,8 @@ def test_a_stage_that_is_not_there_is_refused_from_the_command_line(
 
     Image.new("RGB", (64, 64)).save(tmp_path / "photo.png")
     folder = request.getfixturevalue(f"{family}_folder")
-    asked = ["--recipe", "full", "--surrogate", str(folder), "--device", "cpu", "--stage", stage]
-    result = CliRunner().invoke(app, ["protect", str(tmp_path / "photo.png"), *asked])
+    arguments = ["--recipe", "full", "--surrogate", str(folder), "--device", "cpu", "--stage", stage]
+    result = CliRunner().invoke(app, ["protect", str(tmp_path / "photo.png"), *arguments])
     assert result.exit_code in (1, 2)
     assert message in result.output
 
@@ -131,7 +131,7 @@ def test_without_accelerate_the_extra_is_named(wan22_folder: Path, monkeypatch: 
 def test_levels_are_those_of_the_schedulers() -> None:
     import diffusers
 
-    euler = diffusers.FlowMatchEulerDiscreteScheduler(shift=5.0)  # as it was made: what training draws from
+    euler = diffusers.FlowMatchEulerDiscreteScheduler(shift=5.0)  # in its initial state: the noise levels of training
     torch.testing.assert_close(levels_of(euler.config).float().flip(0), euler.sigmas)
     unipc = diffusers.UniPCMultistepScheduler(
         prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0, num_train_timesteps=100
@@ -142,7 +142,7 @@ def test_levels_are_those_of_the_schedulers() -> None:
 
 @pytest.mark.parametrize("sides", [(40, 64), (64, 40), (24, 24)], ids=str)
 @pytest.mark.parametrize("size", [{"shortest_edge": 16}, {"height": 16, "width": 20}], ids=str)
-def test_clip_sees_what_its_processor_shows_it(sides: tuple[int, int], size: dict[str, int]) -> None:
+def test_clip_reads_what_its_processor_returns(sides: tuple[int, int], size: dict[str, int]) -> None:
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
     processor = CLIPImageProcessorPil(size=size, crop_size={"height": 16, "width": 16})
@@ -150,7 +150,9 @@ def test_clip_sees_what_its_processor_shows_it(sides: tuple[int, int], size: dic
     image = coarse.resize(sides, Image.Resampling.BICUBIC)
     theirs = processor(image, return_tensors="pt")["pixel_values"]
     ours = clip_view(torch.from_numpy(np.array(image)).permute(2, 0, 1).unsqueeze(0) / 255, processor.to_dict())
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=1.01 / 255 / 0.26)  # they round to 8 bits, after each axis
+    torch.testing.assert_close(
+        ours, theirs, rtol=0, atol=1.01 / 255 / 0.26
+    )  # the processor rounds to 8 bits after each axis
 
 
 def test_checkpoints_of_the_frame_by_frame_encoder_change_nothing(folder: Path, photo: torch.Tensor) -> None:
@@ -177,7 +179,7 @@ def change(folder: Path, file: str, **settings: object) -> None:
     ],
     ids=["text to video", "no second denoiser", "an unknown stage", "a single frame"],
 )
-def test_what_cannot_be_animated_is_refused(
+def test_models_that_take_no_single_photo_are_refused(
     version: str,
     spoil: dict[str, object],
     options: dict[str, Any],
