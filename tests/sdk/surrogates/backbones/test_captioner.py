@@ -151,9 +151,9 @@ def test_a_generated_caption_has_the_effect_of_the_same_given_caption(
     written, silent = full(cogvideox_folder, caption=made.caption), full(cogvideox_folder)
     given, quiet = (each.protect(photos / "rocket.png", effects=False) for each in (written, silent))
     assert given.caption is None
-    options, given, empty = (context_of(each) for each in (captioned, written, silent))
-    assert torch.equal(options, given)
-    assert not torch.equal(options, empty)
+    generated, same, empty = (context_of(each) for each in (captioned, written, silent))
+    assert torch.equal(generated, same)
+    assert not torch.equal(generated, empty)
     assert apart(made, given) < ROUNDING
     assert apart(made, quiet) > 0
 
