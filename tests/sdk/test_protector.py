@@ -148,7 +148,7 @@ def test_without_surrogates_a_recipe_gives_the_draft_with_a_note(photo: Rgb8, re
     """At the draft's own scale and budget, not those of the recipe's start."""
     balanced = Protector(recipe, **SMALL).protect(photo, effects=False)
     assert (balanced.receipt.steps, balanced.receipt.stopped) == (0, "no surrogates")
-    assert "nothing was refined: this is the draft" in balanced.receipt.notes[-1]
+    assert "no steps were taken: this is the draft" in balanced.receipt.notes[-1]
     assert "`anti-i2v surrogates pull`" in balanced.receipt.notes[-1]
     draft = Protector("draft", **SMALL).protect(photo, effects=False)
     assert np.array_equal(draft.photo.pixels, balanced.photo.pixels)

@@ -242,8 +242,8 @@ class OnnxEngine:
     name: ClassVar[str] = "onnx"
     libraries: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-gpu")
     no_surrogates_note: ClassVar[str] = (
-        "no exported encoders on this machine, so nothing was refined: this is the draft. "
-        "`anti-i2v surrogates pull` and `anti-i2v export taesd taesdxl taef1 --half` make them, on a machine with torch"
+        "no exported encoders are installed, so no steps were taken: this is the draft. Run `anti-i2v surrogates pull` "
+        "and `anti-i2v export taesd taesdxl taef1 --half` on a machine with torch"
     )
 
     def __init__(self, names: Sequence[str | Path] | None, recipe: Recipe | None, device: str) -> None:

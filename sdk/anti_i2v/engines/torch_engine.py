@@ -196,8 +196,8 @@ class TorchEngine:
     name: ClassVar[str] = "torch"
     libraries: ClassVar[tuple[str, ...]] = ("torch", "kornia")
     no_surrogates_note: ClassVar[str] = (
-        "no real encoders on this machine, so nothing was refined: this is the draft. "
-        "`anti-i2v surrogates pull` fetches them (3 x 5 MB)"
+        "no encoders are installed, so no steps were taken: this is the draft. "
+        "Run `anti-i2v surrogates pull` to download them (3 x 5 MB)"
     )
 
     def __init__(

@@ -271,7 +271,7 @@ def test_a_frozen_encoder_returns_torchs_latents(size: tuple[int, int], photos: 
 def test_where_nothing_is_exported_the_draft_is_returned(photos: list[Rgb8]) -> None:
     made = Protector(recipe(), engine="onnx").protect(photos[0], effects=False)
     assert (made.receipt.steps, made.receipt.stopped) == (0, "no surrogates")
-    assert "`anti-i2v export taesd taesdxl taef1 --half` make them" in made.receipt.notes[-1]
+    assert "`anti-i2v export taesd taesdxl taef1 --half` on a machine" in made.receipt.notes[-1]
     draft = Protector(recipe(steps=0), engine="torch", device="cpu").protect(photos[0], effects=False)
     assert equal_levels(made.photo.pixels, draft.photo.pixels) >= 0.999
 
