@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from anti_i2v.errors import SurrogateError
@@ -131,9 +130,9 @@ def test_a_shipped_victim_makes_a_video_that_keeps_the_photo_and_the_person(name
         pytest.skip("needs ANTI_I2V_HOME with the real encoders in surrogates/ and the models in face/")
     photo = open_photo(PHOTO).pixels
     crop = crop_square(photo, choose_square(photo, models.faces))
-    videos = generate_videos(load_victim(name), crop[None], [0, 1], 8)[0]
-    assert videos.shape == (2, 8, SIDE, SIDE, 3)
-    metrics = [measure_video(video, crop, video, models) for video in videos]
-    assert np.mean([each["first_frame_psnr"] for each in metrics]) > MIN_CLEAN_PSNR
-    assert np.mean([each["identity"] for each in metrics]) > MIN_CLEAN_IDENTITY
-    assert np.mean([each["motion"] for each in metrics]) > MIN_MOTION
+    (video,) = generate_videos(load_victim(name), crop[None], [0], 8)[0]
+    assert video.shape == (8, SIDE, SIDE, 3)
+    metrics = measure_video(video, crop, video, models, ["first_frame_psnr", "identity", "motion"])
+    assert metrics["first_frame_psnr"] > MIN_CLEAN_PSNR
+    assert metrics["identity"] > MIN_CLEAN_IDENTITY
+    assert metrics["motion"] > MIN_MOTION
