@@ -19,7 +19,7 @@ from anti_i2v.metrics.faces import Face, FaceIdentity
 from anti_i2v.metrics.latents import mean_square, relative_shift
 from anti_i2v.paths import FACE_WEIGHTS, find_weights
 from anti_i2v.receipts.fields import Effect, VersusRandom
-from anti_i2v.surrogates.catalogue import GAUGE, STUDENT, encoders
+from anti_i2v.surrogates.catalogue import STUDENT, STUDENT_ROLE, encoders
 
 __all__ = [
     "PATCH",
@@ -64,7 +64,7 @@ class MeasurementModels:
         unavailable: list[str] = []
         optimised = engine.optimised_encoders()
         # They never count as held-out, and the student never stands for a real encoder.
-        own = [(encoder, GAUGE if encoder.info.name == STUDENT else "surrogate") for encoder in optimised]
+        own = [(encoder, STUDENT_ROLE if encoder.info.name == STUDENT else "surrogate") for encoder in optimised]
         others = _load_others(engine, {encoder.info.name for encoder in optimised}, unavailable)
         lpips = faces = None
         try:
@@ -76,7 +76,7 @@ class MeasurementModels:
 
 
 def _load_others(engine: Engine, optimised: set[str], unavailable: list[str]) -> list[tuple[FrozenEncoder, str]]:
-    known = [*((entry.name, entry.role) for entry in encoders().values()), (STUDENT, GAUGE)]
+    known = [*((entry.name, entry.role) for entry in encoders().values()), (STUDENT, STUDENT_ROLE)]
     found = []
     for name, role in known:
         if name in optimised or not engine.is_available(name):

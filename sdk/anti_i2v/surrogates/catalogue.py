@@ -1,7 +1,9 @@
-"""The catalogue of surrogates: every model that can be named, by kind, and where it is. Light: nothing is loaded.
+"""The catalogue of surrogates: every model that can be named, by kind.
 
-resolve("taesd").available
-resolve("taesd").load(device="cuda")
+    resolve("taesd").available
+    resolve("taesd").load(device="cuda")
+
+An entry knows its folder and how to load the model. Importing this module and resolving a name load nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from anti_i2v.surrogates.hub import (
     WEIGHTS,
     download,
 )
-from anti_i2v.surrogates.info import GAUGE, STUDENT
+from anti_i2v.surrogates.info import STUDENT, STUDENT_ROLE
 from anti_i2v.surrogates.video_models import SmallVideoModelEntry, VideoModelEntry, small_video_models, video_models
 
 if TYPE_CHECKING:
@@ -33,8 +35,8 @@ if TYPE_CHECKING:
     from anti_i2v.surrogates.student import Student
 
 __all__ = [
-    "GAUGE",
     "STUDENT",
+    "STUDENT_ROLE",
     "EncoderEntry",
     "Entry",
     "SmallVideoModelEntry",
@@ -56,7 +58,7 @@ class StudentEntry(msgspec.Struct, frozen=True):
     """The student that the package ships, not loaded."""
 
     name: ClassVar[str] = STUDENT
-    role: ClassVar[str] = GAUGE
+    role: ClassVar[str] = STUDENT_ROLE
     family: ClassVar[str] = "a small network that imitates the surrogates"
     licence: ClassVar[str] = "Apache-2.0"
     available: ClassVar[bool] = True

@@ -12,16 +12,16 @@ import numpy.typing as npt
 
 __all__ = [
     "ALL_LEVELS",
-    "GAUGE",
     "NOISE_LEVELS",
     "STUDENT",
+    "STUDENT_ROLE",
     "Normalisation",
     "RandomInput",
     "SurrogateInfo",
     "sample_inputs",
 ]
 
-STUDENT, GAUGE = "embedded", "gauge"
+STUDENT, STUDENT_ROLE = "embedded", "gauge"
 """The student's name and role. Receipts, artifacts and commands hold these values; elsewhere it is called student."""
 
 NOISE_LEVELS = ("timestep", "level")

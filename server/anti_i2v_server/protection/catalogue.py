@@ -8,7 +8,7 @@ from anti_i2v.engines.artifacts import find_artifact
 from anti_i2v.images.platforms import PRESETS
 from anti_i2v.recipes import load_recipe, recipe_names
 from anti_i2v.surrogates.encoders import encoders
-from anti_i2v.surrogates.info import GAUGE, STUDENT
+from anti_i2v.surrogates.info import STUDENT, STUDENT_ROLE
 from anti_i2v_server.openapi import problem_responses
 from anti_i2v_server.protection.schemas import PresetInfo, RecipeInfo, SurrogateInfo
 
@@ -34,7 +34,7 @@ async def presets() -> list[PresetInfo]:
 @get("/v1/surrogates", responses=problem_responses())
 async def surrogates() -> list[SurrogateInfo]:
     """List the encoders: the embedded student, and those that can be exported."""
-    student = SurrogateInfo(STUDENT, GAUGE, "a small network that imitates the surrogates", "Apache-2.0", True)
+    student = SurrogateInfo(STUDENT, STUDENT_ROLE, "a small network that imitates the surrogates", "Apache-2.0", True)
     return [
         student,
         *(
