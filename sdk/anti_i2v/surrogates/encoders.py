@@ -60,7 +60,7 @@ class EncoderEntry(HubEntry, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             hooks: names of its layers whose outputs become features.
 
         Raises:
-            SurrogateError: it is not on this machine or unfit, or it has no such layer.
+            SurrogateError: it is not on this machine or unusable, or it has no such layer.
         """
         import torch
 

@@ -52,7 +52,7 @@ class VideoModelEntry(HubEntry, frozen=True, kw_only=True, forbid_unknown_fields
             backbone: see `load_backbone`.
 
         Raises:
-            SurrogateError: it is not on this machine or unfit.
+            SurrogateError: it is not on this machine or unusable.
         """
         import torch
 

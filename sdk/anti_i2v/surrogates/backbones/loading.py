@@ -69,9 +69,8 @@ def load_backbone(
         raise SurrogateError(
             f"{folder} holds a {kind or 'model of unknown class'}: this version reads {', '.join(FAMILIES)}"
         )
-    if (
-        stage is not None and index.get("boundary_ratio") is None
-    ):  # the noise level at which the second denoiser takes over
+    two_denoisers = index.get("boundary_ratio") is not None  # the noise level at which the second one takes over
+    if stage is not None and not two_denoisers:
         raise SurrogateError(f"{folder} has no stage {stage!r}: it has a single denoiser")
     device = torch.device(device)
     digest = check_lock(folder)
