@@ -71,7 +71,7 @@ def export_surrogate(
 
 
 def default_recipes() -> list[Recipe]:
-    """Return the shipped recipes that take steps on encoders, and balanced in the dual space."""
+    """Return the shipped recipes that optimise on encoders, and `balanced` in the dual space."""
     shipped = [recipe for recipe in map(load_recipe, recipe_names(denoisers=False)) if recipe.steps]
     return [*shipped, load_recipe("balanced", spaces=["lab", "dct"])]
 

@@ -75,7 +75,7 @@ class GraphSpec:
         function: takes the inputs by name and returns a tuple of tensors.
         inputs: makes the inputs from an example.
         outputs: names of the returned tensors.
-        ranges: what inputs and outputs mean, where it differs from `RANGES`.
+        ranges: meanings of inputs and outputs that differ from `RANGES`.
     """
 
     file: str
@@ -113,7 +113,7 @@ RANGES = {
     "second": "sRGB in [0, 1]",
     "distance": "LPIPS of each pair, 0 for equal photos",
 }
-"""What inputs and outputs mean, for the sidecar."""
+"""Meaning of inputs and outputs, for the sidecar. The names are those of artifact format 1."""
 
 
 class _Encode(nn.Module):
@@ -459,7 +459,7 @@ def dynamic_shapes(spec: GraphSpec, multiple: int) -> tuple[Tensors, Dims, dict[
             whole = sizes[0][("batch", "height", "width").index(axis)]
             part = 1 if axis == "batch" else multiple * one // whole
             if axis != "batch" and part * whole != multiple * one:
-                raise SurrogateError(f"{spec.file}: dimension {index} of {name} is not a whole part of a patch")
+                raise SurrogateError(f"{spec.file}: dimension {index} of {name} does not divide the patch size")
             dims[name][index] = part * symbols[axis] if part > 1 else symbols[axis]
             label.append(axis if axis == "batch" else f"{axis}/{multiple // part}" if part < multiple else axis)
         labels[name] = tuple(label)

@@ -247,7 +247,7 @@ PREFIX_RANGES = {
     "decoded": "bound to the clean photo by the bind graph",
     "auxiliary": "bound to the clean photo by the bind graph",
 }
-"""What inputs and outputs mean, by the prefix of their names."""
+"""Meaning of inputs and outputs, by the prefix of their names. The names are those of artifact format 1."""
 
 
 def check_artifact(folder: Path, specs: Iterable[GraphSpec], examples: Sequence[ExampleInput]) -> Artifact:

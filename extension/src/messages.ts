@@ -136,7 +136,7 @@ const photoView = v.object({
 });
 export type PhotoView = v.InferOutput<typeof photoView>;
 
-/** All that the overlay draws of one hold. */
+/** One hold as the overlay draws it. */
 const holdView = v.object({
   hold: tabHoldId,
   surface,
@@ -208,7 +208,7 @@ export const REQUEST_SCHEMAS = {
 export type RequestName = keyof typeof REQUEST_SCHEMAS;
 export type RequestBody<Name extends RequestName> = v.InferInput<(typeof REQUEST_SCHEMAS)[Name]>;
 
-/** What each request is answered with. */
+/** Value of the reply to each request. */
 export interface Replies {
   state: BridgeState;
   clones: { clones: boolean };
@@ -243,9 +243,9 @@ export interface JobEvent {
 export interface ServerState {
   address: string;
   paired: boolean;
-  /** Of the last answer; null if all is well. */
+  /** Problem of the last reply; null if there was none. */
   problem: Problem | null;
-  /** What its workers run on; "" unless ready. */
+  /** Execution providers of its workers; "" unless ready. */
   provider: string;
 }
 

@@ -15,7 +15,7 @@ const refused = document.slice(document.indexOf('## Not asked for'));
 const manifestOf = (browser: string): Manifest =>
   (config.manifest as (env: { browser: string }) => unknown)({ browser }) as Manifest;
 
-/** What stands in the list under a heading, each with a reason. */
+/** Entries of the list under a heading, each with its reason. */
 function named(heading: string): string[] {
   const [, list = ''] = asked.split(`${heading}:\n\n`);
   return [...(list.split('\n\n')[0] ?? '').matchAll(/^- `([^`]+)`: .{40,}/gm)].map(([, name]) => name ?? '');

@@ -59,7 +59,7 @@ export const DEFAULT_SETTINGS: Settings = {
   fallback: ROBUST_PRESET,
 };
 
-/** Whatever was stored, as settings: missing, unknown and invalid values become the defaults. */
+/** Parses stored settings: missing, unknown and invalid values become the defaults. */
 export function parseSettings(stored: unknown): Settings {
   return { ...DEFAULT_SETTINGS, ...parseChanges(stored).changes };
 }

@@ -12,7 +12,7 @@ from typing import Any
 from anti_i2v.errors import AntiI2VError, Cancelled, OutputError, PhotoError, RecipeError
 from anti_i2v.files import check_target
 from anti_i2v.images.decode import open_photo
-from anti_i2v.images.encode import check_holds
+from anti_i2v.images.encode import check_format
 from anti_i2v.images.formats import format_of
 from anti_i2v.images.platforms import get_preset
 from anti_i2v.protector import Protector
@@ -99,7 +99,7 @@ def protect_folder(
 
 @dataclass(frozen=True, kw_only=True)
 class _Batch:
-    """What the photos of one folder share."""
+    """Settings that the photos of one folder share."""
 
     source: Path
     target: Path
@@ -130,7 +130,7 @@ class _Batch:
         if goal.parent.is_dir():
             check_target(goal, overwrite=self.save_options["overwrite"])
         photo = open_photo(path)
-        check_holds(photo, format_of(goal))
+        check_format(photo, format_of(goal))
         protection = self.protector.protect(photo, cancel=self.cancel, **self.protect_options)
         self._check_cancel()
         _create_folder(goal.parent)

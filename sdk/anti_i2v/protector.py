@@ -118,7 +118,7 @@ class Protector:
         return MeasurementModels.load(self._engine)
 
     def prepare(self) -> None:
-        """Load the models that steps are taken on, to report problems with them before the first photo.
+        """Load the models that photos are optimised on, to report problems with them before the first photo.
 
         Raises:
             RecipeError: the device is not available.
@@ -166,13 +166,13 @@ class Protector:
             optimised = self._optimise(photo, platform, seed, on_step, cancel, steps_deadline)
             spent = check_budget(photo.pixels, optimised.pixels, optimised.budget)
             stopwatch.lap("protect")
-            visible = compare(photo.pixels, optimised.pixels)
+            imperceptibility = compare(photo.pixels, optimised.pixels)
             stopwatch.lap("compare")
             measured = Measurements()
             if effects:
                 measured = self._measure(photo, optimised, platform, seed, stopwatch.deadline())
             stopwatch.lap("effects")
-        receipt = self._receipt(photo, optimised, visible, measured, spent, preset, seed, stopwatch.seconds)
+        receipt = self._receipt(photo, optimised, imperceptibility, measured, spent, preset, seed, stopwatch.seconds)
         return Protection(replace(photo, pixels=optimised.pixels), photo.pixels, receipt, optimised.caption)
 
     def _optimise(
@@ -184,7 +184,7 @@ class Protector:
         cancel: threading.Event | None,
         deadline: float | None,
     ) -> _Optimised:
-        """Take the recipe's steps, and add the perturbation at full size."""
+        """Take the recipe's steps, and apply the perturbation at full size."""
         engine, recipe = self._engine, self.recipe
         engine.prepare()
         if not engine.surrogates:
@@ -193,22 +193,22 @@ class Protector:
             return self._without_steps(photo, seed, stopped="no surrogates", notes=(engine.no_surrogates_note,))
         start = self._initialise(photo, recipe, seed)
         caption = engine.caption(start.clean)
-        opened = engine.open_photo(start.clean, start.candidate, start.radius, recipe, seed)
+        optimiser = engine.create_optimiser(start.clean, start.candidate, start.radius, recipe, seed)
         result = optimise_photo(
-            opened, recipe, seed=seed, preset=platform, callback=on_step, deadline=deadline, cancel=cancel
+            optimiser, recipe, seed=seed, preset=platform, callback=on_step, deadline=deadline, cancel=cancel
         )
         notes = self._step_notes(caption)
         if recipe.steps and not result.steps:
             return self._without_steps(photo, seed, stopped=result.stopped, notes=notes, caption=caption)
-        candidate = opened.to_numpy(result.candidate)
-        return _add(photo, start, candidate, recipe.budget, result.steps, result.stopped, notes, caption)
+        candidate = optimiser.to_numpy(result.candidate)
+        return _apply_to_photo(photo, start, candidate, recipe.budget, result.steps, result.stopped, notes, caption)
 
     def _without_steps(
         self, photo: Photo, seed: int, *, stopped: str, notes: tuple[str, ...] = (), caption: str | None = None
     ) -> _Optimised:
         recipe = self._recipe_without_steps
         start = self._initialise(photo, recipe, seed)
-        return _add(photo, start, start.candidate, recipe.budget, 0, stopped, notes, caption)
+        return _apply_to_photo(photo, start, start.candidate, recipe.budget, 0, stopped, notes, caption)
 
     def _initialise(self, photo: Photo, recipe: Recipe, seed: int) -> _Start:
         height, width = photo.pixels.shape[:2]
@@ -245,7 +245,7 @@ class Protector:
         self,
         photo: Photo,
         optimised: _Optimised,
-        visible: Imperceptibility,
+        imperceptibility: Imperceptibility,
         measured: Measurements,
         spent: int,
         preset: str | None,
@@ -262,7 +262,7 @@ class Protector:
             steps_asked=self.recipe.steps,
             stopped=optimised.stopped,
             surrogates=tuple(self._engine.surrogates) if optimised.steps else (),
-            imperceptibility=visible,
+            imperceptibility=imperceptibility,
             effects=tuple(measured.effects),
             survival=tuple(measured.survival),
             working_size=optimised.working_size,
@@ -277,8 +277,8 @@ class Protector:
 def _recipe_without_steps(requested: str | Recipe, recipe: Recipe, settings: Mapping[str, object]) -> Recipe:
     """Return the recipe for a photo on which no step can be taken.
 
-    For a packaged recipe that starts from the draft, it is `draft` itself with the same settings: the recipe's own
-    start has another scale and budget, which suit a start but not a result. Any other recipe returns its own start.
+    A packaged recipe that starts from the draft is replaced by `draft` with the same settings: its own start has a
+    different size and budget. Any other recipe is kept, and its start is the result.
     """
     if not isinstance(requested, str) or not recipe.steps or recipe.start != "draft":
         return recipe
@@ -315,7 +315,7 @@ class _Optimised:
     caption: str | None
 
 
-def _add(
+def _apply_to_photo(
     photo: Photo,
     start: _Start,
     candidate: PixelArray,
@@ -337,7 +337,7 @@ class Protection:
     Attributes:
         photo: the protected pixels, with the clean photo's alpha, format and safe metadata.
         clean: the clean pixels, (H, W, 3) uint8, for previews.
-        receipt: what was spent and measured.
+        receipt: the settings used and the effects measured.
         caption: the captioner's, if one was used; it is written to no file.
     """
 

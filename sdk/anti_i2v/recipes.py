@@ -41,10 +41,10 @@ class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Weights of the objectives; 0 leaves one out.
 
     Attributes:
-        displacement: latent shift.
+        displacement: shift of the latent (`LatentShift`).
         anchor: distance of features to those of a target (IRA).
-        decoded: error of the decoded photo.
-        auxiliary: LPIPS to the clean photo.
+        decoded: error of the decoded photo (`DecoderDistance`).
+        auxiliary: LPIPS to the clean photo (L_aux).
         collapse: representation collapse (IRC); needs a denoiser.
         denoising: error of the denoiser (DM); needs a denoiser.
         clip: distance of CLIP embeddings.

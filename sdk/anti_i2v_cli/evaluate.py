@@ -96,9 +96,9 @@ def evaluate(
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Report what video models make of a protected photo.
+    """Report how a protection changes generated videos.
 
-    They animate the photo with and without its protection and with a random change. The report compares the videos.
+    The videos are made from the photo with and without its protection, and with a random change.
     """
     check_device(device)
     require_packages("an evaluation", ["cv2", "htpy"], 'pip install "anti-i2v-sdk[evaluate]"')

@@ -1,4 +1,4 @@
-"""`anti-i2v layers`: analyse what each block of a video model represents of a photo."""
+"""`anti-i2v layers`: analyse the blocks of a video model on a photo."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def layers(
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw what each block of a video model represents.
+    """Draw the features of each block of a video model.
 
     The picture marks the layers that the recipe `full` uses.
     """

@@ -176,7 +176,7 @@ def _create_protector(
 
 def _check_models(protector: Protector, surrogates: Sequence[str], video: Mapping[str, Any]) -> None:
     """Refuse wrong names and combinations now: the protector itself finds them only after it has loaded torch."""
-    from anti_i2v.engines import check_names
+    from anti_i2v.engines import check_surrogates
 
     recipe = protector.recipe
     if recipe.needs_denoiser and not surrogates:
@@ -188,8 +188,8 @@ def _check_models(protector: Protector, surrogates: Sequence[str], video: Mappin
 
         locate_captioner(video["captioner"])
     if surrogates and not recipe.steps:
-        raise RecipeError(f"recipe {recipe.name} takes no steps: leave --surrogate out, or choose balanced")
-    check_names(protector.engine, surrogates)
+        raise RecipeError(f"recipe {recipe.name} takes no steps: leave --surrogate out, or use --recipe balanced")
+    check_surrogates(protector.engine, surrogates)
 
 
 def _is_video_model(surrogate: str) -> bool:
@@ -207,14 +207,14 @@ def _protect_photo(
     files: OutputFiles,
 ) -> None:
     from anti_i2v.images.decode import open_photo
-    from anti_i2v.images.encode import check_holds
+    from anti_i2v.images.encode import check_format
     from anti_i2v.images.formats import format_of
     from anti_i2v_cli.progress import step_progress
 
     # Refuse whatever can be refused before the minutes of work.
     photo = open_photo(source)
     files.check([source], [target])
-    check_holds(photo, format_of(target))
+    check_format(photo, format_of(target))
 
     deadline = protect_options["deadline"]
     with step_progress(protector.recipe.deadline if deadline is None else deadline, files.quiet) as on_step:

@@ -76,7 +76,7 @@ def serve(
     require_packages("the server", PACKAGES, 'pip install "anti-i2v-sdk[server,cpu]"')
     from secrets import token_urlsafe
 
-    from anti_i2v.engines import check_names
+    from anti_i2v.engines import check_surrogates
     from anti_i2v_server.runner import serve as run
     from anti_i2v_server.security import check_binding
     from anti_i2v_server.settings import Settings
@@ -84,7 +84,7 @@ def serve(
     token = _read_token(token_file, token)
     check_binding(host, token, token_urlsafe(32))
     _check_devices(device or [])
-    check_names("onnx", surrogate or [])
+    check_surrogates("onnx", surrogate or [])
     settings = Settings(
         host=host,
         port=port,

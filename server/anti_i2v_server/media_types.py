@@ -1,4 +1,4 @@
-"""Media types: what a client may upload, and what the server returns."""
+"""Media types that a client may upload, and that the server returns."""
 
 from __future__ import annotations
 

@@ -110,5 +110,5 @@ class TokenStore:
 
 
 def digest(token: str) -> str:
-    """Return what is stored of a token: its hexadecimal SHA-256."""
+    """Return the stored form of a token: its hexadecimal SHA-256."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()

@@ -25,7 +25,7 @@ import torch
 from anti_i2v.metrics.latents import mean_square
 from anti_i2v.objectives.base import Objective
 from anti_i2v.objectives.binding import bind_objectives
-from anti_i2v.objectives.denoising import DenoisingError
+from anti_i2v.objectives.denoising import DenoisingLoss
 from anti_i2v.objectives.representation_anchor import RepresentationAnchor
 from anti_i2v.objectives.representation_collapse import RepresentationCollapse
 from anti_i2v.objectives.targets import checkerboard
@@ -212,7 +212,7 @@ def main() -> None:
     video = clean.expand(4 * (shape["frames"] - 1) + 1, -1, -1, -1)
     target = torch.from_numpy(checkerboard(*shape["size"])).to(device)
     anchor = RepresentationAnchor(target, ("latent", "late"))
-    full: dict[Objective, float] = {RepresentationCollapse(): 1.0, anchor: 1.0, DenoisingError(): 1.0}
+    full: dict[Objective, float] = {RepresentationCollapse(): 1.0, anchor: 1.0, DenoisingLoss(): 1.0}
     inner: dict[Objective, float] = {RepresentationCollapse(): 1.0, anchor: 1.0}
     early: dict[Objective, float] = {RepresentationAnchor(target, ("latent", "early")): 1.0}
 

@@ -51,7 +51,7 @@ def contiguous(surrogate: Surrogate) -> Surrogate:
     """In torch's own memory format, without the SDK's channels_last."""
     surrogate.to(memory_format=torch.contiguous_format)
     if isinstance(surrogate, Student):
-        surrogate.features = lambda pixels, inputs=None: {  # type: ignore[method-assign]  # for this comparison alone
+        surrogate.features = lambda pixels, inputs=None: {  # type: ignore[method-assign]  # only for this comparison
             "latent": surrogate.head(surrogate.trunk(surrogate.normalised(pixels)))
         }
     else:
@@ -77,11 +77,11 @@ def onnx_run(name: str, size: int, device: str) -> Run:
     clean, candidate = pixels(size)
     engine = OnnxEngine([name], RECIPE, device)
     engine.prepare()
-    opened = engine.open_photo(clean, candidate, np.full((1, 1, size, size), 8 / 255, np.float32), RECIPE, 0)
-    opened.bind(0)
-    return lambda: opened._loss_and_gradient(opened.start, [0], SampledTransform())[
+    optimiser = engine.create_optimiser(clean, candidate, np.full((1, 1, size, size), 8 / 255, np.float32), RECIPE, 0)
+    optimiser.bind(0)
+    return lambda: optimiser._loss_and_gradient(optimiser.start, [0], SampledTransform())[
         1
-    ]  # the loss graph alone, as torch's side is timed
+    ]  # only the loss graph, as torch's side is timed
 
 
 def steps_of(name: str, size: int, device: str) -> dict[str, Callable[[], object]]:
@@ -89,12 +89,12 @@ def steps_of(name: str, size: int, device: str) -> dict[str, Callable[[], object
     clean, candidate = pixels(size)
     engine = OnnxEngine([name], RECIPE, device)
     engine.prepare()
-    opened = engine.open_photo(clean, candidate, np.full((1, 1, size, size), 8 / 255, np.float32), RECIPE, 0)
-    opened.bind(0)
-    one = lambda: opened.step(opened.start, [0], SampledTransform(), 0, 0, 1e-3)[0].numpy()  # noqa: E731
+    optimiser = engine.create_optimiser(clean, candidate, np.full((1, 1, size, size), 8 / 255, np.float32), RECIPE, 0)
+    optimiser.bind(0)
+    one = lambda: optimiser.step(optimiser.start, [0], SampledTransform(), 0, 0, 1e-3)[0].numpy()  # noqa: E731
 
     def two() -> object:
-        model, found = opened._models[0], opened._models[0].find_graph
+        model, found = optimiser._models[0], optimiser._models[0].find_graph
         model.find_graph = lambda kind, **wanted: None if kind == "step" else found(kind, **wanted)  # type: ignore[method-assign]
         try:
             return one()
@@ -155,10 +155,10 @@ engine = make_engine({engine!r}, [{name!r}], recipe, "cpu")
 engine.prepare()
 clean = resize_to_working(open_photo({photo!r}).pixels, (256, 256))
 start = (clean + np.float32(8 / 255) * initial_pattern(clean, "draft", 0)).clip(0, 1)
-opened = engine.open_photo(clean, start, np.full((1, 1, 256, 256), 8 / 255, np.float32), recipe, 0)
-opened.bind(0)
+optimiser = engine.create_optimiser(clean, start, np.full((1, 1, 256, 256), 8 / 255, np.float32), recipe, 0)
+optimiser.bind(0)
 ready = time.perf_counter() - begun
-opened.step(opened.start, [0], SampledTransform(), 0, 0, 1e-3)
+optimiser.step(optimiser.start, [0], SampledTransform(), 0, 0, 1e-3)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 torch = "with torch" if "torch" in sys.modules else "without torch"
 print(f"{{ready:.2f}} s from start to ready, {{peak:.0f}} MB peak after a step at 256 px, {{torch}}", flush=True)

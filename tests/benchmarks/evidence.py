@@ -85,7 +85,7 @@ def ablation(name: str, **settings: object) -> Row:
     """Make a row of the denoiser's objective with one change: 60 steps in RGB on the small denoiser only, no EOT."""
     plain = Recipe(
         name=name,
-        summary="a part of the objective alone",
+        summary="only a part of the objective",
         start="random",
         steps=60,
         step=1.5,
@@ -107,19 +107,19 @@ def rows() -> dict[str, Row]:
     for name in baseline_names():
         recipe = load_baseline(name)
         found[name] = Row(load_recipe(recipe, **small), (DENOISER,)) if recipe.needs_denoiser else Row(recipe, ENCODERS)
-    alone = {"displacement": 0.0}
-    pulled = {"terms": {**alone, "anchor": 1.0}, "anchor_layers": ["prediction"]}
+    only = {"displacement": 0.0}
+    pulled = {"terms": {**only, "anchor": 1.0}, "anchor_layers": ["prediction"]}
     dual = {"spaces": ["lab", "dct"]}
     found |= {
         "encoder alone": ablation("encoder alone", terms={"displacement": 1.0}),
-        "DM": ablation("DM", terms={**alone, "denoising": 1.0}),
-        "DM, 8 draws": ablation("DM, 8 draws", terms={**alone, "denoising": 1.0}, noise_samples=8),
-        "IRC": ablation("IRC", terms={**alone, "collapse": 1.0}, noise_samples=8),
-        "IRA": ablation("IRA", terms={**alone, "anchor": 1.0}, anchor_layers=["latent", "late"], noise_samples=8),
+        "DM": ablation("DM", terms={**only, "denoising": 1.0}),
+        "DM, 8 draws": ablation("DM, 8 draws", terms={**only, "denoising": 1.0}, noise_samples=8),
+        "IRC": ablation("IRC", terms={**only, "collapse": 1.0}, noise_samples=8),
+        "IRA": ablation("IRA", terms={**only, "anchor": 1.0}, anchor_layers=["latent", "late"], noise_samples=8),
         "IRC, IRA, DM": ablation(
-            "all", terms={**alone, "anchor": 1.0, "collapse": 1.0, "denoising": 1.0}, anchor_layers=["latent", "late"]
+            "all", terms={**only, "anchor": 1.0, "collapse": 1.0, "denoising": 1.0}, anchor_layers=["latent", "late"]
         ),
-        "DM, near noise": ablation("DM, near noise", terms={**alone, "denoising": 1.0}, noise_levels=[NEAR_NOISE, 1]),
+        "DM, near noise": ablation("DM, near noise", terms={**only, "denoising": 1.0}, noise_levels=[NEAR_NOISE, 1]),
         "IRA, prediction": ablation("IRA, prediction", target="glyphs", **pulled),
         "IRA, prediction, near noise": ablation(
             "IRA, prediction, near noise", target="glyphs", noise_levels=[NEAR_NOISE, 1], **pulled
@@ -127,14 +127,14 @@ def rows() -> dict[str, Row]:
         "IRA, prediction, near noise, checkerboard": ablation(
             "IRA, prediction, near noise, checkerboard", noise_levels=[NEAR_NOISE, 1], **pulled
         ),
-        "DM, a*b*": ablation("DM, a*b*", terms={**alone, "denoising": 1.0}, spaces=["lab"]),
-        "DM, L*a*b*": ablation("DM, L*a*b*", terms={**alone, "denoising": 1.0}, spaces=["lab"], lab_shares=[1, 1, 1]),
-        "DM, low DCT": ablation("DM, low DCT", terms={**alone, "denoising": 1.0}, spaces=["dct"]),
-        "DM, dual": ablation("DM, dual", terms={**alone, "denoising": 1.0}, **dual),
+        "DM, a*b*": ablation("DM, a*b*", terms={**only, "denoising": 1.0}, spaces=["lab"]),
+        "DM, L*a*b*": ablation("DM, L*a*b*", terms={**only, "denoising": 1.0}, spaces=["lab"], lab_shares=[1, 1, 1]),
+        "DM, low DCT": ablation("DM, low DCT", terms={**only, "denoising": 1.0}, spaces=["dct"]),
+        "DM, dual": ablation("DM, dual", terms={**only, "denoising": 1.0}, **dual),
         "random": ablation("random", steps=0),
-        "DM, auxiliary": ablation("DM, auxiliary", terms={**alone, "denoising": 1.0, "auxiliary": 1.0}),
+        "DM, auxiliary": ablation("DM, auxiliary", terms={**only, "denoising": 1.0, "auxiliary": 1.0}),
         "DM, EOT": ablation(
-            "DM, EOT", terms={**alone, "denoising": 1.0}, eot={"identity": 0.5, "resize": 0.2, "jpeg": 0.2, "blur": 0.1}
+            "DM, EOT", terms={**only, "denoising": 1.0}, eot={"identity": 0.5, "resize": 0.2, "jpeg": 0.2, "blur": 0.1}
         ),
     }
     return found

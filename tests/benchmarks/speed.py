@@ -71,7 +71,7 @@ def steps(device: str, size: int) -> None:
     """Print the seconds of a step (value, gradient and move) as medians of interleaved runs."""
     import torch
 
-    from anti_i2v.engines.torch_engine import TorchPhoto
+    from anti_i2v.engines.torch_engine import TorchPhotoOptimiser
     from anti_i2v.optim.transforms import SampledTransform
     from anti_i2v.recipes import Recipe
     from anti_i2v.surrogates.catalogue import available_encoders, load_surrogate
@@ -89,7 +89,7 @@ def steps(device: str, size: int) -> None:
         if compiled:
             surrogate.features = torch.compile(surrogate.features)  # type: ignore[method-assign]  # for this comparison
         recipe = Recipe(name="steps", summary="Latent shift by sign-gradient.", spaces=tuple(chosen))
-        photo = TorchPhoto([surrogate], clean, start, radius, recipe)
+        photo = TorchPhotoOptimiser([surrogate], clean, start, radius, recipe)
         photo.bind(0)
         photos[f"{label}, {precision}, {'compiled' if compiled else 'eager'}"] = (photo, precision)
     seconds: dict[str, list[float]] = {label: [] for label in photos}

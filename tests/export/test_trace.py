@@ -308,7 +308,7 @@ def step(
     length: torch.Tensor,
     unread: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A gradient pulled back to L*a*b*, low frequencies alone, an accumulated direction, a projection."""
+    """A gradient pulled back to L*a*b*, only low frequencies, an accumulated direction, a projection."""
     with torch.enable_grad():
         coordinates = rgb_to_lab(pixels).detach().requires_grad_(True)
         (pulled,) = torch.autograd.grad(lab_to_rgb(coordinates, clip=False), coordinates, gradient)

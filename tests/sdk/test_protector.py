@@ -57,7 +57,7 @@ def levels(protection: Protection) -> int:
         {"recipe": "draft", "start": "random", "mask_floor": 0.0},
         {"recipe": "balanced", "steps": 0, "start": "clean"},
     ],
-    ids=["draft", "balanced", "strong", "dual space", "blocks", "random start", "random alone", "clean"],
+    ids=["draft", "balanced", "strong", "dual space", "blocks", "random start", "only random", "clean"],
 )
 def test_no_protected_photo_exceeds_its_budget(
     settings: dict[str, object], photos: list[Rgb8], tiny_folder: Path

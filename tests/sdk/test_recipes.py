@@ -83,7 +83,7 @@ BAD = {
     "a large short side": ({"short_side": 2049}, "short_side must be 64..2048 pixels, got 2049"),
     "a negative floor": ({"mask_floor": -0.1}, "mask_floor must be in [0, 1], got -0.1"),
     "a floor above 1": ({"mask_floor": 1.5}, "mask_floor must be in [0, 1], got 1.5"),
-    "a floor that is no number": ({"mask_floor": float("nan")}, "mask_floor must be in [0, 1], got nan"),
+    "a floor that is not a number": ({"mask_floor": float("nan")}, "mask_floor must be in [0, 1], got nan"),
     "negative steps": ({"steps": -1}, "steps must be 0..10000, got -1"),
     "too many steps": ({"steps": 10_001}, "steps must be 0..10000, got 10001"),
     "no step length": ({"step": 0}, "step must be above 0 and at most 64 levels, got 0"),

@@ -46,7 +46,7 @@ def animation(photo: bytes) -> bytes:
 
 REFUSED: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "truncated": (lambda photo: photo[: len(photo) // 2], "truncated or damaged"),
-    "not an image": (lambda _: b"hello, this is no photo at all", "is not an image"),
+    "not an image": (lambda _: b"hello, this is not a photo", "is not an image"),
     "a PDF": (lambda _: b"%PDF-1.7 ...", "it is a PDF"),
     "a GIF": (lambda photo: file(image_of(photo), "GIF"), "it is a GIF"),
     "an SVG": (lambda _: b"<svg xmlns='http://www.w3.org/2000/svg'/>", "it is an SVG drawing"),

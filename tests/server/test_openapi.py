@@ -25,7 +25,7 @@ API = schemathesis.openapi.from_dict(
 OPERATIONS = {operation.ok().label: operation.ok() for operation in API.get_all_operations()}
 
 EXCLUDED_CHECKS = [
-    schemathesis.checks.positive_data_acceptance,  # random bytes are no photo
+    schemathesis.checks.positive_data_acceptance,  # random bytes are not a photo
     schemathesis.checks.ignored_auth,  # its request still sends our header; see test_security_middleware
 ]
 

@@ -17,30 +17,30 @@ export interface JobOwner {
 
 const jobs = storedValue('session', 'jobs', v.record(v.string(), v.object({ tab: finite, frame: count })), {});
 
-export async function submit(photo: Blob, key: string, site: string, place: JobOwner): Promise<Replies['submit']> {
+export async function submit(photo: Blob, key: string, site: string, owner: JobOwner): Promise<Replies['submit']> {
   const [paired, settings] = await Promise.all([pairedServer(), readSettings()]);
   const preset = presetFor(site, settings.presets, settings.fallback);
   const { recipe, deadline } = settings;
   const job = await api.submit(paired, photo, key, { recipe, preset, deadline });
-  await jobs.change((all) => ({ ...all, [job]: { tab: place.tab, frame: place.frame } }));
+  await jobs.change((all) => ({ ...all, [job]: { tab: owner.tab, frame: owner.frame } }));
   return { job, deadline };
 }
 
 /** Throws a ProblemError if the job belongs to another tab: no tab may read another tab's photos. */
-export async function follow(job: string, after: number, place: JobOwner): Promise<JobEvent[]> {
-  const [paired] = await Promise.all([pairedServer(), requireOwner(job, place)]);
+export async function follow(job: string, after: number, owner: JobOwner): Promise<JobEvent[]> {
+  const [paired] = await Promise.all([pairedServer(), requireOwner(job, owner)]);
   return api.follow(paired, job, after);
 }
 
-export async function result(job: string, place: JobOwner): Promise<Awaited<ReturnType<typeof api.result>>> {
-  const [paired] = await Promise.all([pairedServer(), requireOwner(job, place)]);
+export async function result(job: string, owner: JobOwner): Promise<Awaited<ReturnType<typeof api.result>>> {
+  const [paired] = await Promise.all([pairedServer(), requireOwner(job, owner)]);
   return api.result(paired, job);
 }
 
 /** Cancels a job of this tab. Does not throw. */
-export async function cancel(job: string, place: JobOwner): Promise<void> {
+export async function cancel(job: string, owner: JobOwner): Promise<void> {
   const all = await jobs.read();
-  if (all[job]?.tab === place.tab) await cancelJobs([job]);
+  if (all[job]?.tab === owner.tab) await cancelJobs([job]);
 }
 
 /** Cancels the jobs of a tab, or of one of its frames. */
@@ -54,8 +54,8 @@ export async function countJobs(tab: number): Promise<number> {
   return Object.values(await jobs.read()).filter((at) => at.tab === tab).length;
 }
 
-async function requireOwner(job: string, place: JobOwner): Promise<void> {
-  if ((await jobs.read())[job]?.tab !== place.tab)
+async function requireOwner(job: string, owner: JobOwner): Promise<void> {
+  if ((await jobs.read())[job]?.tab !== owner.tab)
     throw problemError('gone', 'This photo is no longer with the server.');
 }
 

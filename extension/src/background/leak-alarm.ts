@@ -1,5 +1,5 @@
 /**
- * Leak alarm: counts requests that carried a photo past every hold. It only reads what browsers show of a request body:
+ * Leak alarm: counts requests that carried a photo past every hold. It only reads the parts of a request body that browsers expose:
  *
  * - A file on disk (`raw[].file`). Protected photos are in memory, so this is an original. The user may have released
  *   it: tabs where an original was released raise no alarm.

@@ -43,7 +43,7 @@ export async function pair(address: string, code: string): Promise<string> {
   return (await readJson(answer, v.object({ token: v.pipe(text(1000), v.regex(/^[\x21-\x7e]{20,}$/)) }))).token;
 }
 
-/** Returns what its workers run on. */
+/** Returns the execution providers of its workers. */
 export async function ready(server: Server): Promise<string> {
   const workers = v.pipe(v.array(v.object({ provider: v.nullable(text(200)) })), v.maxLength(1000));
   const found = await readJson(await call(server, 'GET', '/ready', QUICK_TIMEOUT), v.object({ workers }));
@@ -135,7 +135,7 @@ export async function cancel(server: Server, job: string): Promise<void> {
   });
 }
 
-/** What a receipt must have to be displayed. Servers of other versions may send more or lack the rest. */
+/** Fields that a receipt needs to be displayed. Servers of other versions may send more or lack the rest. */
 const requiredOfReceipt = v.object({
   recipe: v.nullable(text(100)),
   preset: v.nullable(text(100)),

@@ -26,7 +26,7 @@ export class AllowedBytes {
   #drawn: string[] = [];
   #drawnLength = 0;
 
-  /** Allows a protected photo: this object immediately, others with its content once it is read. */
+  /** Allows a protected photo: this object immediately, and its content in other objects once it is read. */
   addProtected(blob: Blob): void {
     this.#objects.set(blob, true);
     this.#learn(blob, (print) => {
@@ -78,7 +78,7 @@ export class AllowedBytes {
     }
   }
 
-  /** Allows a canvas of the page as data: URL. Decoded only when needed: many pages draw continuously. */
+  /** Allows the data: URL of a canvas that the page drew. Decoded only when needed: many pages draw continuously. */
   addDrawing(url: string): void {
     if (url.length > MAX_DRAWN_CHARACTERS) return;
     this.#drawn.push(url);

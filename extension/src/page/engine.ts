@@ -86,7 +86,7 @@ export class Engine {
     return this.#state?.others === 'refuse';
   }
 
-  /** Whether a file that the user brings in must be held, as far as its type and name tell. */
+  /** Whether a file that the user brings in must be held, judged by its type and name. */
   mustHold(file: File): boolean {
     if (this.allowedBytes.allows(file)) return false;
     return mayBePhoto(file) || (this.refusesOtherImages && isOtherImage(file));
@@ -157,7 +157,7 @@ export class Engine {
     if (names.length > 0) this.#send({ kind: 'notice', notice, names });
   }
 
-  /** Tells the user about GIF and SVG files that are sent unchanged, if the settings say so. */
+  /** Notifies the user of GIF and SVG files that are sent unchanged, if the settings say so. */
   noticeOtherImages(files: readonly Blob[]): void {
     if (this.#state?.others !== 'tell') return;
     const vectors: string[] = [];
@@ -320,9 +320,9 @@ export class Engine {
   /** Decides about one file. Files that are requested at about the same time become one hold. */
   async settleOne(surface: UploadSurface, file: Blob): Promise<Outcome> {
     const batch = this.#batches.get(surface) ?? this.#startBatch(surface);
-    const place = batch.files.length;
-    batch.files[place] = file;
-    return (await batch.settled)[place] ?? null;
+    const index = batch.files.length;
+    batch.files[index] = file;
+    return (await batch.settled)[index] ?? null;
   }
 
   #startBatch(surface: UploadSurface): { files: Blob[]; settled: Promise<Outcome[]> } {

@@ -104,7 +104,7 @@ export class ShadowRoots {
   }
 
   /**
-   * Real target of an event. Inside a closed root, which hides it, this is what `locate` finds (by pointer or focus),
+   * Real target of an event. Inside a closed root, which hides it, this is the result of `locate` (by pointer or focus),
    * or the first element that `fits`.
    */
   innermostTarget(

@@ -1,7 +1,7 @@
 /**
  * Waits until our overlay no longer covers the page. While a photo is held, the overlay covers the page and has the
- * focus, but sites look at the place of a drop and at the caret, so a replay waits. The wait is short: the site itself
- * may be what covers the place.
+ * focus, but sites check the element under a drop and the caret, so a replay waits. The wait is short: an element of
+ * the site itself may cover the target.
  */
 import { setTimer } from './primordials';
 

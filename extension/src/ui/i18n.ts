@@ -13,7 +13,7 @@ export function text(key: MessageKey, ...values: (string | number)[]): string {
     return say(key, values.map(String));
   } catch {
     const words = FALLBACK_MESSAGES[key]?.message ?? '';
-    return words.replace(/\$(\d)/g, (_, place: string) => String(values[Number(place) - 1] ?? ''));
+    return words.replace(/\$(\d)/g, (_, number: string) => String(values[Number(number) - 1] ?? ''));
   }
 }
 

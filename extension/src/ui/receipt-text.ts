@@ -9,7 +9,7 @@ interface Fact {
   sentences: string[];
 }
 
-/** Whether the protection clearly beats the random perturbation: the server's verdict; by the margin where it gives none. */
+/** Whether the protection clearly beats the random perturbation: the server's verdict, or by our margin without one. */
 export function beatsControl(field: Measure, pair: VersusRandom): boolean {
   if (pair.clearlyMore !== undefined) return pair.clearlyMore;
   const margin = MARGINS[field];

@@ -1,4 +1,4 @@
-/** Text for a held photo: stage, progress and time. What is not known is shown as unknown. */
+/** Text for a held photo: stage, progress and time. Unknown values are shown as unknown. */
 import type { PhotoView } from '../messages';
 import { duration } from './format';
 import { plural, text } from './i18n';

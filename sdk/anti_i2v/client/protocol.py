@@ -1,4 +1,4 @@
-"""What both clients share: requests, errors, events and results. It opens no connection."""
+"""Code that both clients share: requests, errors, events and results. It opens no connection."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class RemoteProtection:
 
     Attributes:
         file: its bytes, in `format`, a key of `anti_i2v.images.formats.FORMATS`.
-        receipt: what was spent and measured.
+        receipt: the settings used and the effects measured.
     """
 
     file: bytes = field(repr=False)

@@ -11,7 +11,7 @@ from anti_i2v.errors import RecipeError
 from anti_i2v.recipes import Recipe
 from anti_i2v.surrogates.video_options import VideoOptions
 
-__all__ = ["ENGINES", "check_names", "choose_engine", "make_engine"]
+__all__ = ["ENGINES", "check_surrogates", "choose_engine", "make_engine"]
 
 ENGINES = ("auto", "torch", "onnx")
 
@@ -33,13 +33,18 @@ def choose_engine(name: str) -> str:
 
 
 def make_engine(
-    name: str, names: Sequence[str | Path] | None, recipe: Recipe | None, device: str, video: VideoOptions | None = None
+    name: str,
+    surrogates: Sequence[str | Path] | None,
+    recipe: Recipe | None,
+    device: str,
+    video: VideoOptions | None = None,
 ) -> Engine:
     """Create an engine; it loads its models when they are first needed.
 
     Args:
         name: "auto", "torch" or "onnx".
-        names: surrogates to take steps on; None takes every installed encoder and the recipe's small video models.
+        surrogates: names or folders to optimise on; None takes every installed encoder and the recipe's small video
+            models.
         recipe: the recipe to run; None only measures.
         device: "auto", "cpu", "cuda", "cuda:1", "mps" (only torch).
         video: options of whole video models (only torch).
@@ -52,20 +57,20 @@ def make_engine(
             raise RecipeError(f"recipe {recipe.name} needs a whole video model, which only the torch engine runs")
         from anti_i2v.engines.onnx_engine import OnnxEngine
 
-        return OnnxEngine(names, recipe, device)
+        return OnnxEngine(surrogates, recipe, device)
     from anti_i2v.engines.torch_engine import TorchEngine
     from anti_i2v.surrogates.catalogue import available_encoders, catalogue
 
-    if names is None:
+    if surrogates is None:
         known = catalogue()
-        names = [
+        surrogates = [
             *available_encoders(),
             *(model for model in (recipe.video_models if recipe else ()) if model in known and known[model].available),
         ]
-    return TorchEngine(names, recipe, device, video)
+    return TorchEngine(surrogates, recipe, device, video)
 
 
-def check_names(name: str, names: Sequence[str | Path]) -> None:
+def check_surrogates(engine: str, surrogates: Sequence[str | Path]) -> None:
     """Check that surrogates exist for an engine, before anything is loaded.
 
     Raises:
@@ -74,8 +79,8 @@ def check_names(name: str, names: Sequence[str | Path]) -> None:
     from anti_i2v.engines.artifacts import locate_artifact
     from anti_i2v.surrogates.catalogue import resolve
 
-    for surrogate in names:
-        if choose_engine(name) == "onnx":
+    for surrogate in surrogates:
+        if choose_engine(engine) == "onnx":
             locate_artifact(surrogate)
         else:
-            resolve(surrogate).located()
+            resolve(surrogate).locate()

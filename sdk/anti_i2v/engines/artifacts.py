@@ -61,7 +61,7 @@ class Port(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     Attributes:
         type: element type in ONNX's notation, "tensor(float)".
         shape: a number or a symbol for each dimension.
-        range: what the values mean, in words.
+        range: the meaning of the values, in words.
     """
 
     name: str
@@ -117,11 +117,11 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     Attributes:
         format_version: of this structure; other versions are refused.
-        surrogate: what was exported: name, class, source, fingerprint of the weights, licence.
+        surrogate: the exported model: name, class, source, fingerprint of the weights, licence.
         normalisation: applied inside the graphs.
         multiple: both sides of the pixels must be multiples of it.
         latent_scale: factor between the autoencoder's latents and the denoiser's.
-        random_inputs: what is sampled for each step (a denoiser: timestep, noise); "draws" in the file.
+        random_inputs: inputs sampled for each step (a denoiser: timestep, noise); "draws" in the file.
         denoises: whether it has a denoiser, which some terms need.
         precision: of the stored weights; arithmetic is fp32.
         opset: of ONNX.

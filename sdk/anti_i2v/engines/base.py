@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anti_i2v.arrays import PixelArray
-from anti_i2v.optim.optimise import OpenPhoto
+from anti_i2v.optim.optimise import PhotoOptimiser
 from anti_i2v.recipes import Recipe
 from anti_i2v.surrogates.info import SurrogateInfo
 
@@ -41,7 +41,7 @@ class PerceptualDistance(Protocol):
 
 
 class Engine(Protocol):
-    """Loads the surrogates that a recipe optimises on, opens photos, and measures with frozen encoders.
+    """Loads the surrogates that a recipe optimises on, creates optimisers, and measures with frozen encoders.
 
     Attributes:
         name: "torch" or "onnx".
@@ -83,10 +83,10 @@ class Engine(Protocol):
         Returns None where no captioner was requested. Raises SurrogateError where the captioner is unfit.
         """
 
-    def open_photo(
+    def create_optimiser(
         self, clean: PixelArray, start: PixelArray, radius: PixelArray, recipe: Recipe, seed: int
-    ) -> OpenPhoto[Any]:
-        """Open a photo to take steps on.
+    ) -> PhotoOptimiser[Any]:
+        """Create the optimiser of a photo.
 
         Args:
             clean, start: (B, 3, H, W) in [0, 1].
@@ -101,7 +101,7 @@ class Engine(Protocol):
         """Load a known surrogate without gradients. Raises SurrogateError."""
 
     def optimised_encoders(self) -> list[FrozenEncoder]:
-        """Return the encoders that steps are taken on."""
+        """Return the encoders that photos are optimised on."""
 
     def load_lpips(self) -> PerceptualDistance | None:
         """Load LPIPS; None where its weights are not installed. Raises SurrogateError where they are unfit."""

@@ -22,6 +22,6 @@ def resolve_device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError):
         raise RecipeError(
-            f"no device {name!r} here: use auto, cpu, cuda or mps, and a torch build that has it"
+            f"no device {name!r} here: use auto or cpu, or install a torch build that supports it"
         ) from None
     return device

@@ -26,7 +26,7 @@ from anti_i2v.optim.transforms import SampledTransform
 from anti_i2v.recipes import Recipe, for_encoders, weighted_terms
 from anti_i2v.surrogates.catalogue import encoders
 
-__all__ = ["OnnxEngine", "OnnxFrozenEncoder", "OnnxPhoto"]
+__all__ = ["OnnxEngine", "OnnxFrozenEncoder", "OnnxPhotoOptimiser"]
 
 RULE_STATES = {"sign-gradient": (), "momentum": ("velocity",), "adam": ("first", "second")}
 """`UpdateRule.state` of each rule, repeated because this module must not import torch; a test compares them."""
@@ -55,8 +55,8 @@ class OnnxFrozenEncoder:
 
 
 @final
-class OnnxPhoto:
-    """A photo with the losses of its surrogates: see `optimise.OpenPhoto`.
+class OnnxPhotoOptimiser:
+    """A photo with the losses of its surrogates: see `optimise.PhotoOptimiser`.
 
     Args:
         clean, start: (B, 3, H, W) in [0, 1]; the start is projected.
@@ -224,7 +224,7 @@ class OnnxPhoto:
 def _check_recipe(recipe: Recipe, models: Sequence[LoadedArtifact]) -> None:
     lacking = [model.name for model in models if model.artifact.find_graph("decode") is None]
     if recipe.terms.decoded and lacking:
-        raise RecipeError(f"recipe {recipe.name!r} needs a decoder and {lacking[0]} has none: choose balanced")
+        raise RecipeError(f"recipe {recipe.name!r} needs a decoder and {lacking[0]} has none: use recipe balanced")
     if recipe.noise_samples and any(model.artifact.random_inputs for model in models):
         raise RecipeError("the ONNX engine samples noise and timestep anew in every step: set noise_samples to 0")
 
@@ -312,10 +312,10 @@ class OnnxEngine:
     def caption(self, clean: PixelArray) -> str | None:
         return None  # this engine runs no whole video models
 
-    def open_photo(
+    def create_optimiser(
         self, clean: PixelArray, start: PixelArray, radius: PixelArray, recipe: Recipe, seed: int
-    ) -> OnnxPhoto:
-        return OnnxPhoto(self._models, self._shared_graphs, clean, start, radius, recipe, seed=seed)
+    ) -> OnnxPhotoOptimiser:
+        return OnnxPhotoOptimiser(self._models, self._shared_graphs, clean, start, radius, recipe, seed=seed)
 
     def is_available(self, name: str) -> bool:
         return find_artifact(name) is not None

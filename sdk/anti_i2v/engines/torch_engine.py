@@ -36,7 +36,7 @@ from anti_i2v.surrogates.reference_video import GENERATED, read_frames
 from anti_i2v.surrogates.video_options import VideoOptions
 from anti_i2v.surrogates.windowed import Windowed
 
-__all__ = ["TorchEngine", "TorchFrozenEncoder", "TorchPhoto"]
+__all__ = ["TorchEngine", "TorchFrozenEncoder", "TorchPhotoOptimiser"]
 
 CLIP_FOLDER = "perceptual/clip"
 
@@ -68,8 +68,8 @@ class TorchFrozenEncoder:
 
 
 @final
-class TorchPhoto:
-    """A photo with the losses of its surrogates: see `optimise.OpenPhoto`.
+class TorchPhotoOptimiser:
+    """A photo with the losses of its surrogates: see `optimise.PhotoOptimiser`.
 
     Args:
         clean, start: (B, 3, H, W) in [0, 1], float32; the start is projected.
@@ -94,7 +94,7 @@ class TorchPhoto:
     ) -> None:
         lacking = [surrogate.info.name for surrogate in surrogates if not surrogate.decodes]
         if recipe.terms.decoded and lacking:
-            raise RecipeError(f"recipe {recipe.name!r} needs a decoder and {lacking[0]} has none: choose balanced")
+            raise RecipeError(f"recipe {recipe.name!r} needs a decoder and {lacking[0]} has none: use recipe balanced")
         batch, channels, height, width = clean.shape
         self.surrogates: Sequence[str] = [model.info.name for model in surrogates]
         self.shape = (batch, channels, height, width)
@@ -284,10 +284,10 @@ class TorchEngine:
             model.recaption(caption)
         return caption
 
-    def open_photo(
+    def create_optimiser(
         self, clean: PixelArray, start: PixelArray, radius: PixelArray, recipe: Recipe, seed: int
-    ) -> TorchPhoto:
-        return TorchPhoto(
+    ) -> TorchPhotoOptimiser:
+        return TorchPhotoOptimiser(
             self._models,
             self._tensor(clean),
             self._tensor(start),

@@ -39,7 +39,8 @@ def _draw_on_crop(
 
     Args:
         draw: crop -> perturbed crop.
-        power: mean square in levels that the perturbation must have in the crop; None for what scaling leaves of it.
+        power: mean square in levels that the perturbation must have in the crop; None accepts the one that
+            scaling leaves.
     """
     crop = crop_square(clean, square, side)
     delta = draw(crop).astype(np.int16) - crop

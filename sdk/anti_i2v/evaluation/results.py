@@ -168,7 +168,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     Attributes:
         headline: None if a validity issue forbids it.
         issues: those that forbid a headline first.
-        photos, seeds: the number of photos, and the seeds that each had.
+        photos, seeds: number of photos, and the seeds of each.
         side: of the videos, in pixels.
         optimised_on: the surrogates and victims that the protection was optimised on, None if unknown.
         imperceptibility: of each pair at the photo's own size.

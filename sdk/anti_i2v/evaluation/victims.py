@@ -55,7 +55,7 @@ def describe_victim(name_or_folder: str | Path) -> Victim:
     """Describe a known victim, or a folder in the hub's layout, whose role is "unknown".
 
     Raises:
-        SurrogateError: there is no such victim; the message gives the remedy.
+        SurrogateError: there is no such victim; the message says what to do.
     """
     if known := victims().get(str(name_or_folder)):
         return known
@@ -96,7 +96,7 @@ def load_victim(
         dtype: None for float32, on every device, so that a seed gives the same video.
 
     Raises:
-        SurrogateError: it is unknown, or its weights or its encoder are missing; the message gives the remedy.
+        SurrogateError: it is unknown, or its weights or its encoder are missing; the message says what to do.
     """
     import torch
 

@@ -20,7 +20,7 @@ from anti_i2v.images.formats import FORMATS, NEEDS_HEIF
 if TYPE_CHECKING:
     from anti_i2v.images.photo import Photo
 
-__all__ = ["check_holds", "encode"]
+__all__ = ["check_format", "encode"]
 
 
 def encode(
@@ -54,7 +54,7 @@ def encode(
         raise RecipeError(f"quality must be 1..100, got {quality}")
     if pixels.dtype != np.uint8 or pixels.shape != photo.pixels.shape:
         raise ValueError(f"pixels must be uint8 {photo.pixels.shape}, got {pixels.dtype} {pixels.shape}")
-    check_holds(photo, name)
+    check_format(photo, name)
     options = _encoder_options(photo, name, quality, keep_metadata)
     image = Image.fromarray(np.ascontiguousarray(_with_alpha(pixels, photo.alpha, name)))
     try:
@@ -80,7 +80,7 @@ def _encoder_options(photo: Photo, name: str, quality: int | None, keep_metadata
     return options
 
 
-def check_holds(photo: Photo, format: str) -> None:
+def check_format(photo: Photo, format: str) -> None:
     """Check that a format can hold a photo and be written here.
 
     Raises:

@@ -1,4 +1,4 @@
-"""File formats that the SDK reads and writes: what each can hold, its names, and how to recognise it."""
+"""File formats that the SDK reads and writes: their capabilities, their names, and how to recognise them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEEDS_HEIF = 'HEIC photos need another package: run  pip install "anti-i2v-sdk[h
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """What a format can hold and how this SDK writes it.
+    """The capabilities of a format, and how this SDK writes it.
 
     Attributes:
         suffixes: of file names, in lower case.

@@ -1,4 +1,4 @@
-"""Presets: models of what platforms do to an uploaded photo, with the true JPEG codec on uint8 pixels.
+"""Presets: simulations of the size limit and JPEG of each upload platform, with the true JPEG codec on uint8 pixels.
 
 `optim.transforms` has their differentiable counterparts. Most size limits leave photos of working size (256 to 512
 pixels) as they are.

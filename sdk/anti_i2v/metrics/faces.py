@@ -2,7 +2,7 @@
 
 Detector: YuNet (Wu et al. 2023, Apache-2.0). Embedding: MobileFaceNet (Chen et al. 2018, Apache-2.0, trained on
 MS-Celeb-1M), on faces aligned as for ArcFace (Deng et al. 2019). In a small check, photos of one person had a cosine
-of at least .68, photos of two persons at most .15. It measures what a generator keeps of a face; it must not be used to
+of at least .68, photos of two persons at most .15. It measures how well a generator keeps a face. Do not use it to
 identify people.
 """
 

@@ -17,7 +17,7 @@ from anti_i2v.tensors import PerImage, Pixels
 __all__ = ["SHIFT_FLOOR", "BoundValues", "Objective"]
 
 BoundValues = Mapping[str, torch.Tensor]
-"""What an objective computed from the clean photo, by name."""
+"""Values that an objective computed from the clean photo, by name."""
 
 SHIFT_FLOOR = 1e-3
 """Keeps the logarithms finite at the clean photo."""
@@ -28,7 +28,7 @@ class Objective(ABC):
 
     @abstractmethod
     def bind(self, surrogate: Surrogate, clean: Pixels, inputs: DenoiserInputs | None = None) -> BoundValues:
-        """Compute what stays the same for every candidate of a clean photo."""
+        """Compute the values that are the same for every candidate of a clean photo."""
 
     @abstractmethod
     def __call__(self, surrogate: Surrogate, features: Features, bound: BoundValues) -> PerImage:

@@ -12,9 +12,9 @@ from anti_i2v.errors import RecipeError
 from anti_i2v.metrics.clip import Clip
 from anti_i2v.metrics.perceptual import Lpips
 from anti_i2v.objectives.base import BoundValues, Objective
-from anti_i2v.objectives.denoising import DenoisingError
+from anti_i2v.objectives.denoising import DenoisingLoss
 from anti_i2v.objectives.encoder_shift import LatentShift
-from anti_i2v.objectives.perceptual import ClipDistance, DecoderError, LpipsDistance
+from anti_i2v.objectives.perceptual import ClipDistance, DecoderDistance, LpipsDistance
 from anti_i2v.objectives.representation_anchor import RepresentationAnchor
 from anti_i2v.objectives.representation_collapse import RepresentationCollapse
 from anti_i2v.paths import LPIPS_WEIGHTS
@@ -26,7 +26,7 @@ from anti_i2v.tensors import LossFn, PerImage, Pixels
 __all__ = [
     "BUILDERS",
     "BoundLoss",
-    "Ingredients",
+    "ObjectiveArguments",
     "bind_objectives",
     "build_objectives",
     "ensemble",
@@ -34,8 +34,8 @@ __all__ = [
 ]
 
 
-class Ingredients(NamedTuple):
-    """What objectives are built from.
+class ObjectiveArguments(NamedTuple):
+    """Arguments from which objectives are built.
 
     Attributes:
         target: the anchor's image, (1 or B, 3, H, W).
@@ -48,13 +48,13 @@ class Ingredients(NamedTuple):
     clip: Clip | None
 
 
-def _build_lpips_distance(given: Ingredients) -> Objective:
+def _build_lpips_distance(given: ObjectiveArguments) -> Objective:
     if given.lpips is None:
         raise RecipeError(f"the auxiliary term needs LPIPS weights: put {LPIPS_WEIGHTS} into ANTI_I2V_HOME")
     return LpipsDistance(given.lpips)
 
 
-def _build_clip_distance(given: Ingredients) -> Objective:
+def _build_clip_distance(given: ObjectiveArguments) -> Objective:
     if given.clip is None:
         raise RecipeError(
             "the clip term needs a CLIP image encoder: put its folder in the hub's layout at perceptual/clip into "
@@ -63,13 +63,13 @@ def _build_clip_distance(given: Ingredients) -> Objective:
     return ClipDistance(given.clip)
 
 
-BUILDERS: dict[str, Callable[[Ingredients], Objective]] = {
+BUILDERS: dict[str, Callable[[ObjectiveArguments], Objective]] = {
     "displacement": lambda given: LatentShift(),
     "anchor": lambda given: RepresentationAnchor(given.target, given.recipe.anchor_layers),
-    "decoded": lambda given: DecoderError(),
+    "decoded": lambda given: DecoderDistance(),
     "auxiliary": _build_lpips_distance,
     "collapse": lambda given: RepresentationCollapse(),
-    "denoising": lambda given: DenoisingError(),
+    "denoising": lambda given: DenoisingLoss(),
     "clip": _build_clip_distance,
 }
 """Term of a recipe -> its objective. Importing `anti_i2v.evaluation.baselines` adds "norm" and "distillation"."""
@@ -92,7 +92,7 @@ def build_objectives(
             raise RecipeError(
                 f"the {term} term belongs to the published baselines: import anti_i2v.evaluation.baselines first"
             )
-    given = Ingredients(recipe, target, lpips, clip)
+    given = ObjectiveArguments(recipe, target, lpips, clip)
     return {BUILDERS[term](given): weight for term, weight in terms.items()}
 
 

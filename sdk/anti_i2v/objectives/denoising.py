@@ -12,11 +12,11 @@ from anti_i2v.objectives.base import SHIFT_FLOOR, BoundValues, Objective
 from anti_i2v.surrogates.base import DenoiserInputs, Features, Surrogate
 from anti_i2v.tensors import PerImage, Pixels
 
-__all__ = ["DenoisingError"]
+__all__ = ["DenoisingLoss"]
 
 
 @final
-class DenoisingError(Objective):
+class DenoisingLoss(Objective):
     """Minus the log of the denoiser's root mean square error with the photo as condition.
 
     The error is divided by the clean photo's, with the same noise and timestep: 0 at the clean photo.

@@ -13,11 +13,11 @@ from anti_i2v.objectives.base import SHIFT_FLOOR, BoundValues, Objective
 from anti_i2v.surrogates.base import DenoiserInputs, Features, Surrogate
 from anti_i2v.tensors import PerImage, Pixels
 
-__all__ = ["ClipDistance", "DecoderError", "LpipsDistance"]
+__all__ = ["ClipDistance", "DecoderDistance", "LpipsDistance"]
 
 
 @final
-class DecoderError(Objective):
+class DecoderDistance(Objective):
     """Minus the log error of the decoded photo, and optionally minus its LPIPS.
 
     Costs about twice as much as `LatentShift` and is closer to what a person sees. Needs a surrogate with a decoder.

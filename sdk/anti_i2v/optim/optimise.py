@@ -1,6 +1,6 @@
-"""Runs a recipe on an open photo: the surrogate of each step, the space, the EOT transform, and the deadline.
+"""Runs a recipe on one photo: chooses the surrogates, the space and the EOT transform of each step; keeps the deadline.
 
-It works with either engine: an engine opens the photo and computes the steps.
+It works with either engine: the engine's `PhotoOptimiser` computes the steps.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from anti_i2v.optim.schedule import surrogate_schedule
 from anti_i2v.optim.transforms import SampledTransform, weighted_choice, with_platform_codec
 from anti_i2v.recipes import Recipe
 
-__all__ = ["OpenPhoto", "optimise_photo"]
+__all__ = ["PhotoOptimiser", "optimise_photo"]
 
 Candidate = TypeVar("Candidate")
 
@@ -28,8 +28,8 @@ FORWARDS_PER_STEP = 3
 """A step with its gradient costs about as much as three forward passes."""
 
 
-class OpenPhoto(Protocol[Candidate]):
-    """A photo that an engine has opened with a recipe's surrogates. Candidates stay on the engine's device.
+class PhotoOptimiser(Protocol[Candidate]):
+    """Computes steps and scores of one photo, on the recipe's surrogates. Candidates stay on the engine's device.
 
     Attributes:
         surrogates: their names.
@@ -48,7 +48,7 @@ class OpenPhoto(Protocol[Candidate]):
         """
 
     def bind(self, surrogate: int) -> None:
-        """Compute what stays constant for one surrogate. Called once for each before the first step."""
+        """Compute the constants of one surrogate's loss. Called once for each before the first step."""
 
     def step(
         self,
@@ -92,31 +92,31 @@ class _DeadlineReached(Exception):  # not an error: it only ends the preparation
 class _ScheduledProblem(Generic[Candidate]):
     """A recipe as a `pgd.Problem`: chooses the surrogates, the space and the transform of each step."""
 
-    def __init__(self, photo: OpenPhoto[Candidate], recipe: Recipe, preset: Preset | None, seed: int) -> None:
-        self.photo, self.recipe = photo, recipe
+    def __init__(self, optimiser: PhotoOptimiser[Candidate], recipe: Recipe, preset: Preset | None, seed: int) -> None:
+        self.optimiser, self.recipe = optimiser, recipe
         self.generator = np.random.default_rng(seed)
-        self.schedule = surrogate_schedule(photo.surrogates, recipe)
+        self.schedule = surrogate_schedule(optimiser.surrogates, recipe)
         self.transform = with_platform_codec(weighted_choice(recipe.eot), preset)
 
     def score(self, candidate: Candidate) -> Any:
-        return self.photo.score(candidate)
+        return self.optimiser.score(candidate)
 
     def keep_better(self, best: Candidate, score: Any, candidate: Candidate, loss: Any) -> tuple[Candidate, Any]:
         if self.recipe.keep == "last":
             return candidate, loss
-        return self.photo.keep_better(best, score, candidate, loss)
+        return self.optimiser.keep_better(best, score, candidate, loss)
 
     def synchronize(self) -> None:
-        self.photo.synchronize()
+        self.optimiser.synchronize()
 
     def step(self, candidate: Candidate, index: int, step_size: float) -> tuple[Candidate, Any]:
         surrogates, spaces = self.schedule[index % len(self.schedule)], len(self.recipe.spaces)
-        transform = self.transform(self.photo.shape, self.generator, lambda: self.photo.to_numpy(candidate))
-        return self.photo.step(candidate, surrogates, transform, index % spaces, index // spaces, step_size)
+        transform = self.transform(self.optimiser.shape, self.generator, lambda: self.optimiser.to_numpy(candidate))
+        return self.optimiser.step(candidate, surrogates, transform, index % spaces, index // spaces, step_size)
 
 
 def optimise_photo(
-    photo: OpenPhoto[Candidate],
+    optimiser: PhotoOptimiser[Candidate],
     recipe: Recipe,
     *,
     seed: int = 0,
@@ -125,10 +125,10 @@ def optimise_photo(
     deadline: float | None = None,
     cancel: threading.Event | None = None,
 ) -> Result[Candidate]:
-    """Take the recipe's steps on an open photo, and return the best candidate.
+    """Take the recipe's steps, and return the best candidate.
 
     Args:
-        photo: opened by an engine, with at least one surrogate.
+        optimiser: from `Engine.create_optimiser`, with at least one surrogate.
         seed: of the EOT transforms.
         preset: the platform whose JPEG is among the transforms.
         deadline: `time.monotonic()` seconds by which the best candidate so far is returned.
@@ -144,18 +144,18 @@ def optimise_photo(
             raise _DeadlineReached
 
     try:
-        bind_seconds = _prepare(photo, check, deadline)
+        bind_seconds = _prepare(optimiser, check, deadline)
         # Scoring the start and the end takes a forward pass on every surrogate: both must fit before the deadline.
         score_seconds = 1.2 * max(bind_seconds, default=0.0) * len(bind_seconds)
         if deadline is not None and time.monotonic() + 2 * score_seconds > deadline:
             raise _DeadlineReached
     except _DeadlineReached:
-        return Result(photo.start, None, 0, "deadline")
-    schedule = surrogate_schedule(photo.surrogates, recipe)
+        return Result(optimiser.start, None, 0, "deadline")
+    schedule = surrogate_schedule(optimiser.surrogates, recipe)
     longest = max((sum(bind_seconds[index] for index in indices) for indices in schedule), default=0.0)
     return run(
-        _ScheduledProblem(photo, recipe, preset, seed),
-        photo.start,
+        _ScheduledProblem(optimiser, recipe, preset, seed),
+        optimiser.start,
         steps=recipe.steps,
         step_size=recipe.step / 255,
         final_step=recipe.final_step,
@@ -167,17 +167,17 @@ def optimise_photo(
     )
 
 
-def _prepare(photo: OpenPhoto[Candidate], check: Callable[[], None], deadline: float | None) -> list[float]:
+def _prepare(optimiser: PhotoOptimiser[Candidate], check: Callable[[], None], deadline: float | None) -> list[float]:
     """Precompute and bind every surrogate; return how many seconds each binding took, about a forward pass."""
-    for index in range(len(photo.surrogates)):
-        photo.precompute(index, check)
-    photo.synchronize()
+    for index in range(len(optimiser.surrogates)):
+        optimiser.precompute(index, check)
+    optimiser.synchronize()
     seconds: list[float] = []
-    for index in range(len(photo.surrogates)):
+    for index in range(len(optimiser.surrogates)):
         if deadline is not None and time.monotonic() + max(seconds, default=0.0) > deadline:
             raise _DeadlineReached
         begun = time.monotonic()
-        photo.bind(index)
-        photo.synchronize()
+        optimiser.bind(index)
+        optimiser.synchronize()
         seconds.append(time.monotonic() - begun)
     return seconds

@@ -1,7 +1,7 @@
 """Projected gradient descent (PGD, Madry et al. 2018): the loop that every update rule and both engines share.
 
-It handles the step sizes, the deadline, cancellation and the best candidate, and knows nothing of tensors: an engine
-defines steps, scores and comparisons.
+It handles the step sizes, the deadline, cancellation and the best candidate. A `Problem` computes steps and scores; in
+the engines a step is `update_rules.projected_step`.
 """
 
 from __future__ import annotations

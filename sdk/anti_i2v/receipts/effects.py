@@ -57,7 +57,7 @@ class MeasurementModels:
 
     @classmethod
     def load(cls, engine: Engine) -> MeasurementModels:
-        """Load the encoders that steps are taken on, every other encoder on this machine, the student, LPIPS and faces.
+        """Load the encoders (optimised on, and all others on this machine), the student, LPIPS and faces.
 
         A model that cannot be loaded is left out and named in `unavailable`.
         """

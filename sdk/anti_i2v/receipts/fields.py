@@ -30,7 +30,7 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     Attributes:
         surrogate: its name.
-        role: "surrogate" (the tiles were trained or steps were taken on it), "held-out" (it only measures) or "gauge"
+        role: "surrogate" (tiles or photo were optimised on it), "held-out" (neither was) or "gauge"
             (the student).
         shift: relative latent shift, 0 for none. Shift is not damage.
         decoded_psnr: dB between the decoded clean and the decoded protected photo; lower is more damage.
@@ -95,7 +95,7 @@ class ReceiptFields(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Everything that was requested, spent and measured for one photo. It holds no file name and no pixels.
 
     Attributes:
-        surrogates: names of the surrogates that steps were taken on; empty where no step was taken.
+        surrogates: names of the surrogates that the photo was optimised on; empty where no step was taken.
         beats_random, compared ("checks" in JSON): number of comparisons won, and of all. Always counted from the
             effects, whatever value was given.
     """

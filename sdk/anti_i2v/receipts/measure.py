@@ -1,7 +1,7 @@
 """The measurements of a receipt: effects on surrogates, and the latent shift that remains after changes of the photo.
 
-Each number stands beside that of a random control, which has the perturbation's own values in other places with random
-signs, at the working size: the same PSNR and L-infinity. It measures any pair of photos, also of other tools.
+Each number stands beside that of a random control: the perturbation's own values at the working size, moved to other
+pixels with random signs, so PSNR and L-infinity are equal. The protected photo may come from any tool.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Measurements:
     """Rows of a receipt.
 
     Attributes:
-        skipped: what the deadline left out.
+        skipped: measurements that the deadline left out.
         unavailable: models that could not be used, and why.
     """
 
@@ -55,7 +55,7 @@ class Measurements:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was not measured, and why."""
+        """A sentence for each measurement left out, with the reason."""
         late = (f"not measured, the deadline came first: {', '.join(self.skipped)}",) if self.skipped else ()
         return (*late, *self.unavailable)
 

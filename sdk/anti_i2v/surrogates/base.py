@@ -18,7 +18,7 @@ Features = Mapping[str, Feature]
 """Hook point -> feature. "latent" is always present."""
 
 DenoiserInputs = Mapping[str, torch.Tensor]
-"""A sample of each of a surrogate's `random_inputs`, its `context` and what it `precompute`d; empty for encoders."""
+"""A sample of each of a surrogate's `random_inputs`, its `context`, and the `precompute` result; empty for encoders."""
 
 
 class Surrogate(nn.Module, ABC):
@@ -29,10 +29,10 @@ class Surrogate(nn.Module, ABC):
         multiple: both sides of the pixels must be multiples of it.
         decodes: whether `decode` works.
         denoises: whether it has a denoiser, which the collapse and denoising terms need.
-        normalisation: what `normalised` does.
+        normalisation: mean and deviation that `normalised` applies.
         latent_scale: factor from the autoencoder's own latents to the latents of `features`.
-        random_inputs: what is sampled anew for each step (a denoiser's timestep and noise), by name.
-        context: what is the same for every photo and step (a prompt's embedding), by name.
+        random_inputs: inputs sampled anew for each step (a denoiser's timestep and noise), by name.
+        context: inputs that are the same for every photo and step (a prompt's embedding), by name.
     """
 
     info: SurrogateInfo
@@ -55,7 +55,7 @@ class Surrogate(nn.Module, ABC):
 
         Args:
             seed: of the noise that this takes.
-            on_step: called repeatedly in long work. What it raises ends the work.
+            on_step: called repeatedly in long work; an exception from it ends the work.
         """
         return {}
 

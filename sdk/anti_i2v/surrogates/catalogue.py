@@ -69,7 +69,7 @@ class StudentEntry(msgspec.Struct, frozen=True):
         """The package's data."""
         return Path(str(resources.files("anti_i2v").joinpath("data")))
 
-    def located(self) -> Path:
+    def locate(self) -> Path:
         """Return the folder."""
         return self.folder
 
@@ -147,7 +147,7 @@ def load_surrogate(
         backbone: for whole video models: see `load_backbone`.
 
     Raises:
-        SurrogateError: it is unknown, not on this machine or unusable; the message tells what to do.
+        SurrogateError: it is unknown, not on this machine or unusable; the message says what to do.
     """
     return resolve(name_or_folder).load(device=device, dtype=dtype, hooks=hooks, **backbone)
 

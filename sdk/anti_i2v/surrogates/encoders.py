@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["EncoderEntry", "EncoderRole", "encoders"]
 
 EncoderRole = Literal["surrogate", "held-out"]
-"""Steps are taken on a "surrogate". A "held-out" encoder only measures."""
+"""Photos are optimised on a "surrogate". A "held-out" encoder only measures."""
 
 
 @final
@@ -28,7 +28,7 @@ class EncoderEntry(HubEntry, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """An encoder, not loaded.
 
     Attributes:
-        role: whether steps are taken on it.
+        role: whether photos are optimised on it.
         fingerprint: pins the values of the weights (see `autoencoders.fingerprint`); None accepts any.
     """
 
@@ -66,7 +66,7 @@ class EncoderEntry(HubEntry, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
         from anti_i2v.surrogates.autoencoders import load_autoencoder
 
-        folder = self.located()
+        folder = self.locate()
         if denoising := set(DENOISER_LAYERS) & set(hooks):
             raise SurrogateError(
                 f"{folder.name} is an encoder and has no {min(denoising)!r} layers: name a video model"

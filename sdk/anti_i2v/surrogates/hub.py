@@ -26,8 +26,8 @@ __all__ = [
     "WEIGHTS",
     "HubEntry",
     "download",
+    "fetch_atomically",
     "hub_client",
-    "put_in_place",
 ]
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -88,7 +88,7 @@ class HubEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Whether it is on this machine."""
         return self.folder is not None
 
-    def located(self) -> Path:
+    def locate(self) -> Path:
         """Return its folder. Raises SurrogateError if it is not on this machine."""
         if self.folder is None:
             raise SurrogateError(f"{self.name} is not on this machine: run `anti-i2v surrogates pull {self.name}`")
@@ -99,7 +99,7 @@ def hub_client(need: str) -> Any:
     """Import huggingface_hub.
 
     Args:
-        need: what needs it, for the error.
+        need: the feature that needs it, for the error.
 
     Raises:
         SurrogateError: it is not installed.
@@ -112,7 +112,7 @@ def hub_client(need: str) -> Any:
 
 
 def download(repository: str, wanted: Sequence[str], unwanted: Sequence[str] = ()) -> Path:
-    """Download files of a hub repository into the hub client's cache, and give their folder.
+    """Download files of a hub repository into the hub client's cache, and return their folder.
 
     Args:
         wanted, unwanted: patterns of file names.
@@ -129,11 +129,11 @@ def download(repository: str, wanted: Sequence[str], unwanted: Sequence[str] = (
         ) from None
 
 
-def put_in_place(target: Path, fetch: Callable[[Path], None]) -> Path:
-    """Fill a folder that appears whole or not at all, in place of an earlier one.
+def fetch_atomically(target: Path, fetch: Callable[[Path], None]) -> Path:
+    """Create or replace a folder completely or not at all.
 
     Args:
-        fetch: makes and fills the folder at the path that it is given. If it raises, nothing changes.
+        fetch: creates and fills the folder at the path that it receives. If it raises, nothing changes.
 
     Raises:
         SurrogateError: the folder cannot be written.

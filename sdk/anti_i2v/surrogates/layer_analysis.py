@@ -1,4 +1,4 @@
-"""Show what each block of a denoiser encodes of a photo: pictures of its features, and a similarity score.
+"""Analyse the blocks of a denoiser on a photo: pictures of their features, and similarity scores.
 
     layers = analyse_layers(backbone, pixels)
     layers_picture(layers).save("layers.png")

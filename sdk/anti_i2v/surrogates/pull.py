@@ -14,8 +14,8 @@ from anti_i2v.surrogates.hub import (
     MODEL_INDEX,
     SKIPPED_PATTERNS,
     WEIGHTS,
+    fetch_atomically,
     hub_client,
-    put_in_place,
 )
 from anti_i2v.surrogates.video_models import VideoModelEntry, video_models
 
@@ -44,8 +44,8 @@ def pull(name: str) -> Path:
     if entry is None:
         raise SurrogateError(f"unknown surrogate {name!r}: choose from {', '.join(pullable())}")
     if isinstance(entry, EncoderEntry):
-        return put_in_place(entry.home_folder, partial(_fetch_encoder, entry))
-    return put_in_place(entry.home_folder, partial(_fetch_video_model, entry))
+        return fetch_atomically(entry.home_folder, partial(_fetch_encoder, entry))
+    return fetch_atomically(entry.home_folder, partial(_fetch_video_model, entry))
 
 
 def _fetch_encoder(entry: EncoderEntry, folder: Path) -> None:

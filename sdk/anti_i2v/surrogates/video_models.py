@@ -33,7 +33,7 @@ Role: TypeAlias = Literal["white-box", "sibling", "encoder", "untouched", "unkno
 
 @final
 class VideoModelEntry(HubEntry, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A whole image-to-video model, not loaded. Steps may be taken on it."""
+    """A whole image-to-video model, not loaded. Photos may be optimised on it."""
 
     role: ClassVar[str] = "surrogate"
     place: ClassVar[str] = "models"
@@ -58,7 +58,7 @@ class VideoModelEntry(HubEntry, frozen=True, kw_only=True, forbid_unknown_fields
 
         from anti_i2v.surrogates.backbones.loading import load_backbone
 
-        folder = self.located()
+        folder = self.locate()
         return load_backbone(
             folder,
             name=self.name,
@@ -79,7 +79,7 @@ class SmallVideoModelEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
         family: whose architecture it has.
         encoder: the known encoder whose latents it works on.
         role: towards the shipped recipes.
-        summary: what it is, in plain words.
+        summary: a description in plain words.
     """
 
     name: str
@@ -108,11 +108,11 @@ class SmallVideoModelEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
 
     @property
     def optimisable(self) -> bool:
-        """Whether steps may be taken on it."""
+        """Whether photos may be optimised on it; False keeps it unseen, for evaluation."""
         return self.role == "white-box"
 
-    def located(self) -> Path:
-        """Return its folder. Raises SurrogateError if it is missing or steps may not be taken on it."""
+    def locate(self) -> Path:
+        """Return its folder. Raises SurrogateError if it is missing or kept for evaluation."""
         if not self.optimisable:
             allowed = ", ".join(each.name for each in small_video_models().values() if each.optimisable)
             raise SurrogateError(
@@ -138,7 +138,7 @@ class SmallVideoModelEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
             dtype: None: float32.
 
         Raises:
-            SurrogateError: steps may not be taken on it, or it or its encoder is not on this machine.
+            SurrogateError: it is kept for evaluation, or it or its encoder is not on this machine.
         """
         import torch
 
@@ -147,7 +147,7 @@ class SmallVideoModelEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
 
         return Windowed(
             load_backbone(
-                self.located(),
+                self.locate(),
                 name=self.name,
                 source=self.source,
                 licence=self.licence,

@@ -15,7 +15,7 @@ class VideoOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The video that models are made to fail on. Encoders ignore it.
 
     Attributes:
-        caption: what the video shows. It should be near to what an adversary would write.
+        caption: description of the video, close to the prompt that an adversary would write.
         frames: latent frames; more cover more of the video and cost more.
         reference: a clip of the same scene, as a file that OpenCV reads; "generated": each model generates its own from
             the clean photo, once (for a file of that name, pass Path("generated")); None: the photo stands still.
@@ -33,7 +33,7 @@ class VideoOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.caption and self.captioner is not None:
-            raise RecipeError("a caption is given or made: leave out caption, or captioner")
+            raise RecipeError("caption and captioner exclude each other: leave one of them out")
         if self.stage not in (None, "high", "low"):
             raise RecipeError(f"stage must be high or low, got {self.stage!r}")
         if not 1 <= self.frames <= 64:

@@ -45,13 +45,13 @@ def window(pixels: Pixels, place: torch.Tensor, side: int = SIDE) -> Pixels:
     short = torch.minimum(height, width)
     least = short.clamp_max(side)
     size = least + place[:, 0] * (short - least)
-    rows = _averages(place[:, 1] * (height - size), size, down, side)
-    columns = _averages(place[:, 2] * (width - size), size, across, side)
+    rows = _averaging_weights(place[:, 1] * (height - size), size, down, side)
+    columns = _averaging_weights(place[:, 2] * (width - size), size, across, side)
     seen: Pixels = rows[:, None] @ pixels @ columns[:, None].mT
     return seen
 
 
-def _averages(start: torch.Tensor, size: torch.Tensor, pixel: torch.Tensor, side: int) -> torch.Tensor:
+def _averaging_weights(start: torch.Tensor, size: torch.Tensor, pixel: torch.Tensor, side: int) -> torch.Tensor:
     """Compute the weight of each photo pixel in each window pixel along one axis, (B, side, length)."""
     part = (size / side).view(-1, 1, 1)
     steps = torch.arange(side, device=start.device, dtype=start.dtype).view(1, -1, 1)

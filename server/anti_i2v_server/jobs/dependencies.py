@@ -1,4 +1,4 @@
-"""What handlers take from a request: the options of its query, and a signal when the client disconnects."""
+"""Dependencies of the job handlers: options from the query, and a signal when the client disconnects."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ class JobService:
 
         Raises:
             Cancelled: the client disconnected.
-            AntiI2VError: what `submit` raises, or the job's own error.
+            AntiI2VError: an error of `submit`, or the job's own.
         """
         job = self.submit(options, photo, owner)
         del photo

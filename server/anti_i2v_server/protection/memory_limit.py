@@ -30,7 +30,7 @@ def resident_bytes() -> int:
 
 
 def limit_memory(limit: int) -> None:
-    """Make the system refuse private memory beyond `limit` bytes and its headroom.
+    """Make the system refuse private memory beyond `HEADROOM` times `limit` bytes.
 
     Not for CUDA, which reserves far more than it uses. Does nothing where the system has no such limit.
     """

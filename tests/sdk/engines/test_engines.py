@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from anti_i2v import engines
-from anti_i2v.engines import ENGINES, check_names, choose_engine, make_engine
+from anti_i2v.engines import ENGINES, check_surrogates, choose_engine, make_engine
 from anti_i2v.errors import RecipeError, SurrogateError
 from anti_i2v.recipes import load_recipe
 
@@ -87,8 +87,8 @@ def test_the_torch_engine_takes_every_installed_encoder_or_the_given_ones(
 
 @pytest.mark.skipif(find_spec("torch") is None, reason="needs torch")
 def test_names_are_checked_before_anything_is_loaded(empty_home: Path, tiny_folder: Path) -> None:
-    check_names("torch", ["embedded", tiny_folder])
+    check_surrogates("torch", ["embedded", tiny_folder])
     with pytest.raises(SurrogateError, match="unknown surrogate 'taesdx'"):
-        check_names("torch", ["embedded", "taesdx"])
+        check_surrogates("torch", ["embedded", "taesdx"])
     with pytest.raises(SurrogateError, match="taesd is not on this machine: run `anti-i2v surrogates pull taesd`"):
-        check_names("torch", ["taesd"])
+        check_surrogates("torch", ["taesd"])

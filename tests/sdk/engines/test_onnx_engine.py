@@ -19,7 +19,7 @@ from anti_i2v import engines
 from anti_i2v.arrays import PixelArray, Rgb8
 from anti_i2v.engines import make_engine
 from anti_i2v.engines.artifacts import SHARED_GRAPHS, packaged_artifact, read_artifact
-from anti_i2v.engines.torch_engine import TorchPhoto
+from anti_i2v.engines.torch_engine import TorchPhotoOptimiser
 from anti_i2v.errors import Cancelled, RecipeError, SurrogateError
 from anti_i2v.images.platforms import PRESETS
 from anti_i2v.images.resize import resize_to_working, working_size
@@ -37,7 +37,7 @@ pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install 'anti-
 import onnxruntime
 
 from anti_i2v.engines import onnx_engine
-from anti_i2v.engines.onnx_engine import OnnxEngine, OnnxPhoto
+from anti_i2v.engines.onnx_engine import OnnxEngine, OnnxPhotoOptimiser
 from anti_i2v.engines.onnx_session import LoadedArtifact, OrtDevice
 
 pytestmark = pytest.mark.usefixtures("empty_home", "one_thread")
@@ -65,7 +65,7 @@ def opened(engine: str, photo: Rgb8, own: Recipe, names: list[str | Path]) -> An
     start, radius = made.initial_candidate(
         clean, initial_pattern(clean, own.start, 0), own.budget / 255, own.mask_floor
     )
-    return made.open_photo(clean, start, radius, own, 0)
+    return made.create_optimiser(clean, start, radius, own, 0)
 
 
 def optimised(
@@ -188,7 +188,7 @@ def test_the_budget_is_held(budget: int, photos: list[Rgb8]) -> None:
 def test_the_start_is_projected_into_the_radius(photos: list[Rgb8]) -> None:
     engine = OnnxEngine(["embedded"], recipe(), "cpu")
     clean, radius = resize_to_working(photos[0], (96, 128)), np.full((1, 1, 96, 128), 2 / 255, np.float32)
-    photo = engine.open_photo(clean, 1 - clean, radius, recipe(), 0)
+    photo = engine.create_optimiser(clean, 1 - clean, radius, recipe(), 0)
     start = photo.to_numpy(photo.start)
     assert np.abs(start - clean).max() == pytest.approx(2 / 255, rel=1e-5)
     assert start.min() >= 0
@@ -247,7 +247,7 @@ def test_pixels_outlive_the_photo_that_they_were_read_from(photos: list[Rgb8]) -
 def test_the_better_candidate_is_chosen_for_each_photo_of_a_batch(photos: list[Rgb8]) -> None:
     engine, own = OnnxEngine(["embedded"], recipe(), "cpu"), recipe()
     clean = np.concatenate([resize_to_working(photo, (96, 128)) for photo in photos[:3]])
-    photo = engine.open_photo(clean, clean, np.full((3, 1, 1, 1), 8 / 255, np.float32), own, 0)
+    photo = engine.create_optimiser(clean, clean, np.full((3, 1, 1, 1), 8 / 255, np.float32), own, 0)
     other = OrtDevice("cpu").to_device(clean + np.float32(0.1))
     best, score = photo.keep_better(photo.start, np.array([1.0, 1.0, np.nan]), other, np.array([0.5, np.nan, 2.0]))
     assert np.array_equal(
@@ -348,15 +348,15 @@ def test_random_inputs_are_those_of_torch(
     start = (clean + np.random.default_rng(1).normal(0, 0.01, clean.shape)).astype(np.float32)
     radius = np.full((2, 1, 48, 64), 8 / 255, np.float32)
     first, second, third = (torch.from_numpy(array) for array in (clean, start, radius))
-    on_torch = TorchPhoto([Noisy()] * times, first, second, third, own, seed=5)
-    on_onnx = OnnxEngine([noisy_folder] * times, own, "cpu").open_photo(clean, start, radius, own, 5)
+    on_torch = TorchPhotoOptimiser([Noisy()] * times, first, second, third, own, seed=5)
+    on_onnx = OnnxEngine([noisy_folder] * times, own, "cpu").create_optimiser(clean, start, radius, own, 5)
     expected, found = optimise_photo(on_torch, own, seed=3), optimise_photo(on_onnx, own, seed=3)
     assert equal_levels(on_torch.to_numpy(expected.candidate), on_onnx.to_numpy(found.candidate)) >= 0.99
     np.testing.assert_allclose(found.score, expected.score, rtol=0.02)
     banked = load_recipe(own, noise_samples=2)
     with pytest.raises(RecipeError, match="samples noise and timestep anew in every step: set noise_samples to 0"):
-        OnnxEngine([noisy_folder], own, "cpu").open_photo(clean, start, radius, banked, 5)
-    again = OnnxEngine([noisy_folder] * times, own, "cpu").open_photo(clean, start, radius, own, 6)
+        OnnxEngine([noisy_folder], own, "cpu").create_optimiser(clean, start, radius, banked, 5)
+    again = OnnxEngine([noisy_folder] * times, own, "cpu").create_optimiser(clean, start, radius, own, 6)
     other = optimise_photo(again, own, seed=3)
     assert equal_levels(on_onnx.to_numpy(found.candidate), again.to_numpy(other.candidate)) < 0.99  # the seed matters
 
@@ -464,7 +464,7 @@ def test_an_artifact_without_the_loss_that_a_recipe_needs_is_refused(photos: lis
 @pytest.mark.parametrize("engine", ["torch", "onnx"])
 def test_both_engines_refuse_a_term_that_needs_a_missing_decoder(engine: str, photos: list[Rgb8]) -> None:
     own = recipe(terms={"decoded": 1.0})
-    with pytest.raises(RecipeError, match="needs a decoder and embedded has none: choose balanced"):
+    with pytest.raises(RecipeError, match="needs a decoder and embedded has none: use recipe balanced"):
         Protector(own, surrogates=["embedded"], engine=engine, device="cpu").protect(photos[0])
 
 
@@ -517,6 +517,6 @@ def test_a_gpu_gives_what_the_cpu_gives(space: str, photos: list[Rgb8]) -> None:
         engine = OnnxEngine(["embedded"], own, device)
         clean = resize_to_working(photos[0], (96, 128))
         start, radius = engine.initial_candidate(clean, initial_pattern(clean, own.start, 0), 8 / 255, own.mask_floor)
-        photo: OnnxPhoto = engine.open_photo(clean, start, radius, own, 0)
+        photo: OnnxPhotoOptimiser = engine.create_optimiser(clean, start, radius, own, 0)
         found.append(photo.to_numpy(optimise_photo(photo, own).candidate))
     assert equal_levels(*found) > 0.98

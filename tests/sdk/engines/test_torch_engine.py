@@ -97,21 +97,21 @@ def test_an_opened_photo_is_optimised_within_its_radius(target: str, tiny_folder
     engine = TorchEngine([tiny_folder, kl_folder], own, "cpu")
     clean, pattern = pixels(), np.sign(pixels(seed=2) - 0.5)
     start, radius = engine.initial_candidate(clean, pattern, 8 / 255, 0.5)
-    photo = engine.open_photo(clean, start, radius, own, 0)
+    photo = engine.create_optimiser(clean, start, radius, own, 0)
     assert (photo.surrogates, photo.shape) == (["toy-tiny", "toy-kl"], (1, 3, 64, 64))
     outcome = optimise_photo(photo, own)
     candidate = photo.to_numpy(outcome.candidate)
     assert candidate.dtype == np.float32
     assert (np.abs(candidate - clean) <= radius + 1e-6).all()
     assert not np.array_equal(candidate, start)
-    first = engine.open_photo(clean, start, radius, load_recipe(own, steps=0), 0)
+    first = engine.create_optimiser(clean, start, radius, load_recipe(own, steps=0), 0)
     assert float(outcome.score) < float(optimise_photo(first, load_recipe(own, steps=0)).score)
 
 
 def test_the_start_is_projected_into_the_radius(tiny_folder: Path) -> None:
     own, radius = recipe(), np.full((1, 1, 64, 64), 2 / 255, np.float32)
     engine = TorchEngine([tiny_folder], own, "cpu")
-    photo = engine.open_photo(pixels(), pixels(seed=4), radius, own, 0)
+    photo = engine.create_optimiser(pixels(), pixels(seed=4), radius, own, 0)
     assert (np.abs(photo.to_numpy(photo.start) - pixels()) <= 2 / 255 + 1e-6).all()
 
 
@@ -119,7 +119,7 @@ def test_the_layers_of_an_anchor_are_hooked(tiny_folder: Path) -> None:
     own = recipe(terms={"anchor": 1.0}, anchor_layers=["latent", "layers.4"])
     engine = TorchEngine([tiny_folder], own, "cpu")
     clean, radius = pixels(), np.full((1, 1, 64, 64), 8 / 255, np.float32)
-    outcome = optimise_photo(engine.open_photo(clean, pixels(seed=2), radius, own, 0), own)
+    outcome = optimise_photo(engine.create_optimiser(clean, pixels(seed=2), radius, own, 0), own)
     surrogate = load_autoencoder(tiny_folder, hooks=("layers.4",))
     objectives = build_objectives(own, None, torch.from_numpy(make_target("checkerboard", clean)))
     expected = bind_objectives(objectives, surrogate, torch.from_numpy(clean))(outcome.candidate)
@@ -148,7 +148,7 @@ def test_without_lpips_weights_there_is_no_perceptual_distance(tiny_folder: Path
     engine = TorchEngine([tiny_folder], own, "cpu")
     assert engine.load_lpips() is None
     with pytest.raises(RecipeError, match="the auxiliary term needs LPIPS weights"):
-        engine.open_photo(pixels(), pixels(), np.full((1, 1, 64, 64), 8 / 255, np.float32), own, 0)
+        engine.create_optimiser(pixels(), pixels(), np.full((1, 1, 64, 64), 8 / 255, np.float32), own, 0)
 
 
 def test_the_perceptual_distance_is_that_of_the_installed_weights(
@@ -165,7 +165,7 @@ def test_the_perceptual_distance_is_that_of_the_installed_weights(
     expected = lpips(torch.from_numpy(first), torch.from_numpy(second)).detach().numpy()
     np.testing.assert_allclose(distance(first, second), expected, rtol=1e-6)
     start, radius = engine.initial_candidate(pixels(), np.sign(pixels(seed=2) - 0.5), 8 / 255, 1.0)
-    photo = engine.open_photo(pixels(), start, radius, own, 0)
+    photo = engine.create_optimiser(pixels(), start, radius, own, 0)
     outcome = optimise_photo(photo, own)
     assert distance(photo.to_numpy(outcome.candidate), pixels()) > distance(start, pixels())
 
@@ -178,7 +178,7 @@ def test_a_gpu_gives_what_the_cpu_gives(tiny_folder: Path) -> None:
     for device in ("cpu", "cuda"):
         engine = TorchEngine([tiny_folder], own, device)
         start, radius = engine.initial_candidate(pixels(), pattern, 8 / 255, 0.5)
-        photo = engine.open_photo(pixels(), start, radius, own, 0)
+        photo = engine.create_optimiser(pixels(), start, radius, own, 0)
         found.append(photo.to_numpy(optimise_photo(photo, own).candidate))
     levels = np.rint(np.stack(found) * 255)
     assert np.mean(levels[0] == levels[1]) > 0.98

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from scipy.fft import dctn, idctn
 from torch import nn
 
-from anti_i2v.engines.torch_engine import TorchPhoto
+from anti_i2v.engines.torch_engine import TorchPhotoOptimiser
 from anti_i2v.errors import RecipeError
 from anti_i2v.evaluation.baselines.recipes import baseline_names, load_baseline
 from anti_i2v.evaluation.baselines.score_distillation import ScoreDistillation
 from anti_i2v.objectives.binding import bind_objectives
-from anti_i2v.objectives.denoising import DenoisingError
+from anti_i2v.objectives.denoising import DenoisingLoss
 from anti_i2v.objectives.targets import make_target
 from anti_i2v.optim.optimise import optimise_photo
 from anti_i2v.optim.pgd import Result
@@ -130,7 +130,7 @@ def run(name: str, clean: torch.Tensor, surrogate: Surrogate, **settings: object
     own = load_recipe(load_baseline(name), **settings)
     radius = torch.full((1, 1, SIDE, SIDE), own.budget * LEVEL)
     laid = {"clean": torch.zeros_like(clean), "random": 2 * photo(0, 1, seed=9) - 1}[own.start]
-    opened = TorchPhoto([surrogate], clean, clean + radius * laid, radius, own)
+    opened = TorchPhotoOptimiser([surrogate], clean, clean + radius * laid, radius, own)
     return cast(Result[torch.Tensor], optimise_photo(opened, own))
 
 
@@ -252,7 +252,7 @@ def quantisation(quality: int) -> NDArray[np.float64]:
 
 def loss_on(model: Backbone, clean: torch.Tensor, pixels: torch.Tensor, seeds: range) -> float:
     """The denoising loss beside the clean photo's, in logarithms, over draws; the photo is the condition."""
-    found = [-float(bind_objectives({DenoisingError(): 1.0}, model, clean, seed)(pixels)) for seed in seeds]
+    found = [-float(bind_objectives({DenoisingLoss(): 1.0}, model, clean, seed)(pixels)) for seed in seeds]
     return float(np.mean(found))
 
 
@@ -330,7 +330,7 @@ def test_score_distillation_never_differentiates_the_denoiser() -> None:
     assert len(denoiser.recorded) >= 3
     assert not any(denoiser.recorded)
     other = LinearVideo(hooks=("prediction",))
-    value_and_gradient(bind_objectives({DenoisingError(): 1.0}, other, clean), clean)
+    value_and_gradient(bind_objectives({DenoisingLoss(): 1.0}, other, clean), clean)
     assert any(cast(Any, other.denoiser).recorded)
 
 

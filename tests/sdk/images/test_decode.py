@@ -31,7 +31,7 @@ from tests.sdk.images.samples import (
 
 from anti_i2v.errors import OutputError, PhotoError
 from anti_i2v.images.decode import open_photo
-from anti_i2v.images.encode import check_holds, encode
+from anti_i2v.images.encode import check_format, encode
 from anti_i2v.images.formats import FORMATS
 
 
@@ -292,7 +292,7 @@ def test_heic_without_its_package_names_the_extra(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(OutputError, match=command):
         encode(a_photo("HEIF"), scene())
     with pytest.raises(OutputError, match=command):
-        check_holds(a_photo(), "HEIF")  # what is asked before any work
+        check_format(a_photo(), "HEIF")  # checked before any work
 
 
 def test_warnings_of_pillow_do_not_leak_from_many_threads() -> None:

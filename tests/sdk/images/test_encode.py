@@ -21,7 +21,7 @@ from tests.sdk.images.samples import (
 
 from anti_i2v.errors import OutputError, RecipeError
 from anti_i2v.images.decode import open_photo
-from anti_i2v.images.encode import check_holds, encode
+from anti_i2v.images.encode import check_format, encode
 from anti_i2v.images.formats import FORMATS
 from anti_i2v.images.photo import Photo
 
@@ -105,8 +105,8 @@ def test_pixels_that_do_not_belong_to_the_photo_are_a_value_error(pixels: Any) -
 
 @pytest.mark.parametrize("format", ["AVIF", "WEBP"])
 def test_a_codec_that_pillow_lacks_is_reported_before_encoding(format: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    check_holds(a_photo(), format)
+    check_format(a_photo(), format)
     monkeypatch.setitem(sys.modules, f"PIL._{format.lower()}", None)
     with pytest.raises(OutputError, match=rf"{format} cannot be written here .*: choose PNG"):
-        check_holds(a_photo(), format)
-    check_holds(a_photo(), "PNG")
+        check_format(a_photo(), format)
+    check_format(a_photo(), "PNG")

@@ -90,7 +90,7 @@ def test_an_exif_block_without_any_safe_tag_is_none() -> None:
 
 
 def test_broken_exif_is_dropped_with_a_note() -> None:
-    photo = open_photo(saved(Image.fromarray(scene()), exif=b"Exif\0\0garbage that is no TIFF header"))
+    photo = open_photo(saved(Image.fromarray(scene()), exif=b"Exif\0\0garbage that is not a TIFF header"))
     np.testing.assert_array_equal(photo.pixels, scene())
     assert photo.notes == ("its EXIF data is broken and was dropped",)
 

@@ -17,7 +17,7 @@ from anti_i2v.metrics.perceptual import Lpips
 from anti_i2v.objectives.base import SHIFT_FLOOR, Objective
 from anti_i2v.objectives.binding import BUILDERS, bind_objectives, build_objectives, ensemble, weighted_sum
 from anti_i2v.objectives.encoder_shift import LatentShift
-from anti_i2v.objectives.perceptual import DecoderError, LpipsDistance
+from anti_i2v.objectives.perceptual import DecoderDistance, LpipsDistance
 from anti_i2v.objectives.representation_anchor import RepresentationAnchor
 from anti_i2v.recipes import Recipe, Terms, load_recipe, recipe_names, weighted_terms
 from anti_i2v.surrogates.autoencoders import Autoencoder, load_autoencoder
@@ -58,8 +58,8 @@ OBJECTIVES: dict[str, Callable[[Lpips, str], Objective]] = {
     "displacement of a layer": lambda lpips, layer: LatentShift(layer),
     "anchor": lambda lpips, layer: RepresentationAnchor(pixels(1, seed=9)),
     "anchor of layers": lambda lpips, layer: RepresentationAnchor(pixels(1, seed=9), ("latent", layer)),
-    "decoder error": lambda lpips, layer: DecoderError(),
-    "decoder error with lpips": lambda lpips, layer: DecoderError(lpips),
+    "decoder error": lambda lpips, layer: DecoderDistance(),
+    "decoder error with lpips": lambda lpips, layer: DecoderDistance(lpips),
     "auxiliary": lambda lpips, layer: LpipsDistance(lpips),
     "norm": lambda lpips, layer: LatentNorm(),
 }
@@ -175,7 +175,7 @@ def test_graphs_are_traced_from_the_function_that_the_torch_engine_runs(surrogat
     objectives = {
         LatentShift(): 2.0,
         RepresentationAnchor(pixels(1, seed=9)): 0.5,
-        DecoderError(lpips): 0.25,
+        DecoderDistance(lpips): 0.25,
         LpipsDistance(lpips): 1.0,
     }
     bounds = [objective.bind(surrogate, clean) for objective in objectives]
@@ -193,7 +193,7 @@ EVERY_TERM = {"displacement": 1.0, "anchor": 0.5, "decoded": 0.25, "auxiliary": 
 CLASSES = {
     "displacement": LatentShift,
     "anchor": RepresentationAnchor,
-    "decoded": DecoderError,
+    "decoded": DecoderDistance,
     "auxiliary": LpipsDistance,
     "norm": LatentNorm,
 }

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from anti_i2v.engines.torch_engine import TorchPhoto
+from anti_i2v.engines.torch_engine import TorchPhotoOptimiser
 from anti_i2v.objectives.base import BoundValues, Objective
 from anti_i2v.objectives.binding import BUILDERS
 from anti_i2v.optim.optimise import optimise_photo
@@ -63,7 +63,7 @@ def minimise(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result[torch.Tens
         monkeypatch.setitem(BUILDERS, "displacement", lambda given: PixelLoss(loss_fn))
         own = load_recipe(Recipe(name="own", summary="Of this test.", step=1, score_every=1), **settings)
         ball = torch.as_tensor(radius).view(1, 1, 1, 1) if isinstance(radius, float) else radius
-        photo = TorchPhoto([IdentityEncoder()], clean, clean if start is None else start, ball, own, seed=seed)
+        photo = TorchPhotoOptimiser([IdentityEncoder()], clean, clean if start is None else start, ball, own, seed=seed)
         return optimise_photo(photo, own, seed=seed, **(options or {}))
 
     return run

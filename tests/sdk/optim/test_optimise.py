@@ -1,4 +1,4 @@
-"""A recipe run on an open photo, with real encoders of toy size."""
+"""A recipe run on one photo, with real encoders of toy size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anti_i2v.engines.torch_engine import TorchPhoto
+from anti_i2v.engines.torch_engine import TorchPhotoOptimiser
 from anti_i2v.errors import Cancelled, RecipeError
 from anti_i2v.images.jpeg import jpeg_round_trip, jpeg_round_trip_with_tables
 from anti_i2v.images.platforms import PRESETS
@@ -66,8 +66,8 @@ def opened(
     *,
     seed: int = 0,
     lpips: Lpips | None = None,
-) -> TorchPhoto:
-    return TorchPhoto(surrogates, clean, draft(clean), BUDGET, own, seed=seed, lpips=lpips)
+) -> TorchPhotoOptimiser:
+    return TorchPhotoOptimiser(surrogates, clean, draft(clean), BUDGET, own, seed=seed, lpips=lpips)
 
 
 def run(
@@ -187,7 +187,7 @@ def test_terms_that_cannot_be_computed_are_refused(
 
 
 def test_a_recipe_that_needs_a_decoder_refuses_a_surrogate_without_one(clean: torch.Tensor) -> None:
-    with pytest.raises(RecipeError, match="embedded has none: choose balanced"):
+    with pytest.raises(RecipeError, match="embedded has none: use recipe balanced"):
         run(clean, recipe(terms={"decoded": 1.0}), [load_student()])
 
 
@@ -220,7 +220,7 @@ def test_the_codec_is_applied_to_the_candidate_of_its_step(clean: torch.Tensor, 
     class Recorder:
         """A photo that records its steps."""
 
-        def __init__(self, photo: TorchPhoto) -> None:
+        def __init__(self, photo: TorchPhotoOptimiser) -> None:
             self.photo, self.steps = photo, []
 
         def __getattr__(self, name: str) -> object:

@@ -223,7 +223,7 @@ def test_jpeg_is_the_true_codec_to_the_level(photos: list[Rgb8], quality: int, s
     found = transformed(jpeg(quality, quality), clean)
     assert np.array_equal(np.rint(found * 255), np.rint(true * 255))
     np.testing.assert_allclose(found, true, rtol=0, atol=1e-6)
-    assert np.abs(true - clean).max() > 8 / 255  # it is no small sample that is met exactly
+    assert np.abs(true - clean).max() > 8 / 255  # not a small change that would be exact anyway
 
 
 def test_jpeg_is_applied_to_the_candidate_as_saved(photos: list[Rgb8]) -> None:

@@ -114,7 +114,7 @@ def test_a_fingerprint_is_of_names_too(folder: Path) -> None:
     assert fingerprint(folder / WEIGHTS) != pinned
 
 
-def pickle_alone(folder: Path) -> None:
+def only_pickle(folder: Path) -> None:
     torch.save(load_file(folder / WEIGHTS), folder / "diffusion_pytorch_model.bin")
     (folder / WEIGHTS).unlink()
 
@@ -147,7 +147,7 @@ def write_config(text: str) -> Callable[[Path], None]:
 
 
 UNFIT = {
-    "a pickle alone": (pickle_alone, "it needs config.json and diffusion_pytorch_model.safetensors .*not a pickle"),
+    "only a pickle": (only_pickle, "it needs config.json and diffusion_pytorch_model.safetensors .*not a pickle"),
     "no config": (lambda folder: (folder / "config.json").unlink(), "no surrogate at .*: it needs config.json"),
     "truncated weights": (truncate, "is not a safetensors file: pull it again"),
     "empty weights": (empty, "is not a safetensors file: pull it again"),

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from anti_i2v.engines.torch_engine import TorchPhoto
+from anti_i2v.engines.torch_engine import TorchPhotoOptimiser
 from anti_i2v.objectives.binding import bind_objectives
 from anti_i2v.objectives.encoder_shift import LatentShift
 from anti_i2v.optim.optimise import optimise_photo
@@ -178,7 +178,7 @@ def test_a_recipe_takes_its_steps_on_fresh_inputs_and_compares_with_fixed_ones()
     def run(seed: int) -> tuple[torch.Tensor, float, list[Inputs]]:
         surrogate = Noisy()
         own = Recipe(name="own", summary="Of this test.", steps=5)
-        opened = TorchPhoto([surrogate], photo(), near(), torch.full((1, 1, 1, 1), 8 / 255), own, seed=seed)
+        opened = TorchPhotoOptimiser([surrogate], photo(), near(), torch.full((1, 1, 1, 1), 8 / 255), own, seed=seed)
         outcome = optimise_photo(opened, own, seed=seed)
         return outcome.candidate, float(outcome.score), surrogate.seen
 

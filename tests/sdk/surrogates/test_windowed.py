@@ -12,7 +12,7 @@ from PIL import Image
 
 from anti_i2v import Protector
 from anti_i2v.engines.artifacts import read_artifact
-from anti_i2v.engines.torch_engine import TorchPhoto
+from anti_i2v.engines.torch_engine import TorchPhotoOptimiser
 from anti_i2v.errors import SurrogateError
 from anti_i2v.optim.optimise import optimise_photo
 from anti_i2v.recipes import Recipe, Terms, for_encoders, hook_points, weighted_terms
@@ -197,7 +197,7 @@ def test_an_encoder_and_a_video_model_take_steps_together(tiny_folder: Path, win
     clean = noise(1, 3, 64, 64)
     radius = torch.full((1, 1, 64, 64), 8 / 255)
     together = [
-        TorchPhoto(models, clean, clean + 0.01 * noise(1, 3, 64, 64).flip(-1), radius, recipe)
+        TorchPhotoOptimiser(models, clean, clean + 0.01 * noise(1, 3, 64, 64).flip(-1), radius, recipe)
         for models in ([load_surrogate(tiny_folder), windowed], [load_surrogate(tiny_folder)], [windowed])
     ]
     moved = [photo.to_numpy(optimise_photo(photo, recipe).candidate) for photo in together]
@@ -209,7 +209,7 @@ def test_an_encoder_and_a_video_model_take_steps_together(tiny_folder: Path, win
 @pytest.mark.parametrize("name", [victim.name for victim in small_video_models().values() if not victim.optimisable])
 def test_victims_for_evaluation_are_refused_as_surrogates(name: str) -> None:
     with pytest.raises(SurrogateError, match=f"{name} is kept for evaluation.*take dit-taef1"):
-        resolve(name).located()
+        resolve(name).locate()
 
 
 # Export.
@@ -256,8 +256,8 @@ def test_exported_steps_pull_a_prediction_as_torchs_do(exported: Path, windowed:
     start = (clean + generator.normal(0, 0.01, clean.shape)).clip(0, 1).astype(np.float32)
     radius = np.full((1, 1, 48, 64), 8 / 255, np.float32)
     given = [torch.from_numpy(each) for each in (clean, start, radius)]
-    on_torch = TorchPhoto([windowed], given[0], given[1], given[2], PULLED, seed=5)
-    on_onnx = OnnxEngine([exported], PULLED, "cpu").open_photo(clean, start, radius, PULLED, 5)
+    on_torch = TorchPhotoOptimiser([windowed], given[0], given[1], given[2], PULLED, seed=5)
+    on_onnx = OnnxEngine([exported], PULLED, "cpu").create_optimiser(clean, start, radius, PULLED, 5)
     expected, found = optimise_photo(on_torch, PULLED, seed=3), optimise_photo(on_onnx, PULLED, seed=3)
     torchs, ours = on_torch.to_numpy(expected.candidate), on_onnx.to_numpy(found.candidate)
     assert np.mean(np.rint(255 * torchs) == np.rint(255 * ours)) >= 0.99

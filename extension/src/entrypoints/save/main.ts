@@ -14,23 +14,23 @@ void draw(setUpPage('save_title'));
 async function draw(main: HTMLElement): Promise<void> {
   const heading = el('h1', {}, text('save_title'));
   const intro = el('p', { className: 'intro' }, text('save_intro'));
-  const place = el('section', { className: 'card', 'aria-label': text('save_title') });
-  main.append(brand(), heading, intro, place);
-  place.append(el('p', { className: 'secondary', role: 'status' }, text('save_fetching')));
+  const container = el('section', { className: 'card', 'aria-label': text('save_title') });
+  main.append(brand(), heading, intro, container);
+  container.append(el('p', { className: 'secondary', role: 'status' }, text('save_fetching')));
   const key = location.hash.slice(1);
   const source = key === '' ? null : await sendRequest('saveSource', { key, base64: !(await supportsBlobMessages()) });
-  if (source?.ok === true) await protect(place, unpackBlob(source.value.file), source.value.name);
-  else choose(place, source === null ? '' : source.problem.detail);
+  if (source?.ok === true) await protect(container, unpackBlob(source.value.file), source.value.name);
+  else choose(container, source === null ? '' : source.problem.detail);
 }
 
-async function protect(place: HTMLElement, photo: Blob, name: string): Promise<void> {
+async function protect(container: HTMLElement, photo: Blob, name: string): Promise<void> {
   const job = new JobCard(photo, displayName(name), (result) => link(result, name));
-  place.replaceChildren(el('h2', {}, displayName(name)), job.element);
+  container.replaceChildren(el('h2', {}, displayName(name)), job.element);
   await job.run();
 }
 
 /** Lets the user choose a file if the image could not be fetched. */
-function choose(place: HTMLElement, why: string): void {
+function choose(container: HTMLElement, why: string): void {
   const input = el('input', {
     type: 'file',
     id: 'file',
@@ -38,10 +38,10 @@ function choose(place: HTMLElement, why: string): void {
   });
   input.addEventListener('change', () => {
     const [file] = input.files ?? [];
-    if (file !== undefined) void protect(place, file, file.name);
+    if (file !== undefined) void protect(container, file, file.name);
   });
   const field = el('div', { className: 'field' }, el('label', { htmlFor: 'file' }, text('save_choose')), input);
-  place.replaceChildren(...(why === '' ? [] : [el('p', { className: 'notice bad', role: 'alert' }, why)]), field);
+  container.replaceChildren(...(why === '' ? [] : [el('p', { className: 'notice bad', role: 'alert' }, why)]), field);
 }
 
 /** Link that saves the photo. The user's click makes the "downloads" permission unnecessary. */

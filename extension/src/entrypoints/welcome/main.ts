@@ -78,7 +78,7 @@ function selfTest(): { element: HTMLElement; allow: (paired: boolean) => void } 
   const picture = el('img', { src: PHOTO, alt: text('welcome_sample'), width: 112, height: 112 });
   const button = el('button', { type: 'button', className: 'main', disabled: true }, text('welcome_test_start'));
   const hint = el('p', { className: 'secondary' }, text('welcome_test_first'));
-  const place = el('div', {});
+  const container = el('div', {});
   const section = step(
     text('welcome_test'),
     el(
@@ -87,13 +87,13 @@ function selfTest(): { element: HTMLElement; allow: (paired: boolean) => void } 
       picture,
       el('div', { className: 'stack' }, el('p', {}, text('welcome_test_what')), el('div', {}, button), hint),
     ),
-    place,
+    container,
   );
   button.addEventListener('click', async () => {
     button.disabled = true;
     const photo = await (await fetch(PHOTO)).blob();
     const job = new JobCard(photo, text('welcome_sample'));
-    place.replaceChildren(job.element);
+    container.replaceChildren(job.element);
     section.classList.toggle('done', await job.run());
     button.disabled = false;
   });

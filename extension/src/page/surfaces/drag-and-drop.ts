@@ -141,7 +141,7 @@ export class DragAndDrop {
       .outcomes.catch((): Outcome[] => []);
     if (files.length === dropped.length && outcomes.every((outcome) => outcome === null)) return;
     await waitUntilReachable(() => this.#isOver(target, event));
-    const at = this.#placeOf(target, event);
+    const at = this.#nodeAt(target, event);
     const protectedFiles: File[] = [];
     for (let index = 0, next = 0; index < dropped.length; index += 1) {
       const { file, sources: sources } = dropped[index] as Dropped;
@@ -173,8 +173,8 @@ export class DragAndDrop {
     );
   }
 
-  /** The drop target, or what is at that point if it is gone. */
-  #placeOf(target: EventTarget | null, event: DragEvent): Node {
+  /** The drop target, or the element at that point if the target is gone. */
+  #nodeAt(target: EventTarget | null, event: DragEvent): Node {
     if (isElement(target) && isConnected(target)) return target;
     return document.elementFromPoint(event.clientX, event.clientY) ?? document.body;
   }

@@ -1,7 +1,7 @@
 /**
  * File handles (`showOpenFilePicker`, `launchQueue`, directories, drops, IndexedDB): `getFile` returns protected
  * photos. Files in the site's own storage (OPFS) were written by the site and may be read; the network surface checks
- * what of them may be sent.
+ * them before they are sent.
  */
 import type { Engine } from '../engine';
 import { apply, isFile, type Realm } from '../primordials';

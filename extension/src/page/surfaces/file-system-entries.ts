@@ -43,27 +43,27 @@ export class FileSystemEntries {
       });
     });
     for (const name of ['getFile', 'getDirectory', 'getParent']) {
-      const place = name === 'getParent' ? 0 : 2;
+      const index = name === 'getParent' ? 0 : 2;
       shimMethod(prototype, name, (native, self, args) => {
-        return this.#observeResult(native, self, args, place, (found) => {
+        return this.#observeResult(native, self, args, index, (found) => {
           this.guard(found as FileSystemEntry);
         });
       });
     }
   }
 
-  /** Calls `see` before the success callback, which is argument number `place`. */
+  /** Calls `see` before the success callback, which is `args[index]`. */
   #observeResult(
     native: Native,
     self: unknown,
     args: unknown[],
-    place: number,
+    index: number,
     see: (found: unknown) => void,
   ): unknown {
-    const success = args[place] as Success;
+    const success = args[index] as Success;
     if (typeof success !== 'function') return apply(native, self, args);
     const changed = [...args];
-    changed[place] = (found: unknown) => {
+    changed[index] = (found: unknown) => {
       see(found);
       success(found);
     };

@@ -1,6 +1,6 @@
 /**
  * `postMessage` of a file handle: a worker could read the photo, where our scripts do not run. Posting the handle
- * of a photo that the user gave to this page throws a DataCloneError, and the user is told. Not covered: handles of the
+ * of a photo that the user gave to this page throws a DataCloneError, and the user is notified. Not covered: handles of the
  * site's own storage and handles it kept from an earlier visit.
  */
 import { looksLikePhoto } from '../../sniff-photo';

@@ -63,4 +63,4 @@ def _noise_and_denoise(
         error = backbone.denoise(noisy.detach(), condition, pixels.detach(), conditioning).to(latent.dtype)
         error = error - target.detach()
     # A first frame that is the photo itself receives no noise and has no error.
-    return noisy[:, :, 1:] if backbone.in_place else noisy, error
+    return noisy[:, :, 1:] if backbone.replaces_first_frame else noisy, error

@@ -50,8 +50,9 @@ class Backbone(Surrogate):
 
     Attributes:
         layers: the denoiser's blocks, in the order in which they run.
-        caption: what the video shows, as last given to `recaption`.
-        in_place: whether the photo's latent is the first frame of the video, (B, C, frames, h, w), and is never noised.
+        caption: description of the video, as last given to `recaption`.
+        replaces_first_frame: whether the photo's latent is the first frame of the video, (B, C, frames, h, w), which is
+            then never noised.
         reference: a clip of the photo's scene, (T, 3, H, W) in [0, 1]; or a function that generates one
             (`video_generation.generate`); None: the clean photo stands still.
     """
@@ -63,7 +64,7 @@ class Backbone(Surrogate):
     samplers: ClassVar[tuple[str, ...]]
     """diffusers' schedulers that can generate its videos; the first is the default."""
 
-    in_place: bool = False
+    replaces_first_frame: bool = False
     autoencoder: Any  # diffusers ships no type information
     denoiser: Any
     layers: tuple[str, ...]

@@ -73,8 +73,8 @@ class HunyuanVideo(Backbone):
     ) -> None:
         super().__init__(autoencoder, denoiser, info, **options)
         known, self._settings = self.autoencoder.config, self.denoiser.config
-        self.in_place = self._settings.image_condition_type == "token_replace"
-        if self.in_place and self.frames < 2:
+        self.replaces_first_frame = self._settings.image_condition_type == "token_replace"
+        if self.replaces_first_frame and self.frames < 2:
             raise SurrogateError(f"{info.name} needs 2 latent frames or more: the first one is the photo itself")
         self._shift, self._describe = shift, describe
         self.multiple = int(known.spatial_compression_ratio) * self._settings.patch_size
@@ -125,12 +125,12 @@ class HunyuanVideo(Backbone):
     def add_noise(self, reference: Feature, inputs: DenoiserInputs) -> tuple[Feature, Feature]:
         level = self._level(inputs).view(-1, 1, 1, 1, 1).to(reference.dtype)
         noise = inputs["noise"].to(reference)
-        return (1 - level) * reference + level * noise, (noise - reference)[:, :, int(self.in_place) :]
+        return (1 - level) * reference + level * noise, (noise - reference)[:, :, int(self.replaces_first_frame) :]
 
     def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, inputs: DenoiserInputs) -> Feature:
         dtype, batch = self.denoiser.dtype, len(pixels)
         first = latent.unsqueeze(2)
-        if self.in_place:
+        if self.replaces_first_frame:
             given = torch.cat([first, noisy[:, :, 1:]], 2)
         else:
             later = self.frames - 1, *first.shape[3:]
@@ -147,7 +147,7 @@ class HunyuanVideo(Backbone):
             guidance=given.new_full((batch,), GUIDANCE * 1000, dtype=dtype) if guided else None,
             return_dict=False,
         )[0]
-        return prediction[:, :, int(self.in_place) :]
+        return prediction[:, :, int(self.replaces_first_frame) :]
 
     def _latents(self, video: torch.Tensor) -> torch.Tensor:
         """Encode a video, (B, 3, T, H, W) in [0, 1]."""

@@ -40,7 +40,7 @@ class LTXVideo(Backbone):
     block_lists: ClassVar[tuple[str, ...]] = ("transformer_blocks",)
     samplers: ClassVar[tuple[str, ...]] = ("FlowMatchEulerDiscreteScheduler",)
 
-    in_place = True
+    replaces_first_frame = True
 
     def __init__(self, autoencoder: nn.Module, denoiser: nn.Module, info: SurrogateInfo, **options: Any) -> None:
         super().__init__(autoencoder, denoiser, info, **options)

@@ -29,14 +29,14 @@ ROOM = 2 * 2**30
 
 @dataclass(frozen=True)
 class Parts:
-    """A model's folder, and how its parts are loaded.
+    """A model's folder, and the settings with which its parts are loaded.
 
     Attributes:
         folder: in the hub's layout.
         info: the model's source.
-        caption: what the video shows, for the text encoder.
+        caption: description of the video, for the text encoder.
         device, dtype: of the models.
-        stage: of two denoisers, the one for "high" or "low" noise; None: the first or only one.
+        stage: "high" or "low", the noise that the wanted one of two denoisers covers; None: the first or only one.
         options: for `Backbone`: hooks, frames, checkpointing.
     """
 

@@ -36,7 +36,7 @@ def generate(
         pixels: (B, 3, H, W) in [0, 1], sides multiples of `backbone.multiple`.
         seeds: one for each photo, or one for all.
         steps: of the scheduler.
-        conditioning: what `backbone.photo_conditioning` gives for these photos, if it is known already.
+        conditioning: the result of `backbone.photo_conditioning` for these photos, if it is known already.
         on_step: called before each step. What it raises ends the generation.
 
     Raises:
@@ -60,7 +60,7 @@ def generate(
                 on_step()
             now = {**inputs, **backbone.timestep_inputs(timestep.to(video.device).expand(len(video)))}
             prediction = backbone.denoise(_scaled(scheduler, video, timestep), latent, pixels, now).to(video.dtype)
-            if backbone.in_place:
+            if backbone.replaces_first_frame:
                 later = scheduler.step(prediction, timestep, video[:, :, 1:], return_dict=False)[0]
                 video = torch.cat([latent.unsqueeze(2), later], 2)
             else:

@@ -48,7 +48,7 @@ class Wan(Backbone):
 
     Args:
         levels: noise levels in (0, 1], one for each timestep.
-        in_place: whether the photo's latent replaces the video's first frame, at timestep 0 (`expand_timesteps`).
+        replaces_first_frame: whether the photo's latent is the first frame, at timestep 0 (`expand_timesteps`).
         image_encoder: CLIP's vision model of 2.1, whose penultimate layer is used.
         view: settings of its image processor.
         steps: timestep of level 1.
@@ -71,7 +71,7 @@ class Wan(Backbone):
         info: SurrogateInfo,
         levels: torch.Tensor,
         *,
-        in_place: bool = False,
+        replaces_first_frame: bool = False,
         image_encoder: nn.Module | None = None,
         view: Mapping[str, Any] | None = None,
         steps: int = 1000,
@@ -81,10 +81,10 @@ class Wan(Backbone):
         super().__init__(autoencoder, denoiser, info, **options)
         if not whole and callable(self.reference):
             raise SurrogateError(ONE_OF_TWO.format(info.name))
-        if in_place and self.frames < 2:
+        if replaces_first_frame and self.frames < 2:
             raise SurrogateError(f"{info.name} needs 2 latent frames or more: the first one is the photo itself")
         known, self._settings = self.autoencoder.config, self.denoiser.config
-        self.in_place, self._view, self._steps, self._whole = in_place, view, steps, whole
+        self.replaces_first_frame, self._view, self._steps, self._whole = replaces_first_frame, view, steps, whole
         self._saves_memory = bool(options.get("checkpointing"))
         self.image_encoder: Any = None if image_encoder is None else image_encoder.eval().requires_grad_(False)
         self._time, self._patch = int(known.scale_factor_temporal), self._settings.patch_size[1]
@@ -126,7 +126,7 @@ class Wan(Backbone):
 
     def encode_condition(self, pixels: Pixels, inputs: DenoiserInputs) -> tuple[Feature, DenoiserInputs]:
         extended = dict(inputs)
-        if not self.in_place:
+        if not self.replaces_first_frame:
             extended["condition"] = self._condition(pixels)
         if self.image_encoder is not None:
             extended["image"] = self._image_tokens(pixels)
@@ -143,12 +143,12 @@ class Wan(Backbone):
     def add_noise(self, reference: Feature, inputs: DenoiserInputs) -> tuple[Feature, Feature]:
         level = self.levels[inputs["timestep"]].view(-1, 1, 1, 1, 1).to(reference.dtype)
         noise = inputs["noise"].to(reference)
-        return (1 - level) * reference + level * noise, (noise - reference)[:, :, int(self.in_place) :]
+        return (1 - level) * reference + level * noise, (noise - reference)[:, :, int(self.replaces_first_frame) :]
 
     def denoise(self, noisy: Feature, latent: Feature, pixels: Pixels, inputs: DenoiserInputs) -> Feature:
         dtype, batch = self.denoiser.dtype, len(pixels)
         timestep = (inputs["level"] if "level" in inputs else self.levels[inputs["timestep"]]) * self._steps
-        if self.in_place:
+        if self.replaces_first_frame:
             given = torch.cat([latent.unsqueeze(2), noisy[:, :, 1:]], 2)
             tokens = noisy.shape[-2] * noisy.shape[-1] // self._patch**2
             known = torch.arange(self.frames * tokens, device=noisy.device) < tokens
@@ -162,7 +162,7 @@ class Wan(Backbone):
             inputs["image"].to(dtype) if "image" in inputs else None,
             return_dict=False,
         )[0]
-        return prediction[:, :, int(self.in_place) :]
+        return prediction[:, :, int(self.replaces_first_frame) :]
 
     def _latents(self, video: torch.Tensor) -> torch.Tensor:
         """Encode a video, (B, 3, T, H, W) in [-1, 1], and standardise each channel."""
@@ -241,9 +241,9 @@ def load(parts: Parts) -> Wan:
         levels = levels[(levels >= boundary) == (stage == "high")]
     autoencoder: Any = parts.load("vae", ["AutoencoderKLWan"])
     denoiser: Any = parts.load(STAGES[stage], ["WanTransformer3DModel"])
-    in_place, settings = bool(index.get("expand_timesteps")), denoiser.config
+    replaces_first_frame, settings = bool(index.get("expand_timesteps")), denoiser.config
     concatenated = 2 * autoencoder.config.z_dim + autoencoder.config.scale_factor_temporal
-    if settings.in_channels != (autoencoder.config.z_dim if in_place else concatenated):
+    if settings.in_channels != (autoencoder.config.z_dim if replaces_first_frame else concatenated):
         raise SurrogateError(f"{parts.folder} generates videos from text only: its denoiser takes no photo")
     if settings.pos_embed_seq_len is not None:
         raise SurrogateError(f"{parts.folder} needs a first and a last frame: choose a model that takes one photo")
@@ -253,7 +253,7 @@ def load(parts: Parts) -> Wan:
         denoiser,
         parts.info,
         levels,
-        in_place=in_place,
+        replaces_first_frame=replaces_first_frame,
         image_encoder=parts.load("image_encoder", IMAGE_ENCODERS, "transformers") if has_image_encoder else None,
         view=settings_of(parts.folder / "image_processor" / "preprocessor_config.json") if has_image_encoder else None,
         steps=int(scheduler.get("num_train_timesteps", 1000)),

@@ -219,7 +219,7 @@ def test_a_captioner_from_a_hub_downloads_only_the_files_that_are_read(
     assert requested["allow_patterns"] == ["*.json", "*.txt", "*.safetensors"]
 
 
-def pickle_alone(folder: Path) -> None:
+def only_pickle(folder: Path) -> None:
     weights = folder / "model.safetensors"
     torch.save(load_file(weights), folder / "pytorch_model.bin")
     weights.unlink()
@@ -238,7 +238,7 @@ UNFIT: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no folder": (shutil.rmtree, "unknown captioner .*: give a folder or a hub name of a BLIP model"),
     "an empty folder": (lambda folder: (folder / "config.json").unlink(), r"has no config\.json"),
     "another model": (another_model, "holds a CLIPModel, not BlipForConditionalGeneration: name a BLIP captioner"),
-    "a pickle alone": (pickle_alone, r"has no safetensors weights \(pickles are never read\)"),
+    "only a pickle": (only_pickle, r"has no safetensors weights \(pickles are never read\)"),
     "truncated weights": (truncate, "is truncated or damaged"),
     "no tokenizer": (lambda folder: (folder / "tokenizer.json").unlink(), "has no readable BLIP processor"),
 }
@@ -262,12 +262,12 @@ def test_a_missing_package_names_the_extra(captioner: Path, monkeypatch: pytest.
 
 
 def test_a_caption_is_given_or_made(cogvideox_folder: Path, captioner: Path, photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="a caption is given or made"):
+    with pytest.raises(RecipeError, match="caption and captioner exclude each other"):
         VideoOptions(caption="a person", captioner=captioner)
     requested = ["--recipe", "full", "--surrogate", cogvideox_folder, "--caption", "a person", "--captioner", captioner]
     result = run("protect", photos / "rocket.png", "-o", tmp_path / "out.png", *requested)
     assert result.exit_code == 2
-    assert "a caption is given or made: leave out caption, or captioner" in result.output
+    assert "caption and captioner exclude each other: leave one of them out" in result.output
     assert not (tmp_path / "out.png").exists()
 
 

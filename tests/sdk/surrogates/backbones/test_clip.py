@@ -6,7 +6,7 @@ import pytest
 import torch
 from tests import tiny_models
 
-from anti_i2v.engines.torch_engine import TorchPhoto
+from anti_i2v.engines.torch_engine import TorchPhotoOptimiser
 from anti_i2v.errors import RecipeError, SurrogateError
 from anti_i2v.metrics.clip import Clip
 from anti_i2v.objectives.binding import bind_objectives, build_objectives
@@ -57,7 +57,7 @@ def test_the_term_is_zero_at_the_clean_photo_and_falls_as_the_embedding_turns(fo
     start = clean + torch.randn(clean.shape, generator=torch.Generator().manual_seed(1), dtype=clean.dtype) / 255
     own = Recipe(name="own", summary="Of this test.", terms=Terms(clip=1.0), steps=10, score_every=1)
     radius = torch.full((1, 1, 1, 1), 8 / 255)
-    outcome = optimise_photo(TorchPhoto([load_student().double()], clean, start, radius, own, clip=clip), own)
+    outcome = optimise_photo(TorchPhotoOptimiser([load_student().double()], clean, start, radius, own, clip=clip), own)
     assert float(outcome.score) < float(loss_fn(start)) < 0
     near = start.clamp(0, 1)
     _, gradient = value_and_gradient(loss_fn, near)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from anti_i2v.engines.torch_engine import TorchPhoto
+from anti_i2v.engines.torch_engine import TorchPhotoOptimiser
 from anti_i2v.evaluation.baselines.score_distillation import ScoreDistillation
 from anti_i2v.objectives.binding import bind_objectives
-from anti_i2v.objectives.denoising import DenoisingError
+from anti_i2v.objectives.denoising import DenoisingLoss
 from anti_i2v.objectives.representation_anchor import RepresentationAnchor
 from anti_i2v.objectives.representation_collapse import RepresentationCollapse
 from anti_i2v.objectives.targets import checkerboard
@@ -59,7 +59,7 @@ def target() -> torch.Tensor:
 OBJECTIVES = {
     "collapse": RepresentationCollapse,
     "anchor": lambda: RepresentationAnchor(target(), ("latent", "late")),
-    "denoising": DenoisingError,
+    "denoising": DenoisingLoss,
 }
 
 
@@ -84,7 +84,7 @@ def test_a_few_steps_on_each_term_change_what_it_measures(folder: Path, term: st
     start = (clean + torch.randn(clean.shape, generator=torch.Generator().manual_seed(2)).sign() / 255).clamp(0, 1)
     terms, layers = Terms(**{term: 1.0}), ("latent", "late")
     own = Recipe(name="own", summary="Of this test.", terms=terms, anchor_layers=layers, steps=4, score_every=1)
-    outcome = optimise_photo(TorchPhoto([model], clean, start, torch.full((1, 1, 1, 1), 8 / 255), own), own)
+    outcome = optimise_photo(TorchPhotoOptimiser([model], clean, start, torch.full((1, 1, 1, 1), 8 / 255), own), own)
     inputs = inputs_of(model, clean)
     with torch.no_grad():
         before, after = model.features(clean, inputs), model.features(outcome.candidate, inputs)
@@ -148,7 +148,7 @@ def test_recomputing_blocks_changes_memory_and_not_the_gradient(folder: Path) ->
     clean = photo()
     near = clean + 0.01
     gradients = [
-        value_and_gradient(bind_objectives({DenoisingError(): 1.0}, load(folder, checkpointing=on), clean), near)[1]
+        value_and_gradient(bind_objectives({DenoisingLoss(): 1.0}, load(folder, checkpointing=on), clean), near)[1]
         for on in (False, True)
     ]
     torch.testing.assert_close(*gradients)

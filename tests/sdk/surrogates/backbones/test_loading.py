@@ -37,7 +37,7 @@ def truncate(folder: Path) -> None:
     file.write_bytes(file.read_bytes()[:-1000])
 
 
-def pickle_alone(folder: Path) -> None:
+def only_pickle(folder: Path) -> None:
     file = weights_of(folder, "vae")
     torch.save(load_file(file), folder / "vae" / "diffusion_pytorch_model.bin")
     file.unlink()
@@ -59,7 +59,7 @@ def another_shape(folder: Path) -> None:
 
 UNFIT: dict[str, tuple[Callable[[Path], Any], str]] = {
     "truncated weights": (truncate, "transformer (is|cannot|.*truncated)"),
-    "a pickle alone": (pickle_alone, r"vae has no safetensors weights \(pickles are never read\)"),
+    "only a pickle": (only_pickle, r"vae has no safetensors weights \(pickles are never read\)"),
     "another family": (another_family, "holds a StableDiffusionPipeline: this version reads CogVideoX"),
     "another class of part": (another_class, "vae holds a AutoencoderKL, not AutoencoderKLCogVideoX"),
     "another shape": (another_shape, "transformer cannot be loaded as CogVideoXTransformer3DModel"),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from anti_i2v.engines.torch_engine import TorchPhoto
+from anti_i2v.engines.torch_engine import TorchPhotoOptimiser
 from anti_i2v.errors import SurrogateError
 from anti_i2v.objectives.binding import bind_objectives
 from anti_i2v.objectives.representation_collapse import RepresentationCollapse
@@ -68,7 +68,7 @@ def test_late_blocks_collapse_onto_early_ones_of_another_size(folder: Path) -> N
     loss_fn = bind_objectives({RepresentationCollapse(): 1.0}, model, clean)
     start = (clean + torch.randn(clean.shape, generator=torch.Generator().manual_seed(2)).sign() / 255).clamp(0, 1)
     own = Recipe(name="own", summary="Of this test.", terms=Terms(collapse=1.0), steps=8)
-    outcome = optimise_photo(TorchPhoto([model], clean, start, torch.full((1, 1, 1, 1), 8 / 255), own), own)
+    outcome = optimise_photo(TorchPhotoOptimiser([model], clean, start, torch.full((1, 1, 1, 1), 8 / 255), own), own)
     with torch.no_grad():
         assert loss_fn(outcome.candidate) < 0.998 * loss_fn(clean)  # with the noise of the comparison, not of the steps
 
