@@ -26,8 +26,8 @@ class Result:
     """The outcome for one file: a receipt or an error.
 
     Attributes:
-        path: of the photo.
-        target: of the protected photo; written only if there is a receipt.
+        path: path of the photo.
+        target: path of the protected photo; written only if there is a receipt.
         caption: see `Protection`.
     """
 

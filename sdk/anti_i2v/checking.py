@@ -26,9 +26,9 @@ def check(
 
     Args:
         clean, protected: paths, bytes, PIL images or uint8 arrays, of one size.
-        short_side: of the photos that the surrogates receive, pixels.
+        short_side: short side of the photos that the surrogates receive, pixels.
         engine, device: as in `Protector`.
-        seed: of the control.
+        seed: seed of the control.
 
     Raises:
         PhotoError: a photo cannot be read, or the sizes differ.

@@ -62,8 +62,8 @@ def preview(
 
     Args:
         pair: a protection, or (clean, protected) pixels, (H, W, 3) uint8 of one size.
-        path: of any suffix.
-        short_side: of the photo that the decoder receives, pixels.
+        path: file to write, with any suffix.
+        short_side: short side of the photo that the decoder receives, pixels.
         engine, device: as in `Protector`, for the decoder of a surrogate on this machine.
 
     Raises:

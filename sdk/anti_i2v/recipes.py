@@ -72,10 +72,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     Attributes:
         budget: L-infinity bound in levels (1/255), 1..64.
-        short_side: of the working size, in pixels; the perturbation is scaled up from it to the photo.
+        short_side: short side of the working size in pixels; the perturbation is scaled up from it to the photo.
         mask_floor: share of the budget in flat areas; 1 turns the perceptual mask off.
         start: "draft" (the trained tiles), "random" or "clean".
-        steps: of the optimiser; 0 returns the start.
+        steps: number of optimiser steps; 0 returns the start.
         step: length of the first step in levels (root mean square change).
         final_step: length of the last step as a share of `step`.
         algorithm: "sign-gradient", "momentum" or "adam".
@@ -84,7 +84,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         dct_cutoff: share of the lowest frequencies of each axis that may change.
         luma_quality: JPEG quality whose quantisation steps are the units of "luma-dct8".
         terms: weights of the objectives.
-        target: of the anchor term, see `objectives.targets`.
+        target: target image of the anchor term, see `objectives.targets`.
         anchor_layers: hook points of the anchor term: "latent", encoder layers, a denoiser's "late" or "early" blocks,
             or its "prediction".
         noise_levels: quantiles between which a denoiser's noise level is sampled, (0, 1) for all. Near 1 the video

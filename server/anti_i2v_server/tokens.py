@@ -35,7 +35,7 @@ class TokenEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         id: names the token in `anti-i2v tokens`.
         hash: hexadecimal SHA-256 of the token.
-        origin: of the paired page or extension; None for a client that sends no Origin.
+        origin: origin of the paired page or extension; None for a client that sends no Origin.
         created: ISO 8601, UTC.
     """
 

@@ -34,9 +34,9 @@ class Client:
     """A client of one server.
 
     Args:
-        url: of the server.
+        url: address of the server.
         token: from pairing.
-        transport: of httpx, for tests and proxies.
+        transport: httpx transport, for tests and proxies.
 
     Raises:
         AntiI2VError: httpx is not installed.
@@ -83,7 +83,7 @@ class Client:
         Args:
             source: a path or a file's bytes.
             deadline: seconds for everything, including the wait in the server's queue.
-            format: of the result; None for the photo's.
+            format: format of the result; None for the photo's.
             priority: "interactive" or "bulk".
             on_progress: called with each event.
             recipe, preset, seed, keep_metadata: as in `anti_i2v.protect`.

@@ -58,8 +58,8 @@ class ServerProblem(AntiI2VError):
     """A refusal that only a server gives: a wrong token, a full queue, a lost worker.
 
     Attributes:
-        status: of HTTP.
-        type: of the problem, "/problems/NAME".
+        status: HTTP status.
+        type: type of the problem, "/problems/NAME".
         retry_after: seconds after which the same request may succeed; None if waiting does not help.
     """
 
@@ -140,7 +140,7 @@ class EventStream:
     """Parses server-sent events line by line.
 
     Attributes:
-        headers: of the request that continues the stream.
+        headers: headers of the request that continues the stream.
         finished: whether the job's last event was seen.
     """
 

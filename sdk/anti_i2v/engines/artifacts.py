@@ -76,7 +76,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     Attributes:
         sizes: (height, width) of the compared photos.
         value_error: relative error of each photo's loss, or of the norm of the other outputs.
-        gradient_cosine, sign_agreement: of the gradient with respect to the pixels, where the graph has one.
+        gradient_cosine, sign_agreement: agreement of the gradient with respect to the pixels, where the graph has one.
         equal_levels: share of equal uint8 values after a step, where the graph takes one.
     """
 
@@ -95,9 +95,9 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         kind: "encode" (pixels -> features), "decode" (latent -> pixels), "bind" (clean photo -> constants of the
             loss), "loss" (pixels -> loss and gradient), "step" (a whole step, with the loss), "begin" (the initial
             candidate), "move" (a step, given its gradient), "distance" (two photos -> LPIPS).
-        terms: of the loss, in the order of the weights.
+        terms: terms of the loss, in the order of the weights.
         anchor_layers: hook points of the anchor term.
-        space, algorithm: of kinds "step" and "move".
+        space, algorithm: only for kinds "step" and "move".
     """
 
     file: str
@@ -116,15 +116,15 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The sidecar.
 
     Attributes:
-        format_version: of this structure; other versions are refused.
+        format_version: version of this structure; other versions are refused.
         surrogate: the exported model: name, class, source, fingerprint of the weights, licence.
         normalisation: applied inside the graphs.
         multiple: both sides of the pixels must be multiples of it.
         latent_scale: factor between the autoencoder's latents and the denoiser's.
         random_inputs: inputs sampled for each step (a denoiser: timestep, noise); "draws" in the file.
         denoises: whether it has a denoiser, which some terms need.
-        precision: of the stored weights; arithmetic is fp32.
-        opset: of ONNX.
+        precision: precision of the stored weights; arithmetic is fp32.
+        opset: ONNX opset.
         tools: versions of the packages that exported and verified it.
         graphs: the graphs of the artifact.
         files: name -> SHA-256 of every other file.

@@ -91,7 +91,7 @@ class Engine(Protocol):
         Args:
             clean, start: (B, 3, H, W) in [0, 1].
             radius: the budget of each pixel, (B, 1, H, W), in units of the [0, 1] range.
-            seed: of the random inputs with which candidates are scored.
+            seed: seed of the random inputs of scores and steps.
         """
 
     def is_available(self, name: str) -> bool:

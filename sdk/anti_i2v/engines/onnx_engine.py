@@ -61,7 +61,7 @@ class OnnxPhotoOptimiser:
     Args:
         clean, start: (B, 3, H, W) in [0, 1]; the start is projected.
         radius: the budget of each pixel, in units of the [0, 1] range.
-        seed: of the random inputs: those of the scores, and those of the steps.
+        seed: seed of the random inputs of scores and steps.
 
     Raises:
         RecipeError: a term needs a decoder, or the recipe shares noise samples between steps.
@@ -149,7 +149,7 @@ class OnnxPhotoOptimiser:
         index: int,
         step_size: float,
     ) -> tuple[DeviceTensor, Array]:
-        inputs = {
+        inputs = {  # names of artifact format 1, which anti_i2v_export.graphs.RANGES explains
             **self._constants,
             **self._space_constants[space],
             **self._states[space],

@@ -74,7 +74,7 @@ class TorchPhotoOptimiser:
     Args:
         clean, start: (B, 3, H, W) in [0, 1], float32; the start is projected.
         radius: the budget of each pixel, in units of the [0, 1] range.
-        seed: of the random inputs: those of the scores, and those of the steps.
+        seed: seed of the random inputs of scores and steps.
 
     Raises:
         RecipeError: a term needs a decoder, or weights that are not installed.

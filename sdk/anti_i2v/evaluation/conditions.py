@@ -76,7 +76,7 @@ class PreparedPhoto:
 
     Attributes:
         second: another protected version and another control, or None.
-        side: of the crops, in pixels.
+        side: side of the crops, in pixels.
         scale: pixels of `photos` per pixel of the given photo.
         energy: share of the perturbation's energy that the crop retains.
     """

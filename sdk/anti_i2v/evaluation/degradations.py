@@ -115,7 +115,7 @@ def guided_filter(
 
     Args:
         guide, source: (H, W, 3).
-        radius: of the square window, (2 radius + 1) pixels wide.
+        radius: radius of the square window, (2 radius + 1) pixels wide.
         eps: in squared units of the guide.
     """
     # By hand, because kornia's `guided_blur` gives the same values in 13 times the time, and OpenCV has the filter only

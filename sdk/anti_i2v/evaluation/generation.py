@@ -34,7 +34,7 @@ def generate_videos(
     Args:
         photos: (N, H, W, 3), sides multiples of `victim.multiple`.
         seeds: the same for every photo.
-        steps: of the sampler.
+        steps: number of sampler steps.
         batch: videos generated at once; with 1 a photo's video does not depend on the other photos.
         on_step: called before each step of each batch; an exception from it ends the generation.
 

@@ -87,8 +87,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One metric of one victim: the protection against the control.
 
     Attributes:
-        effect: of the protection.
-        control_effect: of the control.
+        effect: effect of the protection.
+        control_effect: effect of the control.
         difference: effect - control_effect, paired.
         ratio: effect / control_effect; None if the control's effect may be 0.
         beats_control: whether the whole interval of `difference` lies above 0.
@@ -106,9 +106,9 @@ class VictimResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The results of one victim.
 
     Attributes:
-        role: towards this protection, of `victims.ROLES`.
-        frames: of a video.
-        steps: of the sampler.
+        role: role towards this protection, one of `victims.ROLES`.
+        frames: number of frames of a video.
+        steps: number of sampler steps.
         conditions: in the order of `CONDITIONS`.
         comparisons: in the order of `METRICS`, without "motion", which does not tell of damage.
     """
@@ -153,7 +153,7 @@ class Headline(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     Attributes:
         sentence: plain words with the numbers.
-        comparisons: of `HEADLINE_METRICS`.
+        comparisons: one for each of `HEADLINE_METRICS`.
     """
 
     victim: str
@@ -169,14 +169,14 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         headline: None if a validity issue forbids it.
         issues: those that forbid a headline first.
         photos, seeds: number of photos, and the seeds of each.
-        side: of the videos, in pixels.
+        side: side of the videos, in pixels.
         optimised_on: the surrogates and victims that the protection was optimised on, None if unknown.
-        imperceptibility: of each pair at the photo's own size.
-        crops: of each photo.
+        imperceptibility: metrics of each pair at the photo's own size.
+        crops: crop of each photo.
         victims: the easiest to reach first.
         survival: the least retained first, for each victim and metric in turn.
         not_measured: a sentence for each thing left out, with the reason.
-        versions, device, seconds: of the run.
+        versions, device, seconds: library versions, device and duration of the run.
     """
 
     format_version: int = FORMAT_VERSION

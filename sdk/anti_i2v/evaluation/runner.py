@@ -90,16 +90,16 @@ def evaluate_all(
 
     Args:
         victims: names or folders; None for all that are available.
-        seeds: of the generation noise, the same for every photo and condition.
+        seeds: seeds of the generation noise, the same for every photo and condition.
         degradations: names of `DEGRADATIONS`, and "averaged" for pairs with a second version; None for all.
         survival_victims: names of victims whose retained effects are measured; None for the hardest one on which the
             protection has a clear effect.
         optimised_on: surrogates and victims that the protection was optimised on; see `victims.role_of`.
         budget: levels that the protection promised, None if unknown.
         metric_models: None for those that are available.
-        side: of the videos, in pixels.
-        device, batch: of the generation; see `generate_videos`.
-        seed: of the controls and of the bootstrap.
+        side: side of the videos, in pixels.
+        device, batch: device and batch size of the generation; see `generate_videos`.
+        seed: seed of the controls and of the bootstrap.
         on_progress: called with an activity and the share of the work done (0 to 1), before each sampler step and each
             loading of a model; an exception from it ends the evaluation.
 

@@ -37,7 +37,7 @@ def estimate(values: ArrayLike, *, seed: int = 0, resamples: int = RESAMPLES) ->
 
     Args:
         values: (photos, seeds). Photos with a value that is not finite (such as no face) are left out.
-        seed: of the bootstrap.
+        seed: seed of the bootstrap.
 
     Returns:
         None if no photo is left.

@@ -72,7 +72,7 @@ class ValidityIssue(msgspec.Struct, frozen=True, kw_only=True, rename="camel", o
     """One reason to distrust the numbers.
 
     Attributes:
-        kind: of `ISSUE_KINDS`.
+        kind: one of `ISSUE_KINDS`.
         severity: "no headline" or "note".
         reason: plain words with the numbers.
         victim: the victim concerned; None for all.

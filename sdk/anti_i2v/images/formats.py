@@ -20,7 +20,7 @@ class Format:
     """The capabilities of a format, and how this SDK writes it.
 
     Attributes:
-        suffixes: of file names, in lower case.
+        suffixes: suffixes of file names, in lower case.
         media_types: the standard one first, then others that clients send.
         signatures: first bytes of a file. WebP, AVIF and HEIF have none; see `sniff_format`.
         max_side: in pixels.

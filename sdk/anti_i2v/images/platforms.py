@@ -36,7 +36,7 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     Attributes:
         long_edge: limit of the longer side in pixels; larger photos are shrunk to it.
         max_pixels: limit of height times width; larger photos are shrunk to it.
-        quality: of the delivered JPEG (libjpeg's scale); None: photos are re-encoded only when they shrink.
+        quality: quality of the delivered JPEG (libjpeg's scale); None: photos are re-encoded only when they shrink.
         only_above_quality: photos of at most this quality are re-encoded only when they shrink.
         subsampling: chroma subsampling.
         max_bytes: limit of the file; the quality is lowered until the file fits.

@@ -54,7 +54,7 @@ def rescale_to_visibility(clean: Rgb8, protected: Rgb8, visibility: Visibility, 
     Args:
         visibility: "psnr", or "de2000", the mean CIEDE2000 over pixels.
         value: dB of PSNR, or units of CIEDE2000, of the result.
-        seed: of the random choice.
+        seed: seed of the random choice.
 
     Raises:
         ValueError: there is no perturbation, or no scale of it reaches the value.
@@ -98,7 +98,7 @@ def paste_perturbation(
         square: rows and columns.
         view: (s, s, 3) levels.
         gain: factor of the levels.
-        seed: of the random rounding, which keeps the effect of a small gain.
+        seed: seed of the random rounding, which keeps the effect of a small gain.
     """
     from PIL import Image
 

@@ -121,7 +121,7 @@ class BoundLoss:
     can be compared. `with_fresh_inputs` resamples them, for the steps.
 
     Args:
-        seed: of the fixed inputs.
+        seed: seed of the fixed inputs.
         noise_samples: how many samples of the random inputs the steps share, each bound when it is first used; 0
             samples new ones in every step, each of which costs a forward pass on the clean photo.
         precomputed: the surrogate's `precompute` for these photos; None computes it here.

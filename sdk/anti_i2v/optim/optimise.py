@@ -33,7 +33,7 @@ class PhotoOptimiser(Protocol[Candidate]):
 
     Attributes:
         surrogates: their names.
-        shape: of the pixels, (B, 3, H, W).
+        shape: shape of the pixels, (B, 3, H, W).
         start: the first candidate, within the budget.
     """
 
@@ -129,7 +129,7 @@ def optimise_photo(
 
     Args:
         optimiser: from `Engine.create_optimiser`, with at least one surrogate.
-        seed: of the EOT transforms.
+        seed: seed of the EOT transforms.
         preset: the platform whose JPEG is among the transforms.
         deadline: `time.monotonic()` seconds by which the best candidate so far is returned.
 

@@ -83,7 +83,7 @@ def projected_step(
     """Take one step: convert the gradient to the space, apply the rule, move, project.
 
     Args:
-        gradient: of the loss with respect to the candidate.
+        gradient: gradient of the loss with respect to the candidate.
         state: the rule's, for this space.
         index: how many steps were taken in this space before.
         step_size: root mean square change of the pixels.

@@ -79,7 +79,7 @@ class Encoding(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Difference between the protected pixels and the file that holds them.
 
     Attributes:
-        format: of the file.
+        format: format of the file.
         lossless: whether the decoded file equals the protected pixels.
         perturbation_kept: least-squares share of the perturbation in the decoded file, 1 for all of it.
         max_levels: largest difference between the decoded file and the clean photo; lossy codecs may exceed the budget.

@@ -75,9 +75,9 @@ def measure(
     Args:
         clean, protected: (H, W, 3) of one size.
         models: survival is measured on the first encoder.
-        short_side: of the photos that the encoders receive, pixels.
+        short_side: short side of the photos that the encoders receive, pixels.
         presets: platforms to simulate, at the photo's size up to `MAX_UPLOAD_EDGE`.
-        seed: of the control.
+        seed: seed of the control.
         deadline: `time.monotonic()` after which no measurement starts; the rest is named in `skipped`.
     """
     size = working_size(clean.shape[0], clean.shape[1], short_side, PATCH)

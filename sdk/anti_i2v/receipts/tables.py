@@ -17,7 +17,7 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A number that an `Effect` holds beside that of the random control.
 
     Attributes:
-        field: of `Effect`.
+        field: name of a field of `Effect`.
         title, decimals, meaning: how to show it.
         margin: difference to the control that counts as more; below 0, lower is more damage.
     """

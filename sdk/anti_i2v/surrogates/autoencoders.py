@@ -29,7 +29,7 @@ class Autoencoder(Surrogate):
 
     Args:
         model: one of `CLASSES`.
-        info: its source.
+        info: its name, source, fingerprint and licence.
         hooks: names of modules under `model.encoder` whose outputs become features, beside "latent".
     """
 

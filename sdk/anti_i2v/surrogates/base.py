@@ -54,7 +54,7 @@ class Surrogate(nn.Module, ABC):
         """Compute the inputs of `features` that depend on the clean photo only, such as a reference video.
 
         Args:
-            seed: of the noise that this takes.
+            seed: seed of any noise that this needs.
             on_step: called repeatedly in long work; an exception from it ends the work.
         """
         return {}

@@ -53,8 +53,8 @@ class HubEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         name: as in `anti-i2v surrogates list`, or the folder's name.
         hub: its repository; "" for a folder.
         family: its architecture and latents.
-        licence: of the weights.
-        path: of a folder that was named instead of a known model.
+        licence: licence of the weights.
+        path: folder that was named instead of a known model.
     """
 
     name: str

@@ -38,7 +38,7 @@ class SurrogateInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         kind: the class that loads it.
         source: hub repository, folder name, or "embedded" for the student.
         fingerprint: SHA-256 of its weights' values (see `autoencoders.fingerprint`).
-        licence: of the weights.
+        licence: licence of the weights.
     """
 
     name: str

@@ -54,8 +54,8 @@ def analyse_layers(backbone: Backbone, pixels: Pixels, *, timestep: int | None =
     Args:
         backbone: loaded with its `layers` as hooks.
         pixels: (1, 3, H, W) in [0, 1], sides multiples of `backbone.multiple`.
-        timestep: of the noise; None samples one.
-        seed: of noise and timestep.
+        timestep: timestep of the noise; None samples one.
+        seed: seed of noise and timestep.
     """
     samples = sample_inputs(backbone.random_inputs, tuple(pixels.shape), np.random.default_rng(seed))
     inputs = {name: torch.from_numpy(value).to(pixels.device) for name, value in samples.items()}

@@ -76,9 +76,9 @@ class SmallVideoModelEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
 
     Attributes:
         name: as in `anti-i2v surrogates list`.
-        family: whose architecture it has.
+        family: model family whose architecture it has.
         encoder: the known encoder whose latents it works on.
-        role: towards the shipped recipes.
+        role: role towards the shipped recipes, such as "white-box".
         summary: a description in plain words.
     """
 

@@ -67,7 +67,7 @@ class Windowed(Surrogate):
     The reference video is the clean photo's window, standing still. On photos of `side` x `side` it equals the model.
 
     Args:
-        side: of a window, in pixels.
+        side: side of a window in pixels.
     """
 
     decodes: ClassVar[bool] = True

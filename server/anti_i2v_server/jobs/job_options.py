@@ -26,7 +26,7 @@ class JobOptions(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         recipe, preset: names.
         deadline: seconds from submission, queueing included; None takes the recipe's.
-        format: of the result, lower case; None keeps the photo's.
+        format: format of the result, lower case; None keeps the photo's.
         metadata: "keep" keeps camera, date and author. GPS and serial numbers are always removed.
         seed: the same seed gives the same result, unless a deadline cut the steps.
         priority: "interactive" jobs run before "bulk" jobs.

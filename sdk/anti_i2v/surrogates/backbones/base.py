@@ -39,7 +39,7 @@ class Backbone(Surrogate):
     Args:
         autoencoder: diffusers' class, which encodes the photo.
         denoiser: diffusers' class.
-        info: its source.
+        info: its name, source, fingerprint and licence.
         context: the denoiser's inputs that are the same for every photo, (1, ...) each.
         embed: caption -> context, for `recaption`.
         hooks: hook points whose features are wanted: names of `layers`, "early", "late", or `PREDICTION`. The forward

@@ -29,7 +29,7 @@ def cached_embedding(
     """Embed a caption with `encode`, or read the embedding from the disk cache.
 
     Args:
-        folder: of the model. The names, sizes and times of its text encoder's files are part of the key.
+        folder: the model's folder. The names, sizes and times of its text encoder's files are part of the key.
         caption: part of the key. The file is named by a hash and does not contain the caption.
         encode: loads tokenizer and text encoder, and returns tensors of one caption, (1, ...) each.
         kind: part of the key: other settings, such as the length.

@@ -17,7 +17,7 @@ def clip_view(pixels: Pixels, settings: Mapping[str, Any]) -> torch.Tensor:
     """Resize, crop and normalise as CLIPImageProcessor does, (B, 3, h, w), but differentiably: without 8-bit rounding.
 
     Args:
-        settings: of preprocessor_config.json; CLIP's values are the defaults.
+        settings: content of preprocessor_config.json; CLIP's values are the defaults.
     """
     if settings.get("do_resize", True):
         size, sides = settings.get("size", {"shortest_edge": 224}), pixels.shape[-2:]

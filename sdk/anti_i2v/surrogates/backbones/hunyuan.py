@@ -55,7 +55,7 @@ class HunyuanVideo(Backbone):
     describe the photo.
 
     Args:
-        shift: of the noise levels.
+        shift: shift of the noise levels.
         describe: photos, caption -> LLaVA's "text" (B, L, D) of both, and its "text_mask" (B, L).
     """
 

@@ -54,10 +54,10 @@ def load_backbone(
 
     Args:
         folder: in the hub's layout.
-        caption: of the photo. Its embedding is cached on disk and the text encoder freed; `recaption` replaces it.
+        caption: caption of the photo. Its embedding is cached on disk, the text encoder freed; `recaption` replaces it.
         stage: "high" or "low", for a model with a denoiser for each (Wan 2.2 A14B); None loads the first.
         device, dtype: where and how it runs; bfloat16 on a GPU.
-        options: of `Backbone`: hooks, frames, checkpointing, and reference, which may be "generated".
+        options: arguments of `Backbone`: hooks, frames, checkpointing, and reference, which may be "generated".
 
     Raises:
         SurrogateError: diffusers is missing; a part of the folder is missing, truncated or changed since the pull; the

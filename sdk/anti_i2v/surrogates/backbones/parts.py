@@ -33,11 +33,11 @@ class Parts:
 
     Attributes:
         folder: in the hub's layout.
-        info: the model's source.
+        info: the model's name, source, fingerprint and licence.
         caption: description of the video, for the text encoder.
-        device, dtype: of the models.
+        device, dtype: device and dtype of the models.
         stage: "high" or "low", the noise that the wanted one of two denoisers covers; None: the first or only one.
-        options: for `Backbone`: hooks, frames, checkpointing.
+        options: arguments of `Backbone`: hooks, frames, checkpointing.
     """
 
     folder: Path

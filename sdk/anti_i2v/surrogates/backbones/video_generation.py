@@ -35,7 +35,7 @@ def generate(
     Args:
         pixels: (B, 3, H, W) in [0, 1], sides multiples of `backbone.multiple`.
         seeds: one for each photo, or one for all.
-        steps: of the scheduler.
+        steps: number of scheduler steps.
         conditioning: the result of `backbone.photo_conditioning` for these photos, if it is known already.
         on_step: called before each step. What it raises ends the generation.
 
