@@ -1,4 +1,4 @@
-"""Exports a surrogate by name to a verified artifact, and verifies an artifact again."""
+"""Export a surrogate by name to a verified artifact, or verify an artifact again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Traces a torch function, gradients included, to one ONNX graph for any photo size.
+"""Trace a torch function, gradients included, to one ONNX graph for any photo size.
 
     model = trace(value_and_gradient(loss), {"pixels": pixels, "clean": latent}, ["loss", "gradient"], dynamic)
 

@@ -1,4 +1,4 @@
-"""Compares a graph in ONNX Runtime with its torch function on a real photo, and refuses it where they differ."""
+"""Compare a graph in ONNX Runtime with its torch function on a real photo, and refuse it where they differ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes an artifact: traces the graphs, stores shared weights once, verifies, then moves the directory into place."""
+"""Write an artifact: trace the graphs, store shared weights once, verify, then move the directory into place."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
  * Protects one photo: submits it, follows the job, fetches the result. Used by the bridge and by pages of the
  * extension.
  *
- * Survives an evicted background and a restarted server by asking again.
+ * Survives an evicted background and a restarted server by retrying.
  */
 import * as v from 'valibot';
 import { packBlob, supportsBlobMessages, unpackBlob } from './blob-transfer';

@@ -131,7 +131,7 @@ def main() -> None:
     parser.add_argument("--teachers", nargs="+", default=["taesd", "taesdxl", "taef1"])
     parser.add_argument("--tiles", type=int, default=2)
     parser.add_argument("--steps", type=int, default=850)
-    parser.add_argument("--latent-steps", type=int, default=450, help="of these, how many use only the latent")
+    parser.add_argument("--latent-steps", type=int, default=450, help="number of these steps that use only the latent")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--crops", type=int, default=1600)

@@ -1,4 +1,4 @@
-"""Resolves the name of a device to a torch device."""
+"""Resolve the name of a device to a torch device."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Evaluation: how image-to-video models respond to a protected photo, compared with random controls.
 
 `runner.evaluate` is the entry point. `victims` are the models, `conditions` prepares the photos with their controls,
-`degradations` are what happens to a photo on its way, `generation` makes the videos, `video_metrics` measures them,
-`statistics` gives confidence intervals, and `validity_checks` decides whether a headline is allowed. Light to import:
-models load when they are needed.
+`degradations` change a photo as platforms and adversaries do, `generation` makes the videos, `video_metrics` measures
+them, `statistics` gives confidence intervals, and `validity_checks` decides whether a headline is allowed. Importing
+this package does not import torch.
 """

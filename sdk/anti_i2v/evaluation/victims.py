@@ -1,4 +1,7 @@
-"""Victims: video models that generate videos for an evaluation and are never differentiated. Light to import."""
+"""Victims: video models that generate videos for an evaluation and are never differentiated.
+
+Importing this module does not import torch.
+"""
 
 from __future__ import annotations
 

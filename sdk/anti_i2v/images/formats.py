@@ -24,9 +24,9 @@ class Format:
         media_types: the standard one first, then others that clients send.
         signatures: first bytes of a file. WebP, AVIF and HEIF have none; see `sniff_format`.
         max_side: in pixels.
-        quality: the default; None for a format that is only lossless.
+        quality: default quality; None for a format that is only lossless.
         alpha, exif: whether files can hold them.
-        options: for Pillow's encoder.
+        options: options of Pillow's encoder.
     """
 
     suffixes: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Builds a recipe's objectives, and binds their weighted sum to a surrogate and a clean photo."""
+"""Build a recipe's objectives, and bind their weighted sum to a surrogate and a clean photo."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class BoundLoss:
 
     Args:
         seed: seed of the fixed inputs.
-        noise_samples: how many samples of the random inputs the steps share, each bound when it is first used; 0
+        noise_samples: number of samples of the random inputs that the steps share, each bound when it is first used; 0
             samples new ones in every step, each of which costs a forward pass on the clean photo.
         precomputed: the surrogate's `precompute` for these photos; None computes it here.
         noise_levels: see `sample_inputs`.

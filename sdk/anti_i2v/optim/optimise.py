@@ -1,4 +1,4 @@
-"""Runs a recipe on one photo: chooses the surrogates, the space and the EOT transform of each step; keeps the deadline.
+"""Run a recipe on one photo: choose the surrogates, the space and the EOT transform of each step; keep the deadline.
 
 It works with either engine: the engine's `PhotoOptimiser` computes the steps.
 """
@@ -65,7 +65,7 @@ class PhotoOptimiser(Protocol[Candidate]):
             surrogates: indices of the surrogates whose mean loss is used.
             transform: the EOT transform of this step.
             space: index of the space, in the recipe's `spaces`.
-            index: how many steps were taken in this space before.
+            index: number of earlier steps in this space.
             step_size: root mean square change of the pixels.
 
         Returns:
@@ -168,7 +168,7 @@ def optimise_photo(
 
 
 def _prepare(optimiser: PhotoOptimiser[Candidate], check: Callable[[], None], deadline: float | None) -> list[float]:
-    """Precompute and bind every surrogate; return how many seconds each binding took, about a forward pass."""
+    """Precompute and bind every surrogate; return the seconds that each binding took, about a forward pass."""
     for index in range(len(optimiser.surrogates)):
         optimiser.precompute(index, check)
     optimiser.synchronize()

@@ -36,7 +36,7 @@ class Result(Generic[Candidate]):
     Attributes:
         candidate: the best pixels, by `score`.
         score: their score, one per photo; never above that of the start.
-        steps: how many steps were taken.
+        steps: number of steps taken.
         stopped: "steps" when all were taken, "deadline" when time ran out first.
     """
 
@@ -104,8 +104,8 @@ def run(
     """Take steps from `start`, and keep the best candidate.
 
     Args:
-        start: the first candidate, inside the ball.
-        steps: how many.
+        start: the first candidate, inside the L-infinity ball.
+        steps: number of steps.
         step_size: root mean square change of the pixels in the first step, in units of the [0, 1] range.
         final_step: size of the last step as a share of the first; a cosine decay lies between them.
         score_every: score candidates every so many steps; 0 scores only the start and the end.
@@ -119,7 +119,7 @@ def run(
         RecipeError: fewer than 0 steps, or a step size that is not above 0.
     """
     if steps < 0 or step_size <= 0:
-        raise RecipeError(f"an algorithm needs steps >= 0 and a step above 0, got {steps} and {step_size}")
+        raise RecipeError(f"steps must be at least 0 and the step size above 0, got {steps} and {step_size}")
     timer = _Timer(deadline, step_seconds)
     candidate = best = start
     score, taken = problem.score(start), 0

@@ -85,7 +85,7 @@ def projected_step(
     Args:
         gradient: gradient of the loss with respect to the candidate.
         state: the rule's, for this space.
-        index: how many steps were taken in this space before.
+        index: number of earlier steps in this space.
         step_size: root mean square change of the pixels.
 
     Returns:

@@ -42,7 +42,7 @@ PATCH = 8
 
 @dataclass(frozen=True)
 class MeasurementModels:
-    """The models that a receipt measures with.
+    """The models with which a receipt measures.
 
     Attributes:
         encoders: each with its role: "surrogate", "held-out" or "gauge" (the student).
@@ -63,7 +63,7 @@ class MeasurementModels:
         """
         unavailable: list[str] = []
         optimised = engine.optimised_encoders()
-        # They never count as held-out, and the student never stands for a real encoder.
+        # An optimised encoder never counts as held-out, and the student never stands for a real encoder.
         own = [(encoder, STUDENT_ROLE if encoder.info.name == STUDENT else "surrogate") for encoder in optimised]
         others = _load_others(engine, {encoder.info.name for encoder in optimised}, unavailable)
         lpips = faces = None

@@ -92,7 +92,7 @@ class Encoding(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class ReceiptFields(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Everything that was requested, spent and measured for one photo. It holds no file name and no pixels.
+    """The settings and the measured effects of one protection. It holds no file name and no pixels.
 
     Attributes:
         surrogates: names of the surrogates that the photo was optimised on; empty where no step was taken.

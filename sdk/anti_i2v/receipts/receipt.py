@@ -15,7 +15,7 @@ __all__ = ["Effect", "Encoding", "Receipt", "Survival", "VersusRandom", "version
 
 
 class Receipt(ReceiptFields, frozen=True, kw_only=True):
-    """Everything that was requested, spent and measured for one photo; `str(receipt)` is its text for a terminal.
+    """The settings and the measured effects of one protection; `str(receipt)` is its text for a terminal.
 
     It holds no file name and no pixels. See `ReceiptFields` for its attributes.
     """

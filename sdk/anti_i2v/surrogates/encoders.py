@@ -1,4 +1,7 @@
-"""Encoders that are known by name, or that a folder holds: where they are, and how they load. Light."""
+"""Encoders that are known by name, or that a folder holds: where they are, and how they load.
+
+Importing this module does not import torch.
+"""
 
 from __future__ import annotations
 

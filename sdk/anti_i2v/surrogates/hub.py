@@ -1,6 +1,6 @@
 """Files in the layout of the Hugging Face hub: their names, downloads, and folders that appear whole or not at all.
 
-Light: torch is not imported.
+Importing this module does not import torch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Download known encoders and video models into the home folder. Light until weights are compared."""
+"""Download known encoders and video models into the home folder. Imports torch only to compare weights."""
 
 from __future__ import annotations
 

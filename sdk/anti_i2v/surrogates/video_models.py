@@ -1,8 +1,10 @@
-"""Image-to-video models that are known by name, or that a folder holds: where they are, and how they load. Light.
+"""Image-to-video models that are known by name, or that a folder holds: where they are, and how they load.
+
+Importing this module does not import torch.
 
 There are two kinds: whole models from the hub, and small ones that this project trained. An evaluation generates videos
-with the small ones. Recipes take steps on one of them, beside encoders, at a tenth of an encoder's cost; the others
-stay untouched, so that an evaluation measures transfer.
+with the small ones. Recipes optimise on one of them, beside encoders, at a tenth of an encoder's cost; the others
+stay unseen, so that an evaluation measures transfer.
 """
 
 from __future__ import annotations

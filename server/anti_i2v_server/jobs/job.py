@@ -184,5 +184,5 @@ class Job:
 
 
 def effect_summary(receipt: Receipt) -> dict[str, Any]:
-    """Return how many checks beat the random control, of how many, and the PSNR."""
+    """Return the number of comparisons won against the random control, the number of all, and the PSNR."""
     return {"beatsRandom": receipt.beats_random, "checks": receipt.compared, "psnr": receipt.imperceptibility.psnr}

@@ -149,8 +149,8 @@ def test_cancelling_stops_before_the_next_step() -> None:
 
 
 @pytest.mark.parametrize(
-    ("steps", "step"), [(-1, 1.0), (2, 0.0), (2, -1.0)], ids=["fewer than none", "no length", "backwards"]
+    ("steps", "step"), [(-1, 1.0), (2, 0.0), (2, -1.0)], ids=["negative steps", "no step size", "negative step size"]
 )
 def test_settings_out_of_range_are_refused(steps: int, step: float) -> None:
-    with pytest.raises(RecipeError, match=f"steps >= 0 and a step above 0, got {steps} and {step}"):
+    with pytest.raises(RecipeError, match=f"at least 0 and the step size above 0, got {steps} and {step}"):
         run(Walk(), 0.0, steps=steps, step_size=step)
