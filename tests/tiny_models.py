@@ -163,10 +163,10 @@ def cogvideox_transformer(**changes: Any) -> Any:
     return classes.CogVideoXTransformer3DModel(**settings | changes)
 
 
-def small_dit(frames: int) -> dict[str, Any]:
-    """A small video model on AutoencoderTiny, as the project trains them: two blocks, no caption."""
+def small_dit(frames: int, blocks: int = 2) -> dict[str, Any]:
+    """A small video model on AutoencoderTiny, as the project trains them, without a caption."""
     transformer = {
-        "num_layers": 2,
+        "num_layers": blocks,
         "max_text_seq_length": 2,
         "sample_width": 4,
         "sample_height": 4,

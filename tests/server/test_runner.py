@@ -119,8 +119,8 @@ def test_a_deadline_returns_the_best_result_so_far(client: httpx.Client, photo: 
     assert (receipt["stopped"] == "deadline") == (receipt["steps"] < receipt["stepsAsked"])
 
 
-def test_a_deadline_that_passed_in_the_queue_returns_the_draft(client: httpx.Client, photo: bytes) -> None:
-    reply = client.post("/v1/protect?recipe=balanced&deadline=0.001", content=photo, headers=PNG)
+def test_a_deadline_that_passed_in_the_queue_returns_the_draft(client: httpx.Client, slow_photo: bytes) -> None:
+    reply = client.post("/v1/protect?recipe=balanced&deadline=0.001", content=slow_photo, headers=PNG)
     assert reply.status_code == 200
     receipt = json.loads(reply.headers["anti-i2v-receipt"])
     assert (receipt["stopped"], receipt["steps"]) == ("deadline", 0)
