@@ -182,7 +182,7 @@ def our_step(model: CogVideoX, objectives: dict[Objective, float], clean: torch.
     generator = np.random.default_rng(0)
     loss_fn = bound.with_fresh_inputs(generator)
     for _ in range(8 * draws):  # bind every sample once, as a long run does at its start
-        if all(bound._kept):
+        if all(bound._samples):
             break
         with torch.no_grad():
             loss_fn(clean)

@@ -250,6 +250,7 @@ def exported(one_block: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow  # tracing takes a minute and a half; CI runs it
 def test_the_graphs_of_a_small_video_model_are_those_of_its_terms_and_layers(exported: Path) -> None:
     artifact = read_artifact(exported)
     assert artifact.denoises
@@ -259,6 +260,7 @@ def test_the_graphs_of_a_small_video_model_are_those_of_its_terms_and_layers(exp
     assert {"draw.place", "draw.timestep", "draw.noise", "draw.clean"} <= {port.name for port in step.inputs}
 
 
+@pytest.mark.slow  # as above
 def test_exported_steps_pull_a_prediction_as_torchs_do(exported: Path, one_block: Path) -> None:
     from anti_i2v.engines.onnx_engine import OnnxEngine
 
