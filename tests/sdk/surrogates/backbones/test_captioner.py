@@ -185,7 +185,7 @@ def test_the_command_line_shows_the_caption_and_no_file_holds_it(
         "--device",
         "cpu",
         "--deadline",
-        3,  # for each photo; the deadline does not change the caption
+        1,  # for each photo; the deadline does not change the caption
     ]
     arguments += ["--captioner", captioner, "--no-effects", "--receipt"]
     result = run("protect", photos / "rocket.png", "-o", tmp_path / "out.png", *arguments, tmp_path / "receipt.json")

@@ -53,7 +53,7 @@ def test_a_low_memory_run_gives_the_same_photo(cogvideox_folder: Path, photo: Pa
 def test_the_command_line_protects_on_a_whole_model(cogvideox_folder: Path, photo: Path, tmp_path: Path) -> None:
     receipt = tmp_path / "receipt.json"
     arguments = ["protect", str(photo), "-o", str(tmp_path / "out.png"), "--recipe", "full", "--device", "cpu"]
-    arguments += ["--surrogate", str(cogvideox_folder), "--caption", "a person", "--frames", "2", "--deadline", "20"]
+    arguments += ["--surrogate", str(cogvideox_folder), "--caption", "a person", "--frames", "2", "--deadline", "6"]
     result = CliRunner().invoke(app, [*arguments, "--receipt", str(receipt)])
     assert result.exit_code == 0, result.output
     found = json.loads(receipt.read_text())
