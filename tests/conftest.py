@@ -62,7 +62,7 @@ EXTENSION = "tests/extension/"
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Of several processes: one file's tests stay in one, for their fixtures, and all of the extension's, for its build."""
+    """Keep the tests of a file in one process, for their fixtures, and all of the extension's, for its build."""
     from xdist.scheduler import LoadFileScheduling
 
     class Together(LoadFileScheduling):
