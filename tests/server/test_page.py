@@ -452,7 +452,6 @@ def test_the_headline_counts(finished: dict[str, Any], won: int, checks: int, wo
 
 # Accessibility
 
-
 AXE = "options => axe.run(options).then(({ violations }) => violations)"
 LOOKS = [(scheme, width) for scheme in ("light", "dark") for width in (320, 1280)]
 RULES = {"light": {}, "dark": {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}}}
