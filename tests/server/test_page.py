@@ -407,9 +407,6 @@ def test_a_lost_server_is_reported_and_its_job_can_be_tried_again(page: Any, run
     expect(mine.get_by_role("button", name="Download", exact=False).first).to_be_visible()
 
 
-# Words
-
-
 @pytest.mark.parametrize(
     ("pair", "expected"),
     [
